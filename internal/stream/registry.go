@@ -1,0 +1,88 @@
+package stream
+
+import (
+	"context"
+	"fmt"
+
+	"scout/internal/files"
+)
+
+// Registry is who is live and what each of them shows, as sessions see it.
+// Its methods are called by many sessions at once.
+type Registry interface {
+	// Join registers p and returns the only handle through which its session
+	// shows anything. A *HeldError refuses p because a live scout holds its
+	// origin. To find out whether the holder is still there Join may ask it
+	// (Peer.Probe) and, when it does not answer, end its session (Peer.Evict);
+	// it then takes the holder's files away itself, without waiting for that
+	// session's Leave. Join gives up when ctx is done: the newcomer has left.
+	Join(ctx context.Context, p Peer) (Member, error)
+}
+
+// Peer is a scout that asks to be registered, and what can be done to its
+// session. The functions may be called by any goroutine, from before Join
+// returns until long after the session has ended.
+type Peer struct {
+	Origin  files.Origin
+	Version string
+	Session string // names the session in both sides' logs
+	Address string // where the scout connected from, for people
+
+	// Probe asks the scout for a sign of life and reports whether anything came
+	// from it after the question: false when ctx was done first, or the session
+	// has ended.
+	Probe func(ctx context.Context) bool
+	// Evict ends the session and returns at once. The reason is for people and
+	// says what came in its place: "replaced by 10.0.0.7:40112". The session
+	// leaves with LeftReplaced.
+	Evict func(reason string)
+}
+
+// Member is one session's handle on the registry. One goroutine uses it, calls
+// it in the order in which the scout spoke, and ends with Leave. What a member
+// does after it was evicted has no effect: the session's last messages may
+// still be on their way while its successor is live.
+//
+// The session has checked revisions, counts, digests and the shape of names
+// before it calls; sets and deltas are the member's to keep and to share.
+type Member interface {
+	// Reset makes set, at this revision, all that the scout shows.
+	Reset(set *files.Set, revision uint64)
+	// Apply changes what the scout shows, all of it at once. The error says
+	// which name was removed though absent or added though present; then
+	// nothing has changed. It is called only after a Reset that no Hide followed.
+	Apply(d files.Delta, revision uint64) error
+	// Hide takes away what the scout shows, until the next Reset. It keeps its
+	// registration. It is called again as the reason or the number of files
+	// scanned so far changes.
+	Hide(reason string, scanned uint64)
+	// Report notes what the scout's last beat said of its directory: how many
+	// of its directories cannot be read, and how many are polled for want of a
+	// watch.
+	Report(unreadable, polled uint64)
+	// Leave ends the registration, and with it all that the scout shows.
+	Leave(reason LeaveReason)
+}
+
+// LeaveReason is why a session ended, in the words of the log.
+type LeaveReason string
+
+// Why a session ended.
+const (
+	LeftDeregistered LeaveReason = "deregistered"
+	LeftBroken       LeaveReason = "stream broken"
+	LeftSilent       LeaveReason = "silent past deadline"
+	LeftReplaced     LeaveReason = "replaced"
+	LeftViolation    LeaveReason = "protocol violation"
+	LeftStopping     LeaveReason = "scoutmaster stopping"
+)
+
+// HeldError refuses a registration: a live scout holds the origin.
+type HeldError struct {
+	Origin files.Origin
+	Holder string // for people: where it connected from, and its session
+}
+
+func (e *HeldError) Error() string {
+	return fmt.Sprintf("%q on host %q is watched by a live scout, %s", e.Origin.Directory, e.Origin.Host, e.Holder)
+}
