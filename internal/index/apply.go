@@ -1,0 +1,204 @@
+package index
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+)
+
+// Order compares two owners, to put entries of one name in order. It must
+// be a strict order: 0 only for an owner and itself. nil compares the numbers.
+type Order func(a, b uint32) int
+
+// compare compares two entries.
+func (o Order) compare(a []byte, aOwner uint32, b []byte, bOwner uint32) int {
+	if c := bytes.Compare(a, b); c != 0 || aOwner == bOwner {
+		return c
+	}
+	if o == nil {
+		return cmp.Compare(aOwner, bOwner)
+	}
+	return o(aOwner, bOwner)
+}
+
+// Edit is a change of one owner's names. The owners in Removed and Added do
+// not count, only the names.
+type Edit struct {
+	Removed, Added *Index
+	Owner          uint32
+	Order          Order // that of the Index that is edited
+}
+
+// Apply returns the Index with the edit made. When a removed entry is not
+// there or an added one is already, it returns an error that names it.
+//
+// It costs some 30 ns an entry in each block that is touched, and some 10 ns
+// for each block in a leaf that is touched.
+func (ix *Index) Apply(e Edit) (*Index, error) {
+	a := applier{Edit: e, edits: newEdits(e)}
+	for i, l := range ix.leaves {
+		var following *leaf
+		if i+1 < len(ix.leaves) {
+			following = ix.leaves[i+1]
+		}
+		if !a.reaches(following) {
+			a.out.addLeaf(l)
+			continue
+		}
+		if err := a.leaf(l, following); err != nil {
+			return nil, err
+		}
+	}
+	if len(ix.leaves) == 0 {
+		if err := a.rest(nil); err != nil {
+			return nil, err
+		}
+	}
+	return a.out.Index(), nil
+}
+
+type applier struct {
+	Edit
+	edits edits
+	out   Builder
+}
+
+// reaches reports whether the next edit lies before the following leaf.
+func (a *applier) reaches(following *leaf) bool {
+	if following == nil {
+		return a.edits.more
+	}
+	return a.before(&following.blocks[0])
+}
+
+// before reports whether the next edit lies before the first entry of the
+// following block, which is nil behind the last.
+func (a *applier) before(following *block) bool {
+	if !a.edits.more || following == nil {
+		return a.edits.more
+	}
+	name := following.first()
+	c := bytes.Compare(a.edits.name, name)
+	if c != 0 {
+		return c < 0
+	}
+	return a.Order.compare(a.edits.name, a.Owner, name, following.firstOwner()) < 0
+}
+
+func (a *applier) leaf(l *leaf, following *leaf) error {
+	for i := range l.blocks {
+		var next *block
+		switch {
+		case i+1 < len(l.blocks):
+			next = &l.blocks[i+1]
+		case following != nil:
+			next = &following.blocks[0]
+		}
+		if !a.before(next) {
+			a.out.addBlock(l.blocks[i])
+			continue
+		}
+		if err := a.block(l.blocks[i], next); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// block merges a block with the edits that lie before the next.
+func (a *applier) block(bl block, next *block) error {
+	a.out.cut = blockMax
+	defer func() { a.out.cut = 0 }()
+	var c Cursor
+	c.Reset(single(bl))
+	for c.Next() {
+		match := false
+		for a.edits.more && !match {
+			order := a.Order.compare(a.edits.name, a.Owner, c.name, c.owner)
+			if order > 0 {
+				break
+			}
+			match = order == 0
+			if err := a.edit(match); err != nil {
+				return err
+			}
+		}
+		if !match {
+			a.out.Add(c.name, c.owner)
+		}
+	}
+	return a.rest(next)
+}
+
+// rest makes the edits that lie before the next block and meet no entry.
+func (a *applier) rest(next *block) error {
+	for a.before(next) {
+		if err := a.edit(false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// edit makes the next edit; there tells whether the entry is in the Index.
+func (a *applier) edit(there bool) error {
+	e := &a.edits
+	switch {
+	case e.twice:
+		return fmt.Errorf("%q is both removed and added", e.name)
+	case e.add && there:
+		return fmt.Errorf("added %q is there already", e.name)
+	case !e.add && !there:
+		return fmt.Errorf("removed %q is not there", e.name)
+	case e.add:
+		a.out.Add(e.name, a.Owner)
+	}
+	e.next()
+	return nil
+}
+
+// edits reads the removed and the added names of an Edit in one order.
+type edits struct {
+	removed, added         Cursor
+	moreRemoved, moreAdded bool
+
+	more  bool
+	name  []byte
+	add   bool
+	twice bool // the name is in both
+}
+
+func newEdits(e Edit) edits {
+	var es edits
+	es.removed.Reset(e.Removed)
+	es.added.Reset(e.Added)
+	es.moreRemoved, es.moreAdded = es.removed.Next(), es.added.Next()
+	es.choose()
+	return es
+}
+
+func (es *edits) next() {
+	if es.add {
+		es.moreAdded = es.added.Next()
+	} else {
+		es.moreRemoved = es.removed.Next()
+	}
+	es.choose()
+}
+
+func (es *edits) choose() {
+	es.more = es.moreRemoved || es.moreAdded
+	order := -1
+	switch {
+	case !es.moreRemoved:
+		order = 1
+	case es.moreAdded:
+		order = bytes.Compare(es.removed.name, es.added.name)
+	}
+	es.twice = order == 0
+	if es.add = order > 0; es.add {
+		es.name = es.added.name
+	} else {
+		es.name = es.removed.name
+	}
+}

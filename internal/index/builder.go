@@ -1,0 +1,177 @@
+package index
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"slices"
+)
+
+// Sizes of leaves, in blocks.
+const (
+	leafTarget = 256
+	leafMin    = 64
+)
+
+// Builder makes an Index out of entries that come in order. It also takes
+// whole blocks and leaves of other indexes, which it shares where it can. The
+// zero Builder is ready.
+type Builder struct {
+	done   []*leaf
+	blocks []block // of the leaf that is being filled
+
+	buf   []byte // the block that is being filled
+	n     int
+	owner uint32 // of that block, or mixed
+	cut   int    // names at which it is cut when not blockTarget
+	name  []byte // the last name
+	size  int    // encoded bytes in done and blocks
+	len   int
+}
+
+// Len returns the number of entries so far.
+func (b *Builder) Len() int { return b.len }
+
+// Last returns the name that was last given to Add. It is valid until the next.
+func (b *Builder) Last() []byte { return b.name }
+
+// Add appends an entry. Its name, which is copied, must not sort before the
+// last one's.
+func (b *Builder) Add(name []byte, owner uint32) { b.add(name, owner, 0) }
+
+// add is Add of a name that shares at least its first bytes with the last.
+func (b *Builder) add(name []byte, owner uint32, shared int) {
+	switch {
+	case b.n == 0:
+		b.owner, shared = owner, 0
+	case owner != b.owner && b.owner != mixed:
+		b.mix()
+		fallthrough
+	default:
+		shared = commonPrefix(b.name, name, shared)
+	}
+	b.buf = appendLen(b.buf, shared)
+	b.buf = appendLen(b.buf, len(name)-shared)
+	b.buf = append(b.buf, name[shared:]...)
+	if b.owner == mixed {
+		b.buf = binary.AppendUvarint(b.buf, uint64(owner))
+	}
+	b.name = append(b.name[:shared], name[shared:]...)
+	b.n++
+	b.len++
+	if b.n >= cmp.Or(b.cut, blockTarget) || len(b.buf) >= blockBytes {
+		b.flushBlock()
+	}
+}
+
+func appendLen(p []byte, n int) []byte {
+	if n < 0x80 {
+		return append(p, byte(n))
+	}
+	return binary.AppendUvarint(p, uint64(n))
+}
+
+// mix rewrites the block that is being filled to name each entry's owner.
+func (b *Builder) mix() {
+	var c Cursor
+	c.Reset(single(block{data: b.buf, n: uint32(b.n), owner: b.owner}))
+	out := make([]byte, 0, len(b.buf)+2*b.n+64)
+	for c.Next() {
+		out = appendLen(out, c.shared)
+		out = appendLen(out, len(c.name)-c.shared)
+		out = append(out, c.name[c.shared:]...)
+		out = binary.AppendUvarint(out, uint64(c.owner))
+	}
+	b.buf, b.owner = out, mixed
+}
+
+func (b *Builder) flushBlock() {
+	if b.n == 0 {
+		return
+	}
+	b.push(block{data: bytes.Clone(b.buf), n: uint32(b.n), owner: b.owner})
+	b.buf, b.n = b.buf[:0], 0
+}
+
+// push appends a finished block. A leaf is cut late, at twice its size, so
+// that one more block does not shift the borders of all the leaves behind it.
+func (b *Builder) push(bl block) {
+	b.blocks = append(b.blocks, bl)
+	b.size += len(bl.data)
+	if len(b.blocks) == 2*leafTarget {
+		b.flushLeaf(leafTarget)
+	}
+}
+
+// flushLeaf makes a leaf of the first n finished blocks.
+func (b *Builder) flushLeaf(n int) {
+	if n == 0 {
+		return
+	}
+	l := &leaf{blocks: slices.Clone(b.blocks[:n])}
+	for i := range l.blocks {
+		l.len += int(l.blocks[i].n)
+		l.size += len(l.blocks[i].data)
+	}
+	b.done = append(b.done, l)
+	b.blocks = b.blocks[:copy(b.blocks, b.blocks[n:])]
+}
+
+// addBlock appends a block of another index, as it is unless it or what
+// stands before it is too small to stay alone.
+func (b *Builder) addBlock(bl block) {
+	if !small(b.n, len(b.buf)) && !small(int(bl.n), len(bl.data)) {
+		b.flushBlock()
+		b.push(bl)
+		b.len += int(bl.n)
+		return
+	}
+	b.cut = evenly(b.n + int(bl.n))
+	var c Cursor
+	c.Reset(single(bl))
+	for c.Next() {
+		b.Add(c.name, c.owner)
+	}
+	b.cut = 0
+}
+
+// small reports whether a block of n names and size bytes should be joined
+// with its neighbour.
+func small(n, size int) bool {
+	return n > 0 && n < blockMin && size < blockBytes/4
+}
+
+// evenly returns where to cut n names so that no small block is left over.
+func evenly(n int) int {
+	if n <= blockMax {
+		return blockMax
+	}
+	parts := (n + blockTarget - 1) / blockTarget
+	return (n + parts - 1) / parts
+}
+
+// addLeaf appends a leaf of another index, as it is where it can.
+func (b *Builder) addLeaf(l *leaf) {
+	if !small(b.n, len(b.buf)) {
+		b.flushBlock()
+		if len(b.blocks) == 0 || len(b.blocks) >= leafMin {
+			b.flushLeaf(len(b.blocks))
+			b.done = append(b.done, l)
+			b.len += l.len
+			b.size += l.size
+			return
+		}
+	}
+	for _, bl := range l.blocks {
+		b.addBlock(bl)
+	}
+}
+
+// Index returns what was built and makes the Builder ready for another.
+func (b *Builder) Index() *Index {
+	b.flushBlock()
+	b.flushLeaf(len(b.blocks))
+	ix := &Index{leaves: slices.Clip(b.done), len: b.len, size: b.size}
+	*b = Builder{buf: b.buf[:0], blocks: b.blocks[:0], name: b.name[:0]}
+	return ix
+}

@@ -1,0 +1,138 @@
+package index
+
+import "bytes"
+
+// Cursor reads an Index in order:
+//
+//	for c := ix.Cursor(); c.Next(); {
+//		use(c.Name(), c.Owner())
+//	}
+//
+// It stands before an entry, at one, or past the last.
+type Cursor struct {
+	ix     *Index
+	leaf   int // of the block that is being read
+	block  int
+	data   []byte // of that block, what is not yet decoded
+	left   uint32 // entries that are not yet decoded
+	mixed  bool
+	peeked bool // the entry below was decoded ahead, by Seek
+
+	name   []byte // of the current entry; the buffer is the cursor's own
+	shared int
+	owner  uint32
+}
+
+// Reset puts the cursor before the first entry of ix, keeping its buffer.
+func (c *Cursor) Reset(ix *Index) {
+	*c = Cursor{ix: ix, name: c.name[:0]}
+	c.open()
+}
+
+// open starts to read the block at the cursor's position, if there is one.
+func (c *Cursor) open() {
+	c.left = 0
+	if c.leaf < len(c.ix.leaves) {
+		b := &c.ix.leaves[c.leaf].blocks[c.block]
+		c.data, c.left, c.owner, c.mixed = b.data, b.n, b.owner, b.owner == mixed
+	}
+}
+
+// step moves on to the next block and reports whether there is one.
+func (c *Cursor) step() bool {
+	if c.leaf >= len(c.ix.leaves) {
+		return false
+	}
+	if c.block++; c.block == len(c.ix.leaves[c.leaf].blocks) {
+		c.leaf, c.block = c.leaf+1, 0
+	}
+	c.open()
+	return c.left > 0
+}
+
+// Next moves to the next entry and reports whether there is one.
+func (c *Cursor) Next() bool {
+	if c.peeked {
+		c.peeked = false
+		return true
+	}
+	if c.left == 0 && !c.step() {
+		return false
+	}
+	c.decode()
+	return true
+}
+
+func (c *Cursor) decode() {
+	p := c.data
+	shared, rest, k := int(p[0]), int(p[1]), 2
+	if shared >= 0x80 || rest >= 0x80 {
+		var i, j int
+		shared, i = uvarint(p)
+		rest, j = uvarint(p[i:])
+		k = i + j
+	}
+	c.shared = shared
+	c.name = append(c.name[:shared], p[k:k+rest]...)
+	p = p[k+rest:]
+	if c.mixed {
+		owner, k := uvarint(p)
+		c.owner, p = uint32(owner), p[k:]
+	}
+	c.data = p
+	c.left--
+}
+
+// Name returns the current entry's name. It is valid until the cursor moves.
+func (c *Cursor) Name() []byte { return c.name }
+
+// Owner returns the current entry's owner.
+func (c *Cursor) Owner() uint32 { return c.owner }
+
+// Shared returns how many bytes the current name is known to have in common
+// with the entry read before it; it may be fewer than there are.
+func (c *Cursor) Shared() int { return c.shared }
+
+// Seek moves, forward or back, to stand before the first entry whose name is
+// name or sorts after it.
+func (c *Cursor) Seek(name []byte) {
+	if !c.ahead(name) {
+		c.leaf, c.block = c.ix.locate(name)
+		c.peeked = false
+		c.open()
+	}
+	for c.Next() {
+		if bytes.Compare(c.name, name) >= 0 {
+			c.peeked = true
+			c.shared = 0
+			return
+		}
+	}
+}
+
+// ahead reports whether name, if there, is further on in the block that is
+// being read, so that no search is needed.
+func (c *Cursor) ahead(name []byte) bool {
+	if c.left == 0 || c.peeked || c.atStart() || bytes.Compare(c.name, name) >= 0 {
+		return false
+	}
+	next := c.following()
+	return next == nil || bytes.Compare(next, name) >= 0
+}
+
+// following returns the first name of the next block, or nil.
+func (c *Cursor) following() []byte {
+	if blocks := c.ix.leaves[c.leaf].blocks; c.block+1 < len(blocks) {
+		return blocks[c.block+1].first()
+	}
+	if c.leaf+1 < len(c.ix.leaves) {
+		return c.ix.leaves[c.leaf+1].first()
+	}
+	return nil
+}
+
+// atStart reports whether the next entry is the first of its block.
+func (c *Cursor) atStart() bool {
+	return !c.peeked && c.leaf < len(c.ix.leaves) &&
+		c.left == c.ix.leaves[c.leaf].blocks[c.block].n
+}
