@@ -1,0 +1,65 @@
+package cli
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"strings"
+)
+
+// version is set by the linker.
+var version string
+
+// Version is what this program was built from.
+func Version() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && strings.HasPrefix(info.Main.Version, "v") {
+		return info.Main.Version
+	}
+	return "dev"
+}
+
+func (p Program) version() string {
+	return fmt.Sprintf("%s %s (%s, %s/%s)", p.Name, Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
+// help is the manual of the program.
+func (p Program) help() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s\n\nUsage: %s\n\n%s\n", p.Name, p.Summary, p.usage(), strings.TrimSpace(p.Description))
+	b.WriteString("\nFlags, each as -name value, --name value or -name=value. Where a flag is not given\n" +
+		"its environment variable serves, unless that is empty.\n\n")
+	for _, f := range p.Flags {
+		p.helpFlag(&b, f)
+	}
+	b.WriteString("  -version\n      print the version and exit\n  -help\n      print this and exit\n")
+	b.WriteString("\nExamples:\n\n")
+	for _, e := range p.Examples {
+		fmt.Fprintf(&b, "  %s\n      %s\n", e.Command, e.Meaning)
+	}
+	b.WriteString("\nExit codes: 0 stopped as told, 1 failed, 2 told something wrong,\n" +
+		"128 and its number when a second signal cut the ending short.\n")
+	return b.String()
+}
+
+func (p Program) usage() string {
+	return strings.Join(strings.Fields(p.Name+" "+p.Synopsis+" [flags]"), " ")
+}
+
+func (p Program) helpFlag(b *strings.Builder, f Flag) {
+	fmt.Fprintf(b, "  %s\n      %s\n      ", strings.TrimSpace("-"+f.Name+" "+f.Value), f.Usage)
+	if f.Split != nil {
+		b.WriteString("repeatable, ")
+	}
+	switch {
+	case f.DefaultText != "":
+		fmt.Fprintf(b, "default: %s, ", f.DefaultText)
+	case f.Default != "":
+		fmt.Fprintf(b, "default: %s, ", f.Default)
+	case f.Required:
+		b.WriteString("required, ")
+	}
+	fmt.Fprintf(b, "environment: %s\n", p.env(f))
+}

@@ -1,0 +1,47 @@
+package cli
+
+import (
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zapgrpc"
+	"google.golang.org/grpc/grpclog"
+)
+
+// Library returns a logger for what a library has to say, from level warn on.
+// Libraries put everything into the message; here the message is the
+// library's name, and the text is the field "detail".
+func Library(log *zap.Logger, name string) *zap.Logger {
+	return log.WithOptions(
+		zap.IncreaseLevel(zapcore.WarnLevel),
+		zap.WrapCore(func(core zapcore.Core) zapcore.Core { return libraryCore{core, name} }),
+	)
+}
+
+// libraryCore moves the message of every event into a field.
+type libraryCore struct {
+	zapcore.Core
+	name string
+}
+
+func (c libraryCore) With(fields []zapcore.Field) zapcore.Core {
+	return libraryCore{c.Core.With(fields), c.name}
+}
+
+func (c libraryCore) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if !c.Enabled(entry.Level) {
+		return checked
+	}
+	return checked.AddCore(entry, c)
+}
+
+func (c libraryCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
+	fields = append([]zapcore.Field{zap.String("detail", entry.Message)}, fields...)
+	entry.Message = c.name
+	return c.Core.Write(entry, fields)
+}
+
+// redirectGRPC sends grpc's own log to ours. It must come before any use of
+// grpc, which reads its logger without a lock.
+func redirectGRPC(log *zap.Logger) {
+	grpclog.SetLoggerV2(zapgrpc.NewLogger(Library(log, "grpc")))
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"scout/cmd/internal/cli"
+)
+
+// config is what a scoutmaster is told.
+type config struct {
+	grpc, http string        // host:port; port 0 is any that is free
+	heartbeat  time.Duration // how often a scout must be heard
+	deadline   time.Duration // silence after which a scout is dropped; above heartbeat
+	insecure   bool          // listeners beyond loopback are allowed
+}
+
+// program describes the scoutmaster; its flags fill c.
+func (c *config) program() cli.Program {
+	return cli.Program{
+		Name:    "scoutmaster",
+		Summary: "which files exist right now, on all machines that a scout watches",
+		Description: `
+Scouts connect over gRPC, each with the files of one directory. The scoutmaster
+merges the files of those that live into one sorted list, and forgets those of a
+scout the moment that it leaves, breaks or falls silent. The list is served at
+GET /files, the scoutmaster's own health at /healthz and /readyz, and over gRPC
+as grpc.health.v1.
+
+It needs no flags: it then serves this machine only.`,
+		Examples: []cli.Example{
+			{Command: "scoutmaster", Meaning: "serve scouts on port 3000 and consumers on port 3001 of this machine"},
+			{Command: "curl -s localhost:3001/files | jq -r '.files[].filename'", Meaning: "ask which files exist"},
+			{Command: "scoutmaster -grpc :3000 -http :3001 -insecure", Meaning: "serve other machines too, on a network that you trust"},
+			{Command: "SCOUTMASTER_DEADLINE=10s scoutmaster -heartbeat 2s", Meaning: "be patient with a slow link"},
+		},
+		EnvPrefix: "SCOUTMASTER_",
+		Flags: []cli.Flag{
+			{
+				Name: "grpc", Value: "ADDRESS", Default: "3000", Set: cli.To(&c.grpc, cli.ListenAddress),
+				Usage: "where scouts connect: a port (this machine only) or host:port (:3000 is every interface)",
+			},
+			{
+				Name: "http", Value: "ADDRESS", Default: "3001", Set: cli.To(&c.http, cli.ListenAddress),
+				Usage: "where consumers read: likewise",
+			},
+			{
+				Name: "heartbeat", Value: "DURATION", Default: "1s", Set: cli.To(&c.heartbeat, cli.Duration),
+				Usage: "how often a scout must be heard; scouts are told",
+			},
+			{
+				Name: "deadline", Value: "DURATION", Default: "3s", Set: cli.To(&c.deadline, cli.Duration),
+				Usage: "silence after which a scout's files are dropped; greater than the heartbeat",
+			},
+			{
+				Name: "insecure", Default: "false", Set: cli.To(&c.insecure, cli.OnOff),
+				Usage: "allow listeners that other machines can reach, without encryption",
+			},
+		},
+		Check: c.check,
+	}
+}
+
+// check looks at the flags together.
+func (c *config) check() error {
+	if c.deadline <= c.heartbeat {
+		return fmt.Errorf("flag -deadline: %s is not greater than the heartbeat of %s: raise -deadline or lower -heartbeat", c.deadline, c.heartbeat)
+	}
+	if c.grpc == c.http && !strings.HasSuffix(c.grpc, ":0") {
+		return fmt.Errorf("flag -http: %s is the address of -grpc too: give one of them another port", c.http)
+	}
+	if err := cli.CheckListen("grpc", c.grpc, c.insecure); err != nil {
+		return err
+	}
+	return cli.CheckListen("http", c.http, c.insecure)
+}

@@ -1,0 +1,17 @@
+// Command scoutmaster lists the files of all live scouts.
+package main
+
+import (
+	"context"
+
+	"go.uber.org/zap"
+
+	"scout/cmd/internal/cli"
+)
+
+func main() {
+	var c config
+	p := c.program()
+	p.Run = func(ctx context.Context, log *zap.Logger) error { return run(ctx, c, log) }
+	cli.Main(p)
+}
