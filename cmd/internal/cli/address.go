@@ -33,7 +33,7 @@ func DialAddress(s string) (string, error) {
 		return "", fmt.Errorf("%q is not host:port with a port of 1-65535", s)
 	}
 	if strings.HasPrefix(address, ":") {
-		return "", fmt.Errorf("%q names no host: give host%[1]s", s)
+		return "", fmt.Errorf("%q names no host: give localhost%s or another host", s, address)
 	}
 	return address, nil
 }

@@ -11,16 +11,18 @@ import (
 // Libraries put everything into the message; here the message is the
 // library's name, and the text is the field "detail".
 func Library(log *zap.Logger, name string) *zap.Logger {
-	return log.WithOptions(
-		zap.IncreaseLevel(zapcore.WarnLevel),
-		zap.WrapCore(func(core zapcore.Core) zapcore.Core { return libraryCore{core, name} }),
-	)
+	return log.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core { return libraryCore{core, name} }))
 }
 
-// libraryCore moves the message of every event into a field.
+// libraryCore moves the message of every event into a field, and drops those
+// below warn.
 type libraryCore struct {
 	zapcore.Core
 	name string
+}
+
+func (c libraryCore) Enabled(level zapcore.Level) bool {
+	return level >= zapcore.WarnLevel && c.Core.Enabled(level)
 }
 
 func (c libraryCore) With(fields []zapcore.Field) zapcore.Core {

@@ -1,0 +1,78 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+func TestJSONLog(t *testing.T) {
+	var out output
+	log := newLogger(&out, jsonFormat, zapcore.InfoLevel)
+	log.Debug("not shown")
+	log.Info("files synced", zap.String("host", "web-01"), zap.Duration("seconds", 1500*time.Millisecond))
+
+	var event map[string]any
+	if err := json.Unmarshal([]byte(out.String()), &event); err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]any{"level": "info", "msg": "files synced", "host": "web-01", "seconds": 1.5} {
+		if event[key] != want {
+			t.Errorf("%s is %v, want %v", key, event[key], want)
+		}
+	}
+	if stamp, _ := event["time"].(string); !isStamp(stamp) {
+		t.Errorf("time is %v", event["time"])
+	}
+	if len(event) != 5 {
+		t.Errorf("%v", event)
+	}
+}
+
+// isStamp reports whether s is RFC 3339 with at least milliseconds.
+func isStamp(s string) bool {
+	_, err := time.Parse(time.RFC3339, s)
+	return err == nil && regexp.MustCompile(`\.\d{3,9}(Z|[+-]\d\d:\d\d)$`).MatchString(s)
+}
+
+func TestEventsAreNotSampled(t *testing.T) {
+	var out output
+	log := newLogger(&out, jsonFormat, zapcore.InfoLevel)
+	for range 1000 {
+		log.Info("same")
+	}
+	if n := strings.Count(out.String(), "\n"); n != 1000 {
+		t.Errorf("%d of 1000", n)
+	}
+}
+
+func TestConsoleLog(t *testing.T) {
+	var out output
+	log := newLogger(&out, consoleFormat, zapcore.InfoLevel).With(zap.String("host", "web-01"))
+	log.Error("failed", zap.Error(errors.New("open \"a\": \x1b[31m\nno\x7f \xff")), zap.Int("files", 2))
+	stamp, rest, _ := strings.Cut(out.String(), "  ")
+	if want := `error  failed: open "a": \x1b[31m\nno\x7f ` + "\ufffd" + `  {"host": "web-01", "files": 2}` + "\n"; !isStamp(stamp) || rest != want {
+		t.Errorf("%q, want %q", out.String(), want)
+	}
+}
+
+func TestLibraryLog(t *testing.T) {
+	var out output
+	log := Library(newLogger(&out, jsonFormat, zapcore.DebugLevel), "http server").With(zap.Int("port", 1))
+	log.Info("not shown")
+	log.Warn("bad request from 10.0.0.1")
+
+	var event map[string]any
+	if err := json.Unmarshal([]byte(out.String()), &event); err != nil {
+		t.Fatalf("%v in %q", err, out.String())
+	}
+	if event["msg"] != "http server" || event["detail"] != "bad request from 10.0.0.1" || event["port"] != 1.0 {
+		t.Errorf("%v", event)
+	}
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestFlags(t *testing.T) {
+	standard := config{dir: "d", master: "localhost:3000", poll: 5 * time.Second, host: hostName(), recursive: true}
+	with := func(change func(*config)) config { c := standard; change(&c); return c }
+	const required = "-dir d -master localhost:3000 "
+	tests := []struct {
+		args string
+		env  map[string]string
+		want config
+	}{
+		{args: required, want: standard},
+		{args: required + "-recursive=false", want: with(func(c *config) { c.recursive = false })},
+		{args: required + "-recursive false -poll 1m", want: with(func(c *config) { c.recursive, c.poll = false, time.Minute })},
+		{args: required + "-exclude *.{o,tmp} --exclude=.git", want: with(func(c *config) { c.exclude = []string{"*.{o,tmp}", ".git"} })},
+		{args: "-dir d -master web-01:3000 -insecure", want: with(func(c *config) { c.master, c.insecure = "web-01:3000", true })},
+		{
+			env: map[string]string{
+				"MONITOR_DIR": "/srv/\xff", "SCOUT_MASTER_ADDRESS": "web-01:3000", "SCOUT_POLL": "10s", "SCOUT_HOST": "wéb",
+				"SCOUT_EXCLUDE": "*.{o,tmp}, .git,", "SCOUT_RECURSIVE": "false", "SCOUT_INSECURE": "1",
+			},
+			want: config{
+				dir: "/srv/\xff", master: "web-01:3000", poll: 10 * time.Second, host: "wéb",
+				exclude: []string{"*.{o,tmp}", ".git"}, insecure: true,
+			},
+		},
+	}
+	for _, test := range tests {
+		for key, value := range test.env {
+			t.Setenv(key, value)
+		}
+		var c config
+		if err := c.program().Parse(strings.Fields(test.args), os.Getenv); err != nil {
+			t.Errorf("%q, %v: %v", test.args, test.env, err)
+		}
+		if diff := cmp.Diff(test.want, c, cmp.AllowUnexported(config{})); diff != "" {
+			t.Errorf("%q, %v: %s", test.args, test.env, diff)
+		}
+	}
+}
+
+func TestWrongFlags(t *testing.T) {
+	const required = "-dir d -master localhost:3000 "
+	for args, want := range map[string]string{
+		"":                            "flag -dir is missing: give -dir DIR or set MONITOR_DIR (the directory to watch; relative is resolved, and so are links in it)",
+		"-dir d":                      "flag -master is missing: give -master HOST:PORT or set SCOUT_MASTER_ADDRESS (the scoutmaster's gRPC address)",
+		"-dir d -master web:3000":     "flag -master: web:3000 is beyond this machine and the connection is not encrypted: use a tunnel that ends on this machine, or add -insecure if you trust the network",
+		"-dir d -master :3000":        `flag -master: ":3000" names no host: give localhost:3000 or another host`,
+		required + "-exclude [":       `flag -exclude: "[" is not a glob pattern: check its brackets, or put a backslash before what is meant literally`,
+		required + "-exclude /srv/a":  `flag -exclude: "/srv/a" can match nothing: patterns are relative to the directory, as in **/*.tmp`,
+		required + "-exclude a/":      `flag -exclude: "a/" can match nothing: leave out the slash at its end`,
+		required + "-host w\xff":      `flag -host: "w\xff" is not UTF-8`,
+		required + "-poll -1s":        `flag -poll: "-1s" is too short: give at least 1ms`,
+		required + "-recursive maybe": `argument "maybe" belongs to no flag: remove it; see scout -help`,
+	} {
+		var c config
+		err := c.program().Parse(strings.Fields(args), func(string) string { return "" })
+		if err == nil || err.Error() != want {
+			t.Errorf("%s:\n got %v\nwant %s", args, err, want)
+		}
+	}
+}
+
+func TestSplitGlobs(t *testing.T) {
+	for list, want := range map[string][]string{
+		"":                  nil,
+		" , ,":              nil,
+		"a,b":               {"a", "b"},
+		"a, b ,":            {"a", "b"},
+		"*.{o,tmp},.git":    {"*.{o,tmp}", ".git"},
+		"{a,{b,c}},d":       {"{a,{b,c}}", "d"},
+		"[,],a":             {"[,]", "a"},
+		`a\,b,c`:            {`a\,b`, "c"},
+		`\{a,b`:             {`\{a`, "b"},
+		"{a,b":              {"{a,b"},
+		"a},b":              {"a}", "b"},
+		`a\`:                {`a\`},
+		"node_modules,**/x": {"node_modules", "**/x"},
+	} {
+		if diff := cmp.Diff(want, splitGlobs(list)); diff != "" {
+			t.Errorf("%s: %s", list, diff)
+		}
+	}
+}
