@@ -2,13 +2,141 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"syscall"
+	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+
+	"scout/cmd/internal/cli"
+	"scout/internal/master"
+	"scout/internal/stream"
+	scoutv1 "scout/proto/scout/v1"
+)
+
+// How long a stop may take, out of the 5 s that are promised: first requests
+// in flight may finish, then whatever is left is cut off.
+const (
+	finishTime = 4 * time.Second
+	headerTime = 10 * time.Second
+	idleTime   = 2 * time.Minute
 )
 
 // run is the scoutmaster, until ctx is cancelled.
 func run(ctx context.Context, c config, log *zap.Logger) error {
-	log.Info("started", zap.String("grpc", c.grpc), zap.String("http", c.http))
-	<-ctx.Done()
+	grpcListener, err := listen("grpc", c.grpc)
+	if err != nil {
+		return err
+	}
+	defer grpcListener.Close() //nolint:errcheck // its server has closed it, unless -http failed
+	httpListener, err := listen("http", c.http)
+	if err != nil {
+		return err
+	}
+
+	listing := master.NewListing()
+	sessions := stream.NewServer(master.NewRegistry(listing, log), stream.Config{
+		Heartbeat: c.heartbeat, Deadline: c.deadline, Log: log,
+	})
+	scouts := newScoutServer(sessions)
+	ready := new(readiness)
+	consumers := &http.Server{
+		Handler:           master.NewHandler(listing, ready.check, log),
+		ReadHeaderTimeout: headerTime,
+		IdleTimeout:       idleTime,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          zap.NewStdLog(cli.Library(log, "http")),
+	}
+
+	log.Info("serving", zap.Stringer("grpc", grpcListener.Addr()), zap.Stringer("http", httpListener.Addr()),
+		zap.Duration("heartbeat", c.heartbeat), zap.Duration("deadline", c.deadline), zap.String("version", cli.Version()))
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return listing.Run(ctx) })
+	group.Go(func() error { return sessions.Run(ctx) })
+	group.Go(func() error { return scouts.server.Serve(grpcListener) })
+	group.Go(func() error { return ignore(consumers.Serve(httpListener), http.ErrServerClosed) })
+	group.Go(func() error {
+		<-ctx.Done()
+		ready.stopping.Store(true)
+		scouts.health.Shutdown()
+		stopWithin(finishTime, scouts.server.GracefulStop, scouts.server.Stop)
+		return nil
+	})
+	group.Go(func() error {
+		<-ctx.Done()
+		return finish(consumers, log)
+	})
+	err = group.Wait()
+	log.Info("stopped")
+	return err
+}
+
+// scoutServer is the gRPC side: sessions and the master's own health.
+type scoutServer struct {
+	server *grpc.Server
+	health *health.Server
+}
+
+func newScoutServer(sessions *stream.Server) scoutServer {
+	s := scoutServer{server: grpc.NewServer(stream.ServerOptions()...), health: health.NewServer()}
+	scoutv1.RegisterScoutmasterServiceServer(s.server, sessions)
+	healthpb.RegisterHealthServer(s.server, s.health)
+	s.health.SetServingStatus(scoutv1.ScoutmasterService_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
+	return s
+}
+
+// readiness says whether scouts and consumers are served.
+type readiness struct{ stopping atomic.Bool }
+
+func (r *readiness) check() error {
+	if r.stopping.Load() {
+		return errors.New("the scoutmaster is stopping")
+	}
 	return nil
+}
+
+// listen opens a flag's address.
+func listen(flag, address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("flag -%s: %s is in use by another program: stop that one or choose another port", flag, address)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("flag -%s: %w: choose an address of this machine that may be listened on", flag, err)
+	}
+	return l, nil
+}
+
+// stopWithin calls stop, and cut if that takes too long.
+func stopWithin(limit time.Duration, stop, cut func()) {
+	timer := time.AfterFunc(limit, cut)
+	defer timer.Stop()
+	stop()
+}
+
+// finish lets requests in flight finish, for as long as there is time.
+func finish(s *http.Server, log *zap.Logger) error {
+	ctx, cancel := context.WithTimeout(context.Background(), finishTime)
+	defer cancel()
+	err := s.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		log.Warn("requests cut off", zap.Duration("after", finishTime))
+		return s.Close()
+	}
+	return err
+}
+
+func ignore(err, expected error) error {
+	if errors.Is(err, expected) {
+		return nil
+	}
+	return err
 }

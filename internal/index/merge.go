@@ -15,6 +15,7 @@ type Merger struct {
 	order  Order
 	inputs []*Cursor
 	heap   []*Cursor // each at an entry; the least first
+	second *Cursor   // the least but one, or nil
 	fresh  bool      // the least entry was not yet returned by Next
 }
 
@@ -50,6 +51,7 @@ func (m *Merger) fill() {
 	for i := len(m.heap)/2 - 1; i >= 0; i-- {
 		m.down(i)
 	}
+	m.second = m.runnerUp()
 }
 
 // Next moves to the next entry and reports whether there is one.
@@ -58,11 +60,13 @@ func (m *Merger) Next() bool {
 		m.fresh = false
 		return len(m.heap) > 0
 	}
-	if m.heap[0].Next() {
-		m.down(0)
-	} else {
+	if top := m.heap[0]; !top.Next() {
 		m.pop()
+	} else if m.second == nil || !m.less(m.second, top) {
+		return true
 	}
+	m.down(0)
+	m.second = m.runnerUp()
 	return len(m.heap) > 0
 }
 
@@ -98,7 +102,6 @@ func (m *Merger) pop() {
 	last := len(m.heap) - 1
 	m.heap[0] = m.heap[last]
 	m.heap = m.heap[:last]
-	m.down(0)
 }
 
 // runnerUp returns the least entry but one, or nil.
@@ -142,10 +145,9 @@ func (m *Merger) whole(c *Cursor, keep func(uint32) bool) (bl block, ok bool) {
 	if c.left != bl.n-1 || bl.owner == mixed || !keep(bl.owner) {
 		return bl, false
 	}
-	other := m.runnerUp()
-	if other == nil {
+	if m.second == nil {
 		return bl, true
 	}
 	next := c.following()
-	return bl, next != nil && bytes.Compare(next, other.name) < 0
+	return bl, next != nil && bytes.Compare(next, m.second.name) < 0
 }

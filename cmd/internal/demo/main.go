@@ -1,0 +1,120 @@
+// Command demo shows Scout at work on this machine: a scoutmaster, a scout on a
+// real directory, and the list printed as files come and go.
+//
+// With a directory as its argument it watches that until it is interrupted.
+// Without, it makes a directory and plays through what may happen to one.
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"scout/cmd/internal/fleet"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	programs := fleet.Programs{Scout: "cmd/scout/scout", Scoutmaster: "cmd/scoutmaster/scoutmaster"}
+	master, err := programs.StartMaster()
+	if err != nil {
+		return err
+	}
+	defer master.Kill()
+	fmt.Printf("$ scoutmaster          # scouts: %s, consumers: http://%s/files\n", master.GRPC, master.HTTP)
+	if len(args) > 0 {
+		return follow(programs, master, args[0])
+	}
+	dir, err := os.MkdirTemp("", "scout-demo-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // it lies in the directory for temporary files
+	return play(programs, master, dir)
+}
+
+// startScout starts a scout and waits until its files are listed.
+func startScout(programs fleet.Programs, master *fleet.Master, dir string) (*fleet.Process, error) {
+	fmt.Printf("$ scout -dir %s -master %s\n", dir, master.GRPC)
+	scout, err := programs.StartScout(dir, master.GRPC)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := scout.AwaitMsg(time.Minute, "snapshot sent"); err != nil {
+		return nil, err
+	}
+	return scout, nil
+}
+
+// follow watches a directory of the user's.
+func follow(programs fleet.Programs, master *fleet.Master, dir string) error {
+	scout, err := startScout(programs, master, dir)
+	if err != nil {
+		return err
+	}
+	defer scout.Kill()
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
+	fmt.Println("Create and remove files there. Ctrl-C ends this.")
+	list := newList(master)
+	for {
+		if err := list.show(); err != nil {
+			return err
+		}
+		select {
+		case <-stop:
+			return nil
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// play does what may happen to a directory, and shows what becomes of the list.
+func play(programs fleet.Programs, master *fleet.Master, dir string) error {
+	at := func(name string) string { return filepath.Join(dir, name) }
+	if err := os.WriteFile(at("app.log"), nil, 0o600); err != nil {
+		return err
+	}
+	scout, err := startScout(programs, master, dir)
+	if err != nil {
+		return err
+	}
+	defer scout.Kill()
+	list := newList(master)
+	for _, step := range []struct {
+		what    string
+		do      func() error
+		changes int
+	}{
+		{"(the file that was there)", func() error { return nil }, 1},
+		{"touch new.txt", func() error { return os.WriteFile(at("new.txt"), nil, 0o600) }, 1},
+		{"mkdir -p logs/2026; touch logs/2026/app.log", func() error {
+			if err := os.MkdirAll(at("logs/2026"), 0o700); err != nil {
+				return err
+			}
+			return os.WriteFile(at("logs/2026/app.log"), nil, 0o600)
+		}, 1},
+		{"ln -s /etc/hosts link", func() error { return os.Symlink("/etc/hosts", at("link")) }, 1},
+		{"mv logs old", func() error { return os.Rename(at("logs"), at("old")) }, 2},
+		{"rm -r old", func() error { return os.RemoveAll(at("old")) }, 1},
+		{"kill -9 scout", scout.Process.Kill, 3},
+	} {
+		fmt.Printf("$ %s\n", step.what)
+		if err := step.do(); err != nil {
+			return err
+		}
+		if err := list.await(step.changes, time.Now()); err != nil {
+			return err
+		}
+	}
+	return nil
+}

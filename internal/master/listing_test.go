@@ -1,0 +1,241 @@
+package master
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"scout/internal/files"
+)
+
+func setOf(names ...string) *files.Set {
+	var b files.Builder
+	for _, n := range slices.Compact(slices.Sorted(slices.Values(names))) {
+		b.Add([]byte(n))
+	}
+	return b.Set()
+}
+
+func originOf(n int) files.Origin {
+	// Hosts sort the other way round than their numbers.
+	return files.Origin{Host: fmt.Sprintf("host-%03d", 500-n), Directory: "/srv"}
+}
+
+// read returns all entries as filename, host and directory.
+func read(v *Version) (out [][3]string) {
+	e := v.Entries()
+	for e.Next() {
+		o := e.source().origin
+		out = append(out, [3]string{string(e.Name()), o.Host, o.Directory})
+	}
+	return out
+}
+
+// model is a Listing made of maps.
+type model map[files.Origin]map[string]bool
+
+func (m model) list() (out [][3]string) {
+	for o, names := range m {
+		for n := range names {
+			out = append(out, [3]string{n, o.Host, o.Directory})
+		}
+	}
+	slices.SortFunc(out, func(a, b [3]string) int { return slices.Compare(a[:], b[:]) })
+	return out
+}
+
+func randomNames(r *rand.Rand, most int) map[string]bool {
+	names := map[string]bool{}
+	for range r.IntN(most) {
+		names[fmt.Sprintf("d%d/f%d", r.IntN(20), r.IntN(40))] = true
+	}
+	return names
+}
+
+func TestListingAgainstModel(t *testing.T) {
+	for seed := range uint64(10) {
+		r := rand.New(rand.NewPCG(seed, 0))
+		l, want, sources := NewListing(), model{}, map[files.Origin]*source{}
+		for step := range 300 {
+			o := originOf(r.IntN(6))
+			switch op := r.IntN(10); {
+			case op == 0:
+				if s := sources[o]; s != nil {
+					l.drop(s)
+					delete(sources, o)
+					delete(want, o)
+				}
+			case op == 1 || sources[o] == nil:
+				names := randomNames(r, 500)
+				sources[o], _ = l.show(o, setOf(slices.Collect(maps.Keys(names))...), sources[o])
+				want[o] = names
+			case op == 2:
+				if err := l.merge(); err != nil {
+					t.Fatal(err)
+				}
+			default:
+				d := randomDelta(r, want[o])
+				if _, err := l.change(sources[o], d); err != nil {
+					t.Fatal(err)
+				}
+			}
+			compare(t, fmt.Sprintf("seed %d, step %d", seed, step), l.Current(), want)
+		}
+	}
+}
+
+// randomDelta changes names and returns the change.
+func randomDelta(r *rand.Rand, names map[string]bool) files.Delta {
+	before := maps.Clone(names)
+	for n := range randomNames(r, 30) {
+		if names[n] {
+			delete(names, n)
+		} else {
+			names[n] = true
+		}
+	}
+	return files.Diff(setOf(slices.Collect(maps.Keys(before))...), setOf(slices.Collect(maps.Keys(names))...))
+}
+
+func compare(t *testing.T, when string, v *Version, want model) {
+	t.Helper()
+	got, list := read(v), want.list()
+	if !slices.Equal(got, list) {
+		t.Fatalf("%s: the listing has %d entries that differ from the model's %d", when, len(got), len(list))
+	}
+	if v.Len != len(got) {
+		t.Fatalf("%s: Len is %d, there are %d entries", when, v.Len, len(got))
+	}
+}
+
+func TestListingRefusesWhatDoesNotFit(t *testing.T) {
+	l := NewListing()
+	s, _ := l.show(originOf(1), setOf("a"), nil)
+	for range 2 { // as a run, then in main
+		before := l.Current()
+		for _, d := range []files.Delta{
+			{Removed: setOf("b"), Added: setOf()},
+			{Removed: setOf(), Added: setOf("a")},
+			{Removed: setOf("a", "b"), Added: setOf("c")},
+		} {
+			if _, err := l.change(s, d); err == nil {
+				t.Errorf("%d removed, %d added: taken", d.Removed.Len(), d.Added.Len())
+			}
+		}
+		if l.Current() != before {
+			t.Error("a refused change left a trace")
+		}
+		if err := l.merge(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A merge runs beside writers and readers. Every version that a reader pins is
+// consistent, and the list is right when all is over.
+func TestMergeBesideReadersAndWriters(t *testing.T) {
+	l := NewListing()
+	ctx, cancel := context.WithCancel(t.Context())
+	var background, writers sync.WaitGroup
+	background.Go(func() {
+		for ctx.Err() == nil {
+			if err := l.merge(); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	background.Go(func() {
+		for ctx.Err() == nil {
+			v := l.Current()
+			if got := read(v); len(got) != v.Len || !slices.IsSortedFunc(got, func(a, b [3]string) int { return slices.Compare(a[:], b[:]) }) {
+				t.Errorf("revision %d: %d entries read, Len is %d", v.Revision, len(got), v.Len)
+				return
+			}
+		}
+	})
+	const scouts = 4
+	finals := make([]map[string]bool, scouts)
+	for n := range scouts {
+		writers.Go(func() {
+			r := rand.New(rand.NewPCG(uint64(n), 3))
+			names := randomNames(r, 500)
+			s, _ := l.show(originOf(n), setOf(slices.Collect(maps.Keys(names))...), nil)
+			for range 150 {
+				switch r.IntN(20) {
+				case 0:
+					l.drop(s)
+					names = randomNames(r, 500)
+					s, _ = l.show(originOf(n), setOf(slices.Collect(maps.Keys(names))...), nil)
+				default:
+					if _, err := l.change(s, randomDelta(r, names)); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			}
+			finals[n] = names
+		})
+	}
+	writers.Wait()
+	cancel()
+	background.Wait()
+	want := model{}
+	for n, names := range finals {
+		want[originOf(n)] = names
+	}
+	compare(t, "at the end", l.Current(), want)
+	if err := l.merge(); err != nil {
+		t.Fatal(err)
+	}
+	compare(t, "merged", l.Current(), want)
+}
+
+// What is gone costs nothing for long: numbers and masked entries are reclaimed
+// however often scouts come and go.
+func TestListingForgets(t *testing.T) {
+	l := NewListing()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- l.Run(ctx) }()
+	for i := range 5000 {
+		s, _ := l.show(originOf(i%3), setOf("a", "b", "c"), nil)
+		l.drop(s)
+	}
+	last, _ := l.show(originOf(1), setOf("a"), nil)
+	deadline := time.Now().Add(time.Minute)
+	for {
+		v := l.Current()
+		l.mu.Lock()
+		dead := l.dead
+		l.mu.Unlock()
+		if len(v.runs) == 0 && v.main.Len()-dead == 1 && dead < sweepLeast {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d runs, %d entries in main of which %d are dead, number %d", len(v.runs), v.main.Len(), dead, last.number)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if err := l.merge(); err != nil { // the one that the last changes made due
+		t.Fatal(err)
+	}
+	free := 0
+	for _, s := range l.Current().sources {
+		if s == nil {
+			free++
+		}
+	}
+	if used := len(l.Current().sources) - free; used > 1 {
+		t.Errorf("%d numbers are in use by one source", used)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,189 @@
+package master
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"scout/internal/index"
+)
+
+// When to merge. Reads get slower with each run, and memory is held by masked
+// entries; a merge costs up to some 100 ns for each entry of the Listing.
+const (
+	mergeRuns  = 8                      // runs that are too many, however busy the Listing is
+	mergeQuiet = 250 * time.Millisecond // runs are merged when nothing came for so long
+	mergeShare = 8                      // after a merge, wait this many times as long as it took
+	sweepShare = 4                      // sweep when one in so many entries is masked
+	sweepLeast = 4096                   // but not for fewer than this
+)
+
+// Run merges in the background until ctx is done. It returns an error only when
+// the Listing has found itself to be wrong.
+func (l *Listing) Run(ctx context.Context) error {
+	quiet := time.NewTimer(mergeQuiet)
+	for {
+		calm := false
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-l.changed:
+			quiet.Reset(mergeQuiet)
+		case <-quiet.C:
+			calm = true
+		}
+		if !l.mergeDue(calm) {
+			continue
+		}
+		began := time.Now()
+		if err := l.merge(); err != nil {
+			return err
+		}
+		if !sleep(ctx, mergeShare*time.Since(began)) {
+			return nil
+		}
+		quiet.Reset(mergeQuiet)
+	}
+}
+
+// sleep waits for d and reports whether ctx is still on.
+func sleep(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+func (l *Listing) mergeDue(calm bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	v := l.Current()
+	return len(v.runs) > mergeRuns ||
+		len(v.runs) > 0 && calm ||
+		l.dead > sweepLeast && l.dead > v.main.Len()/sweepShare ||
+		len(v.sources) > 2*v.live.count()+sweepLeast
+}
+
+// journal is what a merge that is under way must be told when it is done.
+type journal struct {
+	merging bitset // the sources whose names are being merged
+	edits   []edit
+}
+
+// note keeps an edit that the merge does not see. A nil journal needs none.
+func (j *journal) note(e edit) {
+	if j != nil && j.merging.has(e.Owner) {
+		j.edits = append(j.edits, e)
+	}
+}
+
+// merge makes one list of main and the runs, without the masked entries.
+// Readers and writers go on meanwhile. It changes nothing that can be seen. An
+// error says that the books are wrong; then nothing has changed at all.
+func (l *Listing) merge() error {
+	from := l.beginMerge()
+	inputs := []*index.Index{from.main}
+	for _, r := range from.runs {
+		inputs = append(inputs, r.names)
+	}
+	merged := index.Merge(from.order, from.live.has, inputs...)
+	for {
+		edits := l.manyEdits()
+		if edits == nil {
+			return l.endMerge(from, merged)
+		}
+		var err error
+		if merged, err = applyAll(merged, edits, from.order); err != nil {
+			l.abandonMerge()
+			return err
+		}
+	}
+}
+
+func (l *Listing) beginMerge() *Version {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	v := l.Current()
+	l.journal = &journal{merging: v.live}
+	return v
+}
+
+// manyEdits takes the journal's edits, or returns nil when they are so few
+// that they may be applied while writers wait.
+func (l *Listing) manyEdits() []edit {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.journal.edits) < 64 {
+		return nil
+	}
+	edits := l.journal.edits
+	l.journal.edits = nil
+	return edits
+}
+
+func applyAll(ix *index.Index, edits []edit, order index.Order) (*index.Index, error) {
+	for _, e := range edits {
+		e.Order = order
+		next, err := ix.Apply(e)
+		if err != nil {
+			return nil, fmt.Errorf("catch up with a merge: %w", err)
+		}
+		ix = next
+	}
+	return ix, nil
+}
+
+func (l *Listing) abandonMerge() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.journal = nil
+}
+
+// endMerge puts the merged list in the place of what it was made from.
+func (l *Listing) endMerge(from *Version, merged *index.Index) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	edits := l.journal.edits
+	l.journal = nil
+	merged, err := applyAll(merged, edits, from.order)
+	if err != nil {
+		return err
+	}
+	v := *l.Current()
+	v.main = merged
+	v.runs = slices.DeleteFunc(slices.Clone(v.runs), func(r run) bool { return from.live.has(r.number) })
+	if err := l.recycle(&v, from.live); err != nil {
+		return err
+	}
+	l.current.Store(&v)
+	return nil
+}
+
+// recycle finds the numbers that main no longer has, given those that were
+// merged into it, and counts what is masked in it. The slice of sources is made
+// anew, so that no reader of an older Version sees a number change hands.
+func (l *Listing) recycle(v *Version, merged bitset) error {
+	sources, free := slices.Clone(v.sources), slices.Clone(l.free)
+	entries, dead := 0, 0
+	for n, s := range sources {
+		switch n := uint32(n); {
+		case s == nil:
+		case merged.has(n):
+			entries += s.len
+			if !v.live.has(n) {
+				dead += s.len
+			}
+		case !v.live.has(n):
+			sources[n] = nil
+			free = append(free, n)
+		}
+	}
+	if entries != v.main.Len() {
+		return fmt.Errorf("a merge made %d entries of %d", v.main.Len(), entries)
+	}
+	v.sources, l.free, l.dead = sources, free, dead
+	return nil
+}

@@ -1,0 +1,207 @@
+package master
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"scout/internal/files"
+	"scout/internal/stream"
+)
+
+// probeTimeout is how long the holder of an origin may take to answer when a
+// newcomer asks for its place: long enough for a busy machine, short enough
+// that the successor of a dead one is in within a second.
+const probeTimeout = 750 * time.Millisecond
+
+// Registry is who is live. It lets one scout at a time hold an origin, and
+// shows in the Listing what each holder shows.
+type Registry struct {
+	listing *Listing
+	log     *zap.Logger
+
+	mu      sync.Mutex
+	members map[files.Origin]*member
+}
+
+// NewRegistry returns a Registry without members.
+func NewRegistry(l *Listing, log *zap.Logger) *Registry {
+	return &Registry{listing: l, log: log, members: make(map[files.Origin]*member)}
+}
+
+// Join registers a scout, see [stream.Registry]. A holder that does not answer
+// at once when asked is a ghost, and the newcomer takes its place.
+func (r *Registry) Join(ctx context.Context, p stream.Peer) (stream.Member, error) {
+	m := &member{registry: r, peer: p, log: r.log.With(
+		zap.String("host", p.Origin.Host), zap.String("directory", p.Origin.Directory))}
+	for {
+		holder := r.claim(m, nil)
+		if holder == nil {
+			return m, nil
+		}
+		if err := r.ask(ctx, holder, m); err != nil {
+			return nil, err
+		}
+		if r.claim(m, holder) == nil {
+			return m, nil
+		}
+	}
+}
+
+// claim gives m its origin if nobody holds it, or if ghost does. It returns the
+// holder otherwise.
+func (r *Registry) claim(m, ghost *member) *member {
+	r.mu.Lock()
+	holder := r.members[m.peer.Origin]
+	if holder != nil && holder != ghost {
+		r.mu.Unlock()
+		return holder
+	}
+	r.members[m.peer.Origin] = m
+	r.mu.Unlock()
+
+	if holder != nil {
+		holder.peer.Evict("replaced by " + m.peer.Address)
+		holder.Leave(stream.LeftReplaced)
+	}
+	m.log.Info("scout registered", zap.String("session", m.peer.Session),
+		zap.String("version", m.peer.Version), zap.String("address", m.peer.Address))
+	return nil
+}
+
+// ask asks a holder whether it is still there. nil means that it is not.
+func (r *Registry) ask(ctx context.Context, holder, newcomer *member) error {
+	probe, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	if holder.peer.Probe(probe) {
+		held := &stream.HeldError{Origin: holder.peer.Origin, Holder: holder.String()}
+		newcomer.log.Warn("registration refused", zap.String("holder", held.Holder),
+			zap.String("address", newcomer.peer.Address))
+		return held
+	}
+	return ctx.Err()
+}
+
+// leave takes m off the register, unless a successor has its place.
+func (r *Registry) leave(m *member) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.members[m.peer.Origin] == m {
+		delete(r.members, m.peer.Origin)
+	}
+}
+
+// member is one scout that holds its origin, from Join to Leave.
+type member struct {
+	registry *Registry
+	peer     stream.Peer
+	log      *zap.Logger
+
+	mu     sync.Mutex // a session calls one at a time, but a successor may call Leave
+	gone   bool
+	shown  *source // what the Listing has of it, nil when hidden
+	hidden string  // why it is hidden
+
+	degraded degradation
+}
+
+// degradation is what a scout cannot do as it should: directories that it
+// cannot read, and directories that it polls because it cannot watch them.
+type degradation struct{ unreadable, polled uint64 }
+
+func (m *member) String() string {
+	return fmt.Sprintf("session %s from %s", m.peer.Session, m.peer.Address)
+}
+
+// Reset shows a whole list.
+func (m *member) Reset(set *files.Set, revision uint64) {
+	began := time.Now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.gone {
+		return
+	}
+	removed := 0
+	if m.shown != nil {
+		removed = m.shown.len
+	}
+	m.shown, _ = m.registry.listing.show(m.peer.Origin, set, m.shown)
+	if m.hidden != "" {
+		m.log.Info("scout shown", zap.String("reason", "snapshot received"))
+		m.hidden = ""
+	}
+	m.synced(set.Len(), set.Len(), removed, revision, began)
+}
+
+// Apply changes what is shown.
+func (m *member) Apply(d files.Delta, revision uint64) error {
+	began := time.Now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.gone {
+		return nil
+	}
+	if _, err := m.registry.listing.change(m.shown, d); err != nil {
+		return err
+	}
+	m.synced(m.shown.len, d.Added.Len(), d.Removed.Len(), revision, began)
+	return nil
+}
+
+func (m *member) synced(files, added, removed int, revision uint64, began time.Time) {
+	m.log.Info("files synced", zap.Int("files", files), zap.Int("added", added), zap.Int("removed", removed),
+		zap.Uint64("revision", revision), zap.Float64("seconds", time.Since(began).Seconds()))
+}
+
+// Hide takes away what is shown.
+func (m *member) Hide(reason string, _ uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.gone {
+		return
+	}
+	m.unshow()
+	if m.hidden != reason {
+		m.hidden = reason
+		m.log.Warn("scout hidden", zap.String("reason", reason))
+	}
+}
+
+// Report notes what a beat says of the scout's directory.
+func (m *member) Report(unreadable, polled uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := degradation{unreadable, polled}
+	if m.gone || m.degraded == now {
+		return
+	}
+	m.degraded = now
+	msg := "scout degraded"
+	if now == (degradation{}) {
+		msg = "scout recovered"
+	}
+	m.log.Warn(msg, zap.Uint64("unreadable", unreadable), zap.Uint64("polled", polled))
+}
+
+func (m *member) unshow() {
+	if m.shown != nil {
+		m.registry.listing.drop(m.shown)
+		m.shown = nil
+	}
+}
+
+// Leave ends the registration.
+func (m *member) Leave(reason stream.LeaveReason) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.gone {
+		return
+	}
+	m.gone = true
+	m.unshow()
+	m.registry.leave(m)
+	m.log.Info("scout dropped", zap.String("reason", string(reason)), zap.String("session", m.peer.Session))
+}

@@ -1,0 +1,230 @@
+package master
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"scout/internal/files"
+	"scout/internal/stream"
+)
+
+var home = files.Origin{Host: "web-01", Directory: "/srv/data"}
+
+// fakePeer is a scout that answers probes or does not.
+type fakePeer struct {
+	answers bool
+	evicted string
+}
+
+func (f *fakePeer) peer(session string) stream.Peer {
+	return stream.Peer{
+		Origin: home, Version: "v1", Session: session, Address: session + ".example:1",
+		Probe: func(ctx context.Context) bool {
+			if f.answers {
+				return true
+			}
+			<-ctx.Done()
+			return false
+		},
+		Evict: func(reason string) { f.evicted = reason },
+	}
+}
+
+func observed() (*Registry, *observer.ObservedLogs) {
+	core, logs := observer.New(zapcore.DebugLevel)
+	return NewRegistry(NewListing(), zap.New(core)), logs
+}
+
+func join(t *testing.T, r *Registry, p stream.Peer) stream.Member {
+	t.Helper()
+	m, err := r.Join(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func shown(r *Registry) (names []string) {
+	for _, e := range read(r.listing.Current()) {
+		names = append(names, e[0])
+	}
+	return names
+}
+
+func expectShown(t *testing.T, r *Registry, names ...string) {
+	t.Helper()
+	if got := shown(r); !slices.Equal(got, names) {
+		t.Errorf("shown: %q, want %q", got, names)
+	}
+}
+
+// messages returns the log as "message field=value" for the fields named.
+func messages(logs *observer.ObservedLogs, fields ...string) (out []string) {
+	for _, e := range logs.AllUntimed() {
+		line := e.Message
+		for _, f := range fields {
+			if v, ok := e.ContextMap()[f]; ok {
+				line += " " + f + "=" + strings.TrimSpace(strings.ReplaceAll(toString(v), "\n", " "))
+			}
+		}
+		out = append(out, line)
+	}
+	return out
+}
+
+func toString(v any) string {
+	if s, ok := v.(string); ok {
+		return s
+	}
+	return "?"
+}
+
+func TestMembersShowWhatTheyShow(t *testing.T) {
+	r, logs := observed()
+	m := join(t, r, (&fakePeer{}).peer("a"))
+	m.Hide("scanning", 0)
+	m.Hide("scanning", 10)
+	expectShown(t, r)
+	m.Reset(setOf("x", "y"), 1)
+	expectShown(t, r, "x", "y")
+	if err := m.Apply(files.Delta{Removed: setOf("x"), Added: setOf("z")}, 2); err != nil {
+		t.Fatal(err)
+	}
+	expectShown(t, r, "y", "z")
+	if err := m.Apply(files.Delta{Removed: setOf("x"), Added: setOf()}, 3); err == nil {
+		t.Error("what is not there was removed")
+	}
+	m.Hide("the directory vanished", 0)
+	expectShown(t, r)
+	m.Reset(setOf("new"), 3)
+	expectShown(t, r, "new")
+	m.Leave(stream.LeftDeregistered)
+	m.Leave(stream.LeftBroken)
+	expectShown(t, r)
+	m.Reset(setOf("late"), 4)
+	m.Hide("late", 0)
+	expectShown(t, r)
+	want := []string{
+		"scout registered", "scout hidden reason=scanning", "scout shown reason=snapshot received", "files synced", "files synced",
+		"scout hidden reason=the directory vanished", "scout shown reason=snapshot received", "files synced", "scout dropped reason=deregistered",
+	}
+	if got := messages(logs, "reason"); !slices.Equal(got, want) {
+		t.Errorf("log:\n%q, want\n%q", got, want)
+	}
+	synced := logs.FilterMessage("files synced").All()[1].ContextMap()
+	if synced["files"] != int64(2) || synced["added"] != int64(1) || synced["removed"] != int64(1) || synced["revision"] != uint64(2) {
+		t.Errorf("files synced: %v", synced)
+	}
+}
+
+func TestALiveHolderIsKept(t *testing.T) {
+	r, logs := observed()
+	first := &fakePeer{answers: true}
+	join(t, r, first.peer("first")).Reset(setOf("x"), 1)
+	for range 3 {
+		_, err := r.Join(t.Context(), (&fakePeer{}).peer("second"))
+		var held *stream.HeldError
+		if !errors.As(err, &held) || !strings.Contains(held.Holder, "first") {
+			t.Fatalf("error %v", err)
+		}
+	}
+	expectShown(t, r, "x")
+	if first.evicted != "" {
+		t.Error("the holder was evicted")
+	}
+	refusals := logs.FilterMessage("registration refused").All()
+	if len(refusals) != 3 || !strings.Contains(refusals[0].ContextMap()["holder"].(string), "first") {
+		t.Errorf("refusals: %v", refusals)
+	}
+}
+
+func TestAGhostIsReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, logs := observed()
+		ghost := &fakePeer{}
+		old := join(t, r, ghost.peer("ghost"))
+		old.Reset(setOf("x"), 1)
+		began := time.Now()
+		m := join(t, r, (&fakePeer{answers: true}).peer("successor"))
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("the ghost was replaced after %v", took)
+		}
+		expectShown(t, r)
+		if !strings.Contains(ghost.evicted, "replaced by successor") {
+			t.Errorf("the ghost was told %q", ghost.evicted)
+		}
+		m.Reset(setOf("y"), 1)
+		old.Reset(setOf("late"), 2)
+		old.Leave(stream.LeftBroken)
+		expectShown(t, r, "y")
+		if _, err := r.Join(t.Context(), (&fakePeer{}).peer("third")); err == nil {
+			t.Error("the ghost's end took the register from its successor")
+		}
+		if got := messages(logs.FilterMessage("scout dropped"), "reason"); !slices.Equal(got, []string{"scout dropped reason=replaced"}) {
+			t.Errorf("%q", got)
+		}
+	})
+}
+
+// Of many newcomers that ask for a ghost's place at once, one gets it.
+func TestOneSuccessor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := observed()
+		join(t, r, (&fakePeer{}).peer("ghost"))
+		const newcomers = 20
+		results := make(chan error, newcomers)
+		for range newcomers {
+			go func() {
+				_, err := r.Join(t.Context(), (&fakePeer{answers: true}).peer("newcomer"))
+				results <- err
+			}()
+		}
+		in := 0
+		for range newcomers {
+			if err := <-results; err == nil {
+				in++
+			}
+		}
+		if in != 1 {
+			t.Errorf("%d newcomers hold one origin", in)
+		}
+	})
+}
+
+func TestANewcomerThatLeavesReplacesNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := observed()
+		holder := &fakePeer{}
+		join(t, r, holder.peer("holder")).Reset(setOf("x"), 1)
+		ctx, cancel := context.WithTimeout(t.Context(), probeTimeout/2)
+		defer cancel()
+		if _, err := r.Join(ctx, (&fakePeer{}).peer("gone")); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error %v", err)
+		}
+		expectShown(t, r, "x")
+		if holder.evicted != "" {
+			t.Error("the holder was evicted for nobody")
+		}
+	})
+}
+
+func TestDegradation(t *testing.T) {
+	r, logs := observed()
+	m := join(t, r, (&fakePeer{}).peer("a"))
+	m.Report(0, 0)
+	m.Report(1, 2)
+	m.Report(1, 2)
+	m.Report(0, 0)
+	if got := messages(logs); !slices.Equal(got, []string{"scout registered", "scout degraded", "scout recovered"}) {
+		t.Errorf("%q", got)
+	}
+}
