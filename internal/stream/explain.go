@@ -1,0 +1,55 @@
+package stream
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+var (
+	errRefused   = errors.New("registration refused")
+	errNoAnswer  = fmt.Errorf("no answer within %v", registerBound)
+	errNoWelcome = errors.New("it answers, but not with a Welcome that makes sense")
+	errFlooded   = errors.New("the master asks without waiting for answers")
+)
+
+// explain makes one line of why an attempt to register came to nothing: what
+// is wrong, and what to do about it. It wraps errRefused when a scoutmaster
+// has answered and does not want this scout.
+func explain(master string, err error) error {
+	if errors.Is(err, errNoAnswer) {
+		return fmt.Errorf("scoutmaster at %s: %w (check the address, and that no firewall is between)", master, err)
+	}
+	switch why := plain(err); status.Code(err) {
+	case codes.AlreadyExists:
+		return fmt.Errorf("%w by the scoutmaster at %s: %s (stop that scout, or give this one a host name of its own)", errRefused, master, why)
+	case codes.InvalidArgument, codes.FailedPrecondition, codes.ResourceExhausted, codes.PermissionDenied, codes.Unauthenticated, codes.Aborted:
+		return fmt.Errorf("%w by the scoutmaster at %s: %s", errRefused, master, why)
+	case codes.Unavailable:
+		return fmt.Errorf("scoutmaster at %s: %s (is it running, and is this its gRPC address?)", master, why)
+	default:
+		return fmt.Errorf("no scoutmaster at %s: %s (is this its gRPC address?)", master, why)
+	}
+}
+
+// lost is why a session ended, in the words of the master where it said some.
+func lost(err error) error {
+	if errors.Is(err, io.EOF) {
+		return errors.New("the master ended the session")
+	}
+	return errors.New(plain(err))
+}
+
+// plain is the text of err without grpc's wrapping, on one line.
+func plain(err error) string {
+	text := status.Convert(err).Message()
+	if _, desc, ok := strings.Cut(text, `connection error: desc = "`); ok {
+		text = strings.TrimSuffix(desc, `"`)
+	}
+	text = strings.TrimPrefix(text, "transport: Error while dialing: ")
+	return oneLine(text, maxReason)
+}

@@ -1,0 +1,193 @@
+package stream
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"scout/internal/files"
+)
+
+// source is a directory that the test changes as it likes.
+type source struct {
+	mu      sync.Mutex
+	view    files.View
+	changed chan struct{}
+}
+
+func newSource(names ...string) *source {
+	s := &source{changed: make(chan struct{}, 1)}
+	s.list(names...)
+	return s
+}
+
+func (s *source) View() files.View {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.view
+}
+
+func (s *source) Changed() <-chan struct{} { return s.changed }
+
+func (s *source) show(v files.View) {
+	s.mu.Lock()
+	s.view = v
+	s.mu.Unlock()
+	select {
+	case s.changed <- struct{}{}:
+	default:
+	}
+}
+
+func (s *source) list(names ...string)  { s.show(files.View{Set: setOf(names...)}) }
+func (s *source) cannot(reason string) { s.show(files.View{Reason: reason}) }
+
+func setOf(names ...string) *files.Set {
+	var b files.Builder
+	for _, name := range slices.Sorted(slices.Values(names)) {
+		b.Add([]byte(name))
+	}
+	return b.Set()
+}
+
+// many is a set of n names.
+func many(n int) *files.Set {
+	var b files.Builder
+	for i := range n {
+		b.Add(fmt.Appendf(nil, "directory-%06d/file-%03d.log", i/100, i%100))
+	}
+	return b.Set()
+}
+
+func namesOf(s *files.Set) []string {
+	names := []string{}
+	for c := s.Cursor(); c.Next(); {
+		names = append(names, string(c.Name()))
+	}
+	return names
+}
+
+// registry holds members and remembers what each was asked to do, in the words
+// of a script: "reset 1: a b", "hide scanning", "leave deregistered".
+type registry struct {
+	mu      sync.Mutex
+	members []*member
+	join    func(ctx context.Context, p Peer) error // may refuse; nil: never
+}
+
+func (r *registry) Join(ctx context.Context, p Peer) (Member, error) {
+	if r.join != nil {
+		if err := r.join(ctx, p); err != nil {
+			return nil, err
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m := &member{peer: p, left: make(chan struct{})}
+	r.members = append(r.members, m)
+	return m, nil
+}
+
+// last is the member that joined last.
+func (r *registry) last() *member {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.members) == 0 {
+		return nil
+	}
+	return r.members[len(r.members)-1]
+}
+
+func (r *registry) joined() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.members)
+}
+
+// member is what one session shows.
+type member struct {
+	peer Peer
+	left chan struct{} // closed by Leave
+
+	mu      sync.Mutex
+	set     *files.Set // nil: hidden
+	script  []string
+	polled  uint64
+	reports int
+	onReset func() // runs while a snapshot is being taken in
+}
+
+func (m *member) note(format string, args ...any) {
+	m.script = append(m.script, fmt.Sprintf(format, args...))
+}
+
+func (m *member) Reset(set *files.Set, revision uint64) {
+	m.mu.Lock()
+	busy := m.onReset
+	m.mu.Unlock()
+	if busy != nil {
+		busy()
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.set = set
+	if set.Len() > 10 {
+		m.note("reset %d: %d names", revision, set.Len())
+		return
+	}
+	m.note("reset %d: %s", revision, strings.Join(namesOf(set), " "))
+}
+
+func (m *member) Apply(d files.Delta, revision uint64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	set, err := m.set.Apply(d)
+	if err != nil {
+		return err
+	}
+	m.set = set
+	m.note("apply %d: -%d +%d", revision, d.Removed.Len(), d.Added.Len())
+	return nil
+}
+
+func (m *member) Hide(reason string, scanned uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.set = nil
+	m.note("hide %s %d", reason, scanned)
+}
+
+func (m *member) Report(_, polled uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.polled = polled
+	m.reports++
+}
+
+func (m *member) Leave(reason LeaveReason) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.set = nil
+	m.note("leave %s", reason)
+	close(m.left)
+}
+
+func (m *member) shown() *files.Set {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.set
+}
+
+func (m *member) history() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.script)
+}
+
+func (m *member) beats() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.reports
+}

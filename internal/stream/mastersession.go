@@ -1,0 +1,366 @@
+package stream
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"go.uber.org/zap"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"scout/internal/files"
+	scoutv1 "scout/proto/scout/v1"
+)
+
+const (
+	// How many messages may wait while the handler is busy: the most that a scout
+	// can make the master hold beyond what has been taken in.
+	inboxSize = 16
+	// How many answers may wait to be sent. Each answers one message, and a scout
+	// waits for it before the next, so more than a few means that it does not
+	// read.
+	outboxSize = 16
+)
+
+// masterSession is the master's end of one session. Three goroutines share it:
+// the handler owns what the session is about, receive only receives and send
+// only sends. So neither a long update nor a full connection keeps the scout
+// from being heard, probed and told that the master lives, and whatever ends
+// the session frees them all: in a gRPC handler only returning does that.
+type masterSession struct {
+	server *Server
+	stream scoutv1.ScoutmasterService_SessionServer
+	ctx    context.Context         // done when the session has to end
+	end    context.CancelCauseFunc // says why; the first reason counts
+	life   life
+	inbox  chan *scoutv1.SessionRequest  // closed after the scout's half-close
+	outbox chan *scoutv1.SessionResponse // the handler's answers
+	probes chan struct{}                 // of one: a Probe is wanted
+
+	// The handler's alone.
+	id      string
+	address string
+	origin  files.Origin
+	replica replica
+	slot    *slot           // of the snapshot that was offered
+	grant   <-chan struct{} // closed when the slot is granted; nil when not waiting
+}
+
+func newMasterSession(s *Server, stream scoutv1.ScoutmasterService_SessionServer) *masterSession {
+	m := &masterSession{
+		server:  s,
+		stream:  stream,
+		life:    life{clock: s.clock},
+		inbox:   make(chan *scoutv1.SessionRequest, inboxSize),
+		outbox:  make(chan *scoutv1.SessionResponse, outboxSize),
+		probes:  make(chan struct{}, 1),
+		id:      rand.Text()[:8],
+		address: address(stream.Context()),
+	}
+	m.ctx, m.end = context.WithCancelCause(stream.Context())
+	return m
+}
+
+func address(ctx context.Context) string {
+	if p, ok := peer.FromContext(ctx); ok {
+		return p.Addr.String()
+	}
+	return "unknown"
+}
+
+// run is the session from its Hello to its end. The error is the status that
+// the call ends with.
+func (m *masterSession) run() error {
+	defer m.end(nil)
+	stop := context.AfterFunc(m.server.stopping, func() { m.end(errStopping) })
+	defer stop()
+	deadline := m.server.config.Deadline
+	m.life.watch(deadline, func() { m.end(silent(deadline)) })
+	defer m.life.unwatch()
+	m.server.sessions.Go(m.receive)
+
+	member, err := m.register()
+	if err != nil {
+		return m.refuse(err)
+	}
+	m.replica.member = member
+	m.server.sessions.Go(m.send)
+	err = m.serve()
+	m.slot.release()
+	end := endingOf(err)
+	member.Leave(end.left)
+	return m.conclude(end)
+}
+
+// register hears the Hello and joins the registry.
+func (m *masterSession) register() (Member, error) {
+	hello, err := m.hello()
+	if err != nil {
+		return nil, err
+	}
+	m.origin = origin(hello)
+	// The scout waits for its Welcome and owes no sign of life until it knows
+	// the heartbeat.
+	m.life.suspend()
+	defer m.life.resume()
+	return m.server.registry.Join(m.ctx, Peer{
+		Origin:  m.origin,
+		Version: oneLine(hello.GetVersion(), maxVersion),
+		Session: m.id,
+		Address: m.address,
+		Probe:   m.probe,
+		Evict:   func(reason string) { m.end(evicted(reason)) },
+	})
+}
+
+func (m *masterSession) hello() (*scoutv1.Hello, error) {
+	select {
+	case <-m.ctx.Done():
+		return nil, context.Cause(m.ctx)
+	case msg := <-m.inbox:
+		return msg.GetHello(), checkHello(msg.GetHello())
+	}
+}
+
+// refuse ends a session that did not come to be. The registry logs whom it
+// refuses itself, and somebody who just went away is no news.
+func (m *masterSession) refuse(err error) error {
+	if m.ctx.Err() != nil {
+		err = context.Cause(m.ctx)
+	}
+	end := refusalOf(err)
+	if end.left == LeftViolation || end.left == LeftSilent {
+		m.log().Warn("session refused", zap.String("reason", end.text))
+	}
+	return end
+}
+
+// conclude is the status of a session that came to be. The registry logs that
+// the scout has left, but does not know which rule it broke.
+func (m *masterSession) conclude(end *ending) error {
+	if end.code == codes.OK {
+		return nil
+	}
+	if end.left == LeftViolation {
+		m.log().Warn("protocol violation", zap.String("rule", end.text))
+	}
+	return end
+}
+
+// log is the server's log with what is known of this session.
+func (m *masterSession) log() *zap.Logger {
+	return m.server.config.Log.With(
+		zap.String("host", m.origin.Host),
+		zap.String("directory", m.origin.Directory),
+		zap.String("session", m.id),
+		zap.String("peer", m.address),
+	)
+}
+
+// serve handles what the scout says until the session has to end. It is nil
+// when the scout deregistered.
+func (m *masterSession) serve() error {
+	for {
+		select {
+		case <-m.ctx.Done():
+			return context.Cause(m.ctx)
+		case <-m.grant:
+			if err := m.sayGrant(); err != nil {
+				return err
+			}
+		case msg, ok := <-m.inbox:
+			if !ok {
+				return nil
+			}
+			if err := m.handle(msg); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// handle does what one message asks for. One that says nothing known was a sign
+// of life.
+func (m *masterSession) handle(msg *scoutv1.SessionRequest) error {
+	switch msg := msg.GetMessage().(type) {
+	case *scoutv1.SessionRequest_Hello:
+		return violation("a second Hello")
+	case *scoutv1.SessionRequest_Offer:
+		return m.offer()
+	case *scoutv1.SessionRequest_Update:
+		return m.update(msg.Update)
+	case *scoutv1.SessionRequest_Unavailable:
+		m.unavailable(msg.Unavailable)
+	case *scoutv1.SessionRequest_Beat:
+		return m.repair(m.replica.beat(msg.Beat))
+	}
+	return nil
+}
+
+// offer queues for a slot. An Offer that comes while another waits, or was
+// granted and not used, is the same one said again.
+func (m *masterSession) offer() error {
+	if err := m.replica.offer(); err != nil {
+		return err
+	}
+	if m.slot == nil {
+		m.slot = m.server.admission.request()
+		m.grant = m.slot.ready()
+	}
+	return nil
+}
+
+func (m *masterSession) sayGrant() error {
+	m.grant = nil
+	m.replica.allow()
+	return m.say(&scoutv1.SessionResponse{Message: &scoutv1.SessionResponse_Grant{Grant: &scoutv1.Grant{}}})
+}
+
+func (m *masterSession) update(u *scoutv1.Update) error {
+	err := m.replica.update(u)
+	if u.GetReset_() && !u.GetMore() {
+		m.withdraw()
+	}
+	return m.repair(err)
+}
+
+func (m *masterSession) unavailable(u *scoutv1.Unavailable) {
+	m.withdraw()
+	m.replica.unavailable(oneLine(u.GetReason(), maxReason), u.GetScanned())
+}
+
+// withdraw gives back the slot, or the place in the queue for one.
+func (m *masterSession) withdraw() {
+	m.slot.release()
+	m.slot, m.grant = nil, nil
+}
+
+// repair asks for a new snapshot when err says that the copy differs, and hands
+// on any other error.
+func (m *masterSession) repair(err error) error {
+	differs, ok := errors.AsType[*difference](err)
+	if !ok {
+		return err
+	}
+	m.log().Warn("copy differs", zap.Stringer("copy", differs.copy), zap.Stringer("scout", differs.scout))
+	m.withdraw()
+	m.replica.resync()
+	return m.say(&scoutv1.SessionResponse{Message: &scoutv1.SessionResponse_Resync{
+		Resync: &scoutv1.Resync{Reason: differs.Error()},
+	}})
+}
+
+// say hands an answer to send. The handler never waits for the scout to read.
+func (m *masterSession) say(msg *scoutv1.SessionResponse) error {
+	select {
+	case m.outbox <- msg:
+		return nil
+	default:
+		return errNotReading
+	}
+}
+
+// probe is Peer.Probe. One Probe answers all who ask before it is sent.
+func (m *masterSession) probe(ctx context.Context) bool {
+	arrival := m.life.next()
+	select {
+	case m.probes <- struct{}{}:
+	default:
+	}
+	select {
+	case <-arrival:
+		return true
+	case <-ctx.Done():
+		return false
+	case <-m.ctx.Done():
+		return false
+	}
+}
+
+// send is the only sender: the Welcome, then the handler's answers, probes, and a
+// beat each heartbeat.
+func (m *masterSession) send() {
+	beats := time.NewTicker(m.server.config.Heartbeat)
+	defer beats.Stop()
+	for msg := m.welcome(); msg != nil; msg = m.next(beats.C) {
+		if err := m.stream.Send(msg); err != nil {
+			m.end(fmt.Errorf("send: %w", err))
+			return
+		}
+	}
+}
+
+// next waits for something to say; nil when the session ends.
+func (m *masterSession) next(beats <-chan time.Time) *scoutv1.SessionResponse {
+	select {
+	case <-m.ctx.Done():
+		return nil
+	case msg := <-m.outbox:
+		return msg
+	case <-m.probes:
+		return &scoutv1.SessionResponse{Message: &scoutv1.SessionResponse_Probe{Probe: &scoutv1.Probe{}}}
+	case <-beats:
+		return &scoutv1.SessionResponse{Message: &scoutv1.SessionResponse_Beat{Beat: &scoutv1.MasterBeat{}}}
+	}
+}
+
+func (m *masterSession) welcome() *scoutv1.SessionResponse {
+	config := m.server.config
+	return &scoutv1.SessionResponse{Message: &scoutv1.SessionResponse_Welcome{Welcome: &scoutv1.Welcome{
+		Session:   m.id,
+		Heartbeat: durationpb.New(config.Heartbeat),
+		Deadline:  durationpb.New(config.Deadline),
+	}}}
+}
+
+// receive is the only receiver. Nothing is heard while the inbox is full, so
+// that is not held against the scout. It returns soon after the handler has.
+func (m *masterSession) receive() {
+	for {
+		msg, err := m.stream.Recv()
+		if errors.Is(err, io.EOF) {
+			close(m.inbox)
+			return
+		}
+		if err != nil {
+			m.end(m.unreadable(err))
+			return
+		}
+		m.life.hear()
+		if !m.hand(msg) {
+			return
+		}
+	}
+}
+
+// hand passes msg to the handler. It is false when the session ends instead.
+func (m *masterSession) hand(msg *scoutv1.SessionRequest) bool {
+	select {
+	case m.inbox <- msg:
+		return true
+	default:
+	}
+	m.life.suspend()
+	defer m.life.resume()
+	select {
+	case m.inbox <- msg:
+		return true
+	case <-m.ctx.Done():
+		return false
+	}
+}
+
+// unreadable tells a message that cannot be read, while the call goes on, from
+// a call that broke.
+func (m *masterSession) unreadable(err error) error {
+	if m.stream.Context().Err() != nil {
+		return fmt.Errorf("receive: %w", err)
+	}
+	return violation("a message cannot be read: %s", status.Convert(err).Message())
+}

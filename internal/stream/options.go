@@ -1,0 +1,47 @@
+package stream
+
+import (
+	"time"
+
+	"google.golang.org/grpc"
+	grpcbackoff "google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/keepalive"
+)
+
+const (
+	// A part of an update is far below this; another implementation's may be
+	// larger.
+	maxMessage = 4 << 20
+	// How much a scout may have on its way: enough for a fast link, and a bound
+	// on what a session that is not served yet can pile up. Fixed windows also
+	// spare each session the probing for a larger one.
+	streamWindow     = 1 << 20
+	connectionWindow = 1 << 20
+)
+
+// ServerOptions is what the protocol asks of a gRPC server. The caller adds
+// credentials and the like.
+func ServerOptions() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.MaxRecvMsgSize(maxMessage),
+		grpc.InitialWindowSize(streamWindow),
+		grpc.InitialConnWindowSize(connectionWindow),
+		grpc.ConnectionTimeout(5 * time.Second),
+		// Sessions notice by themselves that a peer is gone; this closes what they
+		// leave behind on a network that swallows everything.
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 15 * time.Second, Timeout: 10 * time.Second}),
+		// Pings as frequent as a client of grpc can send them are welcome.
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+	}
+}
+
+// DialOptions is what the protocol asks of a gRPC client. The caller adds
+// credentials and the like.
+func DialOptions() []grpc.DialOption {
+	return []grpc.DialOption{
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
+		// A connection lasts for one attempt, and an attempt no longer than this.
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: grpcbackoff.DefaultConfig, MinConnectTimeout: registerBound}),
+		grpc.WithDisableServiceConfig(), // saves a look-up of TXT records for each attempt
+	}
+}

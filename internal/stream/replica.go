@@ -1,0 +1,213 @@
+package stream
+
+import (
+	"bytes"
+	"fmt"
+
+	"scout/internal/files"
+	scoutv1 "scout/proto/scout/v1"
+)
+
+// replica is the master's copy of what one scout shows, as far as the protocol
+// is concerned: it enforces the rules, keeps what a Beat can be held against,
+// and shows through the member only what is whole and proven. The names
+// themselves are the member's. One goroutine uses it.
+type replica struct {
+	member Member
+
+	state    state     // of the copy; zero when there is none
+	incoming *incoming // an update of which parts are missing
+	grants   int       // sent, and not used by a snapshot yet
+	// The scout was told that the copy differs and has not answered: what comes
+	// was sent before it knew.
+	resyncing bool
+}
+
+// state identifies what a set of names is after a number of updates.
+type state struct {
+	revision, count, digest uint64
+}
+
+func (s state) String() string {
+	return fmt.Sprintf("revision %d with %d files and digest %016x", s.revision, s.count, s.digest)
+}
+
+// difference is a copy that is not what the scout says it must be. It breaks
+// no rule; the cure is a new snapshot.
+type difference struct{ copy, scout state }
+
+func (d *difference) Error() string {
+	return fmt.Sprintf("the copy is at %v, the scout at %v", d.copy, d.scout)
+}
+
+// offer expects a snapshot, once it has been granted.
+func (r *replica) offer() error {
+	if r.incoming != nil {
+		return violation("an Offer between the parts of an update")
+	}
+	r.resyncing = false
+	return nil
+}
+
+// allow lets one snapshot come: a Grant is on its way.
+func (r *replica) allow() { r.grants++ }
+
+// unavailable hides the scout, whatever was under way.
+func (r *replica) unavailable(reason string, scanned uint64) {
+	r.forget()
+	r.resyncing = false
+	r.member.Hide(reason, scanned)
+}
+
+// resync hides the scout, and waits for it to begin anew.
+func (r *replica) resync() {
+	r.forget()
+	r.resyncing = true
+	r.member.Hide("the copy differs, waiting for a snapshot", 0)
+}
+
+func (r *replica) forget() {
+	r.state = state{}
+	r.incoming = nil
+}
+
+// beat holds the copy against what the scout says of its own.
+func (r *replica) beat(b *scoutv1.Beat) error {
+	if r.incoming != nil {
+		return violation("a Beat between the parts of an update")
+	}
+	r.member.Report(b.GetUnreadable(), b.GetPolled())
+	said := state{b.GetRevision(), b.GetCount(), b.GetDigest()}
+	if !r.resyncing && said != r.state {
+		return &difference{r.state, said}
+	}
+	return nil
+}
+
+// update takes in one part, and shows what the update says when it is whole.
+func (r *replica) update(u *scoutv1.Update) error {
+	if r.resyncing {
+		return nil
+	}
+	if err := r.expect(u); err != nil {
+		return err
+	}
+	if err := r.incoming.append(u); err != nil {
+		return err
+	}
+	if u.GetMore() {
+		return nil
+	}
+	whole := r.incoming
+	r.incoming = nil
+	said := state{u.GetRevision(), u.GetCount(), u.GetDigest()}
+	if whole.reset {
+		return r.reset(whole, said)
+	}
+	return r.apply(whole, said)
+}
+
+// expect makes sure that u belongs to the incoming update, or may begin one.
+func (r *replica) expect(u *scoutv1.Update) error {
+	if in := r.incoming; in != nil {
+		if u.GetReset_() != in.reset || u.GetRevision() != in.revision {
+			return violation("parts of one update differ in revision or reset")
+		}
+		return nil
+	}
+	if err := r.mayBegin(u); err != nil {
+		return err
+	}
+	r.incoming = &incoming{reset: u.GetReset_(), revision: u.GetRevision()}
+	return nil
+}
+
+func (r *replica) mayBegin(u *scoutv1.Update) error {
+	switch {
+	case u.GetReset_() && r.grants == 0:
+		return violation("a snapshot without a Grant")
+	case u.GetReset_() && u.GetRevision() == 0:
+		return violation("a snapshot with revision 0")
+	case u.GetReset_():
+		r.grants--
+	case r.state.revision == 0:
+		return violation("an update before a snapshot")
+	case u.GetRevision() != r.state.revision+1:
+		return violation("the revision jumps from %d to %d", r.state.revision, u.GetRevision())
+	}
+	return nil
+}
+
+func (r *replica) reset(in *incoming, said state) error {
+	set := in.added.Set()
+	now := state{in.revision, uint64(set.Len()), set.Digest()}
+	if now != said {
+		return &difference{now, said}
+	}
+	r.member.Reset(set, in.revision)
+	r.state = now
+	return nil
+}
+
+func (r *replica) apply(in *incoming, said state) error {
+	d := files.Delta{Removed: in.removed.Set(), Added: in.added.Set()}
+	if name, ok := common(d.Removed, d.Added); ok {
+		return violation("the name %q is both removed and added", name)
+	}
+	now := r.state.after(in.revision, d)
+	if now != said {
+		return &difference{now, said}
+	}
+	if err := r.member.Apply(d, in.revision); err != nil {
+		return violation("%v", err)
+	}
+	r.state = now
+	return nil
+}
+
+// after is what the state becomes with d. It needs no names but d's.
+func (s state) after(revision uint64, d files.Delta) state {
+	return state{
+		revision: revision,
+		count:    s.count + uint64(d.Added.Len()) - uint64(d.Removed.Len()),
+		digest:   s.digest + d.Added.Digest() - d.Removed.Digest(),
+	}
+}
+
+// common finds a name that is in both sets, in as many steps as the smaller one
+// has names.
+func common(a, b *files.Set) (name []byte, ok bool) {
+	if a.Len() > b.Len() {
+		a, b = b, a
+	}
+	in := b.Cursor()
+	for c := a.Cursor(); c.Next(); {
+		in.Seek(c.Name())
+		if in.Next() && bytes.Equal(in.Name(), c.Name()) {
+			return c.Name(), true
+		}
+	}
+	return nil, false
+}
+
+// incoming is an update of which not all parts have come. It holds the names
+// in the form in which a set keeps them. Whatever limits the size of an update
+// belongs into append.
+type incoming struct {
+	reset          bool
+	revision       uint64
+	removed, added files.Builder
+}
+
+func (in *incoming) append(u *scoutv1.Update) error {
+	if in.reset && len(u.GetRemoved()) > 0 {
+		return violation("a snapshot with removed names")
+	}
+	if err := in.removed.Append(u.GetRemoved()); err != nil {
+		return violation("removed: %v", err)
+	}
+	if err := in.added.Append(u.GetAdded()); err != nil {
+		return violation("added: %v", err)
+	}
+	return nil
+}

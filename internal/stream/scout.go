@@ -1,0 +1,107 @@
+package stream
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+
+	"scout/internal/files"
+)
+
+// registerBound is how long an attempt to register may take, connecting
+// included. It is less than lastRetry, so that attempts do begin that often.
+const registerBound = 4 * time.Second
+
+// Source is the directory as a session sees it.
+type Source interface {
+	// View is what is known of the directory now. It is cheap, and for the same
+	// state of the directory its Set is the same pointer.
+	View() files.View
+	// Changed is a channel of one that has something in it when View may have
+	// changed since it was last emptied.
+	Changed() <-chan struct{}
+}
+
+// Scout is the scout's end: it keeps the master told of what Source shows, in
+// one session after another.
+type Scout struct {
+	Origin  files.Origin
+	Version string
+	Source  Source
+	Master  string // where the scoutmaster is, for people
+	// Dial makes a new connection for each attempt, so that grpc's own backoff
+	// never adds to the scout's. It must not block.
+	Dial func() (*grpc.ClientConn, error)
+	Log  *zap.Logger
+}
+
+// Run registers and stays registered until ctx is done; then it deregisters and
+// returns nil within a second. Only the first registration can fail: the error,
+// within seconds, is one line that says what is wrong and what to do. Whatever
+// comes later is logged, and tried again until it works.
+func (s *Scout) Run(ctx context.Context) error {
+	clock := newAwake()
+	running, stop := context.WithCancel(ctx)
+	group := new(errgroup.Group)
+	group.Go(func() error {
+		clock.run(running)
+		return nil
+	})
+	group.Go(func() error {
+		defer stop()
+		return s.stay(ctx, clock)
+	})
+	return group.Wait()
+}
+
+func (s *Scout) stay(ctx context.Context, clock *awake) error {
+	session, err := s.register(ctx, clock)
+	if err != nil && ctx.Err() == nil {
+		return err
+	}
+	for session != nil {
+		lost := session.run(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		s.Log.Warn("master lost", zap.String("master", s.Master), zap.String("session", session.id), zap.Error(lost))
+		session = s.reconnect(ctx, clock)
+	}
+	return nil
+}
+
+// register opens a session: a new connection, a Hello, and the Welcome to it.
+func (s *Scout) register(ctx context.Context, clock *awake) (*scoutSession, error) {
+	conn, err := s.Dial()
+	if err != nil {
+		return nil, fmt.Errorf("scoutmaster at %s: %w", s.Master, err)
+	}
+	session, err := openSession(ctx, conn, s, clock)
+	if err != nil {
+		return nil, explain(s.Master, err)
+	}
+	s.Log.Info("registered", zap.String("master", s.Master), zap.String("session", session.id),
+		zap.Duration("heartbeat", session.heartbeat), zap.Duration("deadline", session.deadline))
+	return session, nil
+}
+
+// reconnect tries until the master accepts the scout again. It returns nil when
+// ctx is done.
+func (s *Scout) reconnect(ctx context.Context, clock *awake) *scoutSession {
+	orphan := newOrphan(s.Log.With(zap.String("master", s.Master)))
+	defer orphan.found()
+	for retry := newBackoff(); retry.wait(ctx); {
+		session, err := s.register(ctx, clock)
+		if err == nil {
+			return session
+		}
+		if ctx.Err() == nil {
+			orphan.failed(err)
+		}
+	}
+	return nil
+}
