@@ -340,9 +340,11 @@ func (*SessionResponse_Beat) isSessionResponse_Message() {}
 // Hello registers the scout. It is the first message, and the only Hello.
 type Hello struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The name that the files are listed under; UTF-8, not empty.
+	// The name that the files are listed under: 1 to 255 bytes of UTF-8, without
+	// control characters.
 	Host string `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
-	// The absolute path of the directory, as raw bytes.
+	// The absolute path of the directory, as raw bytes: it begins with '/', has
+	// no NUL and at most 4096 bytes.
 	Directory []byte `protobuf:"bytes,2,opt,name=directory,proto3" json:"directory,omitempty"`
 	// The scout's version, for people.
 	Version       string `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
@@ -401,7 +403,8 @@ func (x *Hello) GetVersion() string {
 	return ""
 }
 
-// Welcome accepts the registration and says how often to be heard.
+// Welcome accepts the registration and says how often to be heard. The
+// deadline is greater than the heartbeat. Silence counts from here on.
 type Welcome struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Names this session in both sides' logs.
@@ -465,7 +468,8 @@ func (x *Welcome) GetDeadline() *durationpb.Duration {
 	return nil
 }
 
-// Offer says that the scout has a snapshot to send and waits for a Grant.
+// Offer says that the scout has a snapshot to send and waits for a Grant. The
+// next Update is that snapshot's. To offer again before that changes nothing.
 type Offer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How many names the snapshot has now; it may change until it is sent.
@@ -511,8 +515,12 @@ func (x *Offer) GetCount() uint64 {
 	return 0
 }
 
-// Grant lets the scout send its snapshot now. The master grants a few at a
-// time, so that a fleet that comes back at once cannot flood it.
+// Grant lets the scout send one snapshot now: of the files as they are now,
+// not as they were at the Offer. The master grants a few at a time, so that a
+// fleet that comes back at once cannot flood it.
+//
+// An Unavailable takes the Offer back. It may cross the Grant; a scout ignores
+// a Grant while it has nothing on offer.
 type Grant struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -557,7 +565,10 @@ func (*Grant) Descriptor() ([]byte, []int) {
 // `removed` must be there and one in `added` must not; within one update no
 // name is in both. All parts' `removed` together ascend, and so do all parts'
 // `added`. A part should stay below 64 KiB, so that it is heard in time over
-// a slow link.
+// a slow link; a message above 4 MiB is refused.
+//
+// An update whose count and digest do not fit the master's copy breaks no
+// rule: it is not applied, and answered by Resync.
 type Update struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The same in all parts: any number above 0 in a snapshot, one more than
@@ -565,7 +576,9 @@ type Update struct {
 	Revision uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
 	// The same in all parts: this is a snapshot.
 	Reset_ bool `protobuf:"varint,2,opt,name=reset,proto3" json:"reset,omitempty"`
-	// More parts of this update follow, before any other Offer, Update or Beat.
+	// More parts of this update follow, before any Offer, other Update or Beat.
+	// Only Unavailable or the end of the call may leave it unfinished; what has
+	// come of it is dropped then.
 	More bool `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"`
 	// Front-coded names.
 	Removed []byte `protobuf:"bytes,4,opt,name=removed,proto3" json:"removed,omitempty"`
@@ -715,8 +728,9 @@ func (x *Unavailable) GetScanned() uint64 {
 	return 0
 }
 
-// Resync says that the master's copy is not the scout's. The scout sends a
-// new Offer; updates that were under way are ignored until the snapshot.
+// Resync says that the master's copy is not the scout's, which is hidden until
+// the next snapshot. The scout sends a new Offer, or Unavailable; the master
+// ignores the Updates and Beats that were under way until one of these comes.
 type Resync struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// One line for people.
@@ -763,7 +777,8 @@ func (x *Resync) GetReason() string {
 }
 
 // Probe asks for a Beat at once: somebody wants to know whether this scout
-// is still there.
+// is still there. Any message answers it, so the parts of an update under way
+// do, and the Beat may come after the last of them.
 type Probe struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
