@@ -59,11 +59,6 @@ func (c *Cursor) Next() bool {
 	if c.left == 0 && !c.step() {
 		return false
 	}
-	c.decode()
-	return true
-}
-
-func (c *Cursor) decode() {
 	p := c.data
 	shared, rest, k := int(p[0]), int(p[1]), 2
 	if shared >= 0x80 || rest >= 0x80 {
@@ -81,6 +76,7 @@ func (c *Cursor) decode() {
 	}
 	c.data = p
 	c.left--
+	return true
 }
 
 // Name returns the current entry's name. It is valid until the cursor moves.

@@ -129,30 +129,22 @@ func parseQuery(r *http.Request) ([][]byte, error) {
 // writeList writes the entries whose names have one of the prefixes.
 func writeList(w http.ResponseWriter, v *Version, prefixes [][]byte) error {
 	out := pieces{w: w, deadline: http.NewResponseController(w).SetWriteDeadline}
-	buf := append(make([]byte, 0, writeSize+8<<10), `{"files":[`...)
-	first := true
+	list := jsonList{buf: make([]byte, 0, writeSize+8<<10)}
+	list.begin()
 	entries := v.Entries()
 	for _, prefix := range prefixes {
 		entries.Seek(prefix)
 		for entries.Next() && bytes.HasPrefix(entries.Name(), prefix) {
-			if !first {
-				buf = append(buf, ',')
-			}
-			first = false
-			buf = append(buf, '\n')
-			buf = appendJSONEntry(buf, entries.Name(), &entries.source().format)
-			if len(buf) >= writeSize {
-				if err := out.write(buf); err != nil {
+			list.add(entries.Name(), entries.Shared(), &entries.source().format)
+			if len(list.buf) >= writeSize {
+				if err := out.write(list.done()); err != nil {
 					return err
 				}
-				buf = buf[:0]
+				list.next()
 			}
 		}
 	}
-	if !first {
-		buf = append(buf, '\n')
-	}
-	return out.write(append(buf, "]}"...))
+	return out.write(list.end())
 }
 
 // pieces writes a long answer, each piece within writeTimeout.

@@ -201,27 +201,36 @@ func (v *Version) order(a, b uint32) int {
 //	}
 type Entries struct {
 	*index.Merger
-	v *Version
+	v      *Version
+	shared int
 }
 
 // Entries returns a reader before the first entry.
-func (v *Version) Entries() Entries {
+func (v *Version) Entries() *Entries {
 	inputs := []*index.Index{v.main}
 	for _, r := range v.runs {
 		inputs = append(inputs, r.names)
 	}
-	return Entries{index.NewMerger(v.order, inputs...), v}
+	return &Entries{Merger: index.NewMerger(v.order, inputs...), v: v}
 }
 
 // Next moves to the next entry of a source that is shown.
-func (e Entries) Next() bool {
-	for e.Merger.Next() {
+func (e *Entries) Next() bool {
+	for shared := maxShared; e.Merger.Next(); {
+		shared = min(shared, e.Merger.Shared())
 		if e.v.live.has(e.Owner()) {
+			e.shared = shared
 			return true
 		}
 	}
 	return false
 }
 
+const maxShared = int(^uint(0) >> 1)
+
+// Shared returns how many bytes the current name is known to have in common
+// with the last one that Next stopped at.
+func (e *Entries) Shared() int { return e.shared }
+
 // source returns whose the current entry is.
-func (e Entries) source() *source { return e.v.sources[e.Owner()] }
+func (e *Entries) source() *source { return e.v.sources[e.Owner()] }
