@@ -90,7 +90,7 @@ func TestWrongUsageNamesCauseAndCure(t *testing.T) {
 		{args: []string{"-name", "a", "-1"}, want: `argument "-1" belongs to no flag: remove it; see sample -help`},
 		{args: []string{"-name", "a", "--", "-deep"}, want: `argument "-deep" belongs to no flag: remove it; see sample -help`},
 		{args: []string{"help"}, want: `argument "help" belongs to no flag: remove it; see sample -help`},
-		{args: []string{"-nmae\n", "a"}, want: `flag "-nmae" is unknown: the flags are -address, -max-wait, -name, -deep; see sample -help`},
+		{args: []string{"-nom\n", "a"}, want: `flag "-nom" is unknown: the flags are -address, -max-wait, -name, -deep; see sample -help`},
 		{args: []string{"---name", "a"}, want: `flag "--name" is unknown: the flags are -address, -max-wait, -name, -deep; see sample -help`},
 		{args: []string{"-max-wait", "5", "-name", "a"}, want: `flag -max-wait: "5" is not a duration such as 500ms, 1s or 2m`},
 		{args: []string{"-max-wait", "2h", "-name", "a"}, want: "flag -max-wait: too long"},

@@ -99,9 +99,10 @@ func (p Program) run(log *zap.Logger, sys system) int {
 	ctx, stop := untilSignal(sys.signals, log, sys.exit)
 	defer stop()
 	err := p.Run(ctx, log)
-	if told := ctx.Err() != nil; err != nil && !(told && errors.Is(err, context.Canceled)) {
-		log.Error("failed", zap.Error(err))
-		return exitError
+	told := ctx.Err() != nil
+	if err == nil || told && errors.Is(err, context.Canceled) {
+		return exitOK
 	}
-	return exitOK
+	log.Error("failed", zap.Error(err))
+	return exitError
 }

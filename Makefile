@@ -1,0 +1,99 @@
+# Scout. `make` builds both programs in place, with nothing but Go.
+
+SHELL   := /bin/sh
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+BUILD   := go build -trimpath -ldflags "-X scout/cmd/internal/cli.version=$(VERSION)"
+
+# The version is stamped above, so Go need not ask git, which refuses to look
+# into a checkout of another user's.
+export GOFLAGS += -buildvcs=false
+
+# Tools are pinned in module files of their own: see tools/.
+BUF       := go tool -modfile=tools/buf/go.mod buf
+LINT      := go tool -modfile=tools/lint/go.mod golangci-lint
+GOFUMPT   := go tool -modfile=tools/lint/go.mod gofumpt
+VULNCHECK := go tool -modfile=tools/lint/go.mod govulncheck
+
+# What the change is compared with: `make breaking AGAINST=v1.0.0`.
+AGAINST ?= main
+
+.DEFAULT_GOAL := build
+
+.PHONY: build
+build: ## build both programs (the default)
+	$(BUILD) -o cmd/scout/scout ./cmd/scout
+	$(BUILD) -o cmd/scoutmaster/scoutmaster ./cmd/scoutmaster
+
+.PHONY: test
+test: ## vet, and run all tests with the race detector
+	go vet ./...
+	go test -race ./...
+
+.PHONY: demo
+demo: build ## show a scoutmaster and a scout at work in this terminal
+	./scripts/demo.sh
+
+.PHONY: proto
+proto: ## generate the Go of the protocol again
+	$(BUF) generate
+
+.PHONY: breaking
+breaking: ## does the protocol still suit programs built from AGAINST?
+	$(BUF) breaking --against '.git#ref=$(AGAINST)'
+
+.PHONY: fmt
+fmt: ## format all Go
+	$(GOFUMPT) -w .
+
+.PHONY: lint
+lint: format lint-go lint-proto vulnerabilities ## formats, linters, known vulnerabilities
+
+.PHONY: format
+format: ## is all Go formatted?
+	@diff=$$($(GOFUMPT) -d .) && test -z "$$diff" || { echo "$$diff"; echo "not formatted: run make fmt" >&2; exit 1; }
+
+.PHONY: lint-go
+lint-go:
+	$(LINT) run ./...
+
+.PHONY: lint-proto
+lint-proto:
+	$(BUF) lint
+
+.PHONY: vulnerabilities
+vulnerabilities:
+	@VULNCHECK="$(VULNCHECK)" tools/vulnerabilities
+
+.PHONY: check
+check: prove test ## everything that CI proves
+
+.PHONY: prove
+prove: generated tidy versions lint cross ## everything that CI proves, without the tests
+
+.PHONY: generated
+generated: ## is the generated code what the protocol says?
+	@BUF="$(BUF)" tools/generated
+
+.PHONY: tidy
+tidy: ## do the module files say what is used?
+	go mod tidy -diff
+	cd tools/buf && go mod tidy -diff
+	cd tools/lint && go mod tidy -diff
+
+.PHONY: versions
+versions: ## are the four packages that were chosen for good at their versions?
+	@tools/versions
+
+# Only what ships: tests may lean on the system that they run on.
+.PHONY: cross
+cross: ## does it compile elsewhere?
+	GOOS=darwin GOARCH=arm64 go build ./...
+	GOOS=windows GOARCH=amd64 go build ./...
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -f cmd/scout/scout cmd/scoutmaster/scoutmaster
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
