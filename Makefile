@@ -30,8 +30,8 @@ test: ## vet, and run all tests with the race detector
 	go test -race ./...
 
 .PHONY: demo
-demo: build ## show a scoutmaster and a scout at work in this terminal
-	./scripts/demo.sh
+demo: build ## show a scoutmaster and a scout at work: make demo [DIR=/some/where]
+	go run ./cmd/internal/demo $(DIR)
 
 .PHONY: proto
 proto: ## generate the Go of the protocol again

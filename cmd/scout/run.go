@@ -4,11 +4,47 @@ import (
 	"context"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"scout/cmd/internal/cli"
+	"scout/internal/files"
+	"scout/internal/stream"
+	"scout/internal/watch"
 )
 
-// run is the scout, until ctx is cancelled.
+// run is the scout, until ctx is cancelled: a claimed directory, a watcher that
+// knows what is in it, and a session that tells the master.
 func run(ctx context.Context, c config, log *zap.Logger) error {
-	log.Info("started", zap.String("directory", c.dir), zap.String("master", c.master))
-	<-ctx.Done()
-	return nil
+	claim, err := watch.Claim(c.dir)
+	if err != nil {
+		return err
+	}
+	defer claim.Release()
+	origin := files.Origin{Host: c.host, Directory: claim.Dir()}
+	log = log.With(zap.String("host", origin.Host), zap.String("directory", origin.Directory))
+	log.Info("directory claimed", zap.String("version", cli.Version()))
+
+	watcher, err := watch.New(claim, watch.Options{
+		Poll: c.poll, Recursive: c.recursive, Exclude: c.exclude, Notify: true, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	session := &stream.Scout{
+		Origin: origin, Version: cli.Version(), Source: watcher, Master: c.master, Log: log,
+		Dial: func() (*grpc.ClientConn, error) { return dial(c.master) },
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return watcher.Run(ctx) })
+	group.Go(func() error { return session.Run(ctx) })
+	err = group.Wait()
+	log.Info("stopped")
+	return err
+}
+
+func dial(master string) (*grpc.ClientConn, error) {
+	return grpc.NewClient(master, append(stream.DialOptions(),
+		grpc.WithTransportCredentials(insecure.NewCredentials()))...)
 }

@@ -3,8 +3,12 @@ package master
 import (
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"testing"
+
+	"go.uber.org/zap"
 
 	"scout/internal/files"
 )
@@ -91,5 +95,30 @@ func BenchmarkChange(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkServe is BenchmarkRender to a client over loopback.
+func BenchmarkServe(b *testing.B) {
+	l := fleetOf(b, 10, 1_000_000, same)
+	server := httptest.NewServer(NewHandler(l, alwaysReady, zap.NewNop()))
+	defer server.Close()
+	buf := make([]byte, 1<<20)
+	for b.Loop() {
+		conn, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			b.Fatal(err)
+		}
+		fmt.Fprintf(conn, "GET /files HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+		n := int64(0)
+		for {
+			k, err := conn.Read(buf)
+			n += int64(k)
+			if err != nil {
+				break
+			}
+		}
+		b.SetBytes(n)
+		conn.Close()
 	}
 }

@@ -109,10 +109,11 @@ func play(programs fleet.Programs, master *fleet.Master, dir string) error {
 		{"kill -9 scout", scout.Process.Kill, 3},
 	} {
 		fmt.Printf("$ %s\n", step.what)
+		began := time.Now()
 		if err := step.do(); err != nil {
 			return err
 		}
-		if err := list.await(step.changes, time.Now()); err != nil {
+		if err := list.await(step.changes, began); err != nil {
 			return err
 		}
 	}
