@@ -1,0 +1,179 @@
+package watch
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+)
+
+// Claimed is a directory that no other scout process on this machine watches,
+// under whatever path. The claim is a lock on the directory itself: it writes
+// nothing, needs no permission to write, and ends with the process however
+// that ends.
+type Claimed struct {
+	dir   string
+	mount bool // a file system was mounted there when it was claimed
+
+	mu   sync.Mutex // Release may come from another goroutine than the Watcher's
+	held *held      // nil once released
+}
+
+// Errors of a directory that was there and is not what was claimed any more.
+// They are the reason of a View, so they are worded for people.
+var (
+	errMissing   = errors.New("the directory does not exist")
+	errNotDir    = errors.New("something that is not a directory is in the place of the directory")
+	errLink      = errors.New("a symbolic link is in the place of the directory")
+	errReplaced  = errors.New("another directory is in the place of the directory")
+	errUnmounted = errors.New("the file system of the directory is not mounted")
+	errElsewhere = errors.New("the directory now in this place is watched by another scout on this machine")
+	errReleased  = errors.New("the claim on the directory was released")
+	errHeld      = errors.New("held by another process")
+)
+
+// Claim resolves dir, checks that it is a directory that can be read and
+// searched, and locks it. Its errors name the cause and the cure in one line.
+func Claim(dir string) (*Claimed, error) {
+	if dir == "" {
+		return nil, errors.New("no directory to watch: name one")
+	}
+	path, err := resolve(dir)
+	if err != nil {
+		return nil, refusal(dir, err)
+	}
+	h, err := hold(path, nil)
+	if err != nil {
+		return nil, refusal(dir, err)
+	}
+	return &Claimed{dir: path, mount: h.mounted(), held: h}, nil
+}
+
+// Dir returns the absolute path, in which no part is a link.
+func (c *Claimed) Dir() string { return c.dir }
+
+// Release gives the directory up. It may be called more than once, and not
+// before a Watcher's Run has returned.
+func (c *Claimed) Release() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.held != nil {
+		c.held.close()
+		c.held = nil
+	}
+}
+
+// renew makes sure that what is at the path is the directory that is claimed,
+// and otherwise moves the claim to it. Its error is the reason why the
+// directory cannot be served.
+func (c *Claimed) renew() error {
+	err := c.check()
+	if !errors.Is(err, errReplaced) {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.held == nil {
+		return errReleased
+	}
+	successor, err := hold(c.dir, c.held)
+	switch {
+	case errors.Is(err, errHeld):
+		return errElsewhere
+	case err != nil:
+		return reason(err)
+	}
+	c.held.close()
+	c.held = successor
+	return nil
+}
+
+// check returns nil while the directory at the path is the one that is claimed
+// and can be read, and otherwise what is wrong with it.
+func (c *Claimed) check() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.held == nil {
+		return errReleased
+	}
+	now, err := openDirectory(c.dir)
+	if err != nil {
+		return reason(err)
+	}
+	defer now.close()
+	switch {
+	case c.held.same(now):
+		return nil
+	case !unlinked(c.dir):
+		return errLink
+	case c.mount && !now.mounted():
+		return errUnmounted
+	}
+	return errReplaced
+}
+
+// hold opens the directory at path and locks it, in the place of what was held
+// there before, if anything.
+func hold(path string, before *held) (*held, error) {
+	h, err := openDirectory(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.lock(path, before); err != nil {
+		h.close()
+		return nil, err
+	}
+	return h, nil
+}
+
+func resolve(dir string) (string, error) {
+	path, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(path)
+}
+
+// unlinked reports whether no part of path is a link now.
+func unlinked(path string) bool {
+	real, err := filepath.EvalSymlinks(path)
+	return err == nil && real == path
+}
+
+// refusal words why dir cannot be claimed, with what to do about it.
+func refusal(dir string, err error) error {
+	switch {
+	case errors.Is(err, errHeld):
+		return fmt.Errorf("%s is watched by another scout on this machine: stop that one or choose another directory", dir)
+	case errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("%s does not exist: create it or choose another directory", dir)
+	case errors.Is(err, errLink), errors.Is(err, errNotDir), errors.Is(err, syscall.ENOTDIR):
+		return fmt.Errorf("%s is not a directory: choose a directory", dir)
+	case errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("%s cannot be read and searched: permit it to this user (chmod u+rx, or run as its owner)", dir)
+	}
+	return fmt.Errorf("claim %s: %w", dir, cause(err))
+}
+
+// reason words why the directory cannot be served.
+func reason(err error) error {
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return errMissing
+	case errors.Is(err, syscall.ENOTDIR):
+		return errNotDir
+	case errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("the directory cannot be read: %w", cause(err))
+	}
+	return err
+}
+
+// cause strips the operation and the path from an error of package os.
+func cause(err error) error {
+	if e := (*os.PathError)(nil); errors.As(err, &e) {
+		return e.Err
+	}
+	return err
+}
