@@ -1,0 +1,160 @@
+package watch
+
+import (
+	"hash/maphash"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/rjeczalik/notify"
+)
+
+// notifier asks for hints. It is not asked to be right: see [hints].
+type notifier interface {
+	// watch has hints given of what happens to the entries of the directory
+	// that is at the absolute path now, whatever was there before. It may be
+	// called by several goroutines at once.
+	watch(path string) error
+	// tidy makes watching the same paths again cheap. It is called now and then.
+	tidy()
+	close()
+}
+
+const (
+	// eventBuffer is how many notifications the library may be ahead of us
+	// before it drops them.
+	eventBuffer = 1 << 15
+	// stopLimit is up to how many watches are taken back one by one in the end:
+	// it takes the library time quadratic in their number, and the end of the
+	// process takes them all back.
+	stopLimit = 1000
+	// pulse is how often the notifier looks at the clock, and pause how long
+	// between two such looks means that the process was stopped meanwhile.
+	pulse = time.Second
+	pause = 3 * pulse
+)
+
+// library is rjeczalik/notify with one watch for each directory.
+//
+// It remembers paths, not directories: to watch a path that it knows already
+// does nothing, although another directory may be there now. Only when the set
+// of events grows does it ask the kernel again. So a known path is watched
+// once more for an event that adds nothing, through a channel that nobody
+// reads, and tidy shrinks the set again by stopping that channel.
+type library struct {
+	hints  *hints
+	events chan notify.EventInfo
+	spare  chan notify.EventInfo
+	done   chan struct{}
+	ended  sync.WaitGroup
+
+	mu    sync.Mutex
+	seed  maphash.Seed
+	known map[uint64]struct{} // hashes of the paths that the library has seen
+	grown map[uint64]struct{} // of those whose set of events has grown
+}
+
+func newLibrary(h *hints) *library {
+	l := &library{
+		hints:  h,
+		events: make(chan notify.EventInfo, eventBuffer),
+		spare:  make(chan notify.EventInfo),
+		done:   make(chan struct{}),
+		seed:   maphash.MakeSeed(),
+		known:  map[uint64]struct{}{},
+		grown:  map[uint64]struct{}{},
+	}
+	l.ended.Go(l.drain)
+	return l
+}
+
+func (l *library) watch(path string) error {
+	path += "/" // or a name that ends in dots would mean all below it
+	if l.learn(path) {
+		return l.renew(path)
+	}
+	return notify.Watch(path, l.events, l.eventsOf(path)...)
+}
+
+func (l *library) eventsOf(path string) []notify.Event {
+	if path == l.hints.prefix {
+		return slices.Concat(eventSet, eventSelf)
+	}
+	return eventSet
+}
+
+// learn reports whether the path was known, and makes it so. Hashes may
+// collide: then a new path is treated as known, which works as well.
+func (l *library) learn(path string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	key := maphash.String(l.seed, path)
+	_, ok := l.known[key]
+	l.known[key] = struct{}{}
+	return ok
+}
+
+// renew watches what is at a path that the library may know.
+func (l *library) renew(path string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := notify.Watch(path, l.events, l.eventsOf(path)...); err != nil {
+		return err
+	}
+	key := maphash.String(l.seed, path)
+	if _, ok := l.grown[key]; ok {
+		l.shrink()
+	}
+	l.grown[key] = struct{}{}
+	return notify.Watch(path, l.spare, eventMore)
+}
+
+func (l *library) tidy() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.grown) > 0 {
+		l.shrink()
+	}
+}
+
+func (l *library) shrink() {
+	notify.Stop(l.spare)
+	clear(l.grown)
+}
+
+func (l *library) close() {
+	if len(l.known) <= stopLimit {
+		notify.Stop(l.spare)
+		notify.Stop(l.events)
+	}
+	close(l.done)
+	l.ended.Wait()
+}
+
+// drain turns notifications into hints at once, so that the library's channel,
+// whose overflow it does not tell, stays empty.
+func (l *library) drain() {
+	clock := time.NewTicker(pulse)
+	defer clock.Stop()
+	seen := time.Now()
+	var last notify.EventInfo
+	for {
+		select {
+		case <-l.done:
+			return
+		case <-clock.C:
+			if time.Since(seen) >= pause {
+				l.hints.lose()
+			}
+			seen = time.Now()
+		case e := <-l.events:
+			if len(l.events) >= cap(l.events)-1 {
+				l.hints.lose()
+			}
+			if e != last { // one about a watched directory comes twice
+				l.hints.add(e.Path(), e.Event()&eventMoved != 0)
+			}
+			last = e
+		}
+	}
+}
