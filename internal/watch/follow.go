@@ -1,0 +1,153 @@
+package watch
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// following is the Watcher's loop over one tree.
+type following struct {
+	*Watcher
+	tree  *tree
+	doubt *doubt
+
+	order    []*directory // of the last look everywhere
+	verified int          // how far the rare listing has come in it
+	allowed  int          // entries that it may list
+	counted  time.Time    // when that was counted
+}
+
+// follow keeps the View true until the directory is lost. The first change
+// after a quiet time is shown at once, and what comes meanwhile together next.
+func (w *Watcher) follow(ctx context.Context, t *tree) error {
+	f := &following{Watcher: w, tree: t, doubt: newDoubt(w.log), counted: time.Now()}
+	defer f.doubt.stop()
+	check := time.NewTicker(checkEvery)
+	defer check.Stop()
+	poll := time.NewTimer(w.poll)
+	defer poll.Stop()
+	ready, rest := w.hints.ready, (<-chan time.Time)(nil)
+	for {
+		select {
+		case <-ctx.Done():
+			return errHalted
+		case <-ready:
+			if took := f.round(); f.doubt.active {
+				ready, rest = nil, time.After(took) // half the time at most, in a flood
+			}
+		case <-rest:
+			ready, rest = w.hints.ready, nil
+		case <-f.doubt.timer.C:
+			f.lookEverywhere()
+			poll.Reset(w.poll)
+		case <-poll.C:
+			f.limits.retry()
+			f.lookEverywhere()
+			f.verify()
+			f.tidy()
+			poll.Reset(w.poll)
+		case <-check.C:
+			t.astray = true
+		}
+		if err := f.settle(); err != nil {
+			return err
+		}
+	}
+}
+
+// round follows the hints that there are, and returns how long that took.
+func (f *following) round() time.Duration {
+	began := time.Now()
+	found := f.hints.take()
+	f.tree.astray = f.tree.astray || found.self
+	if found.lost {
+		f.doubt.raise()
+	}
+	f.tree.doubt = f.doubt.active
+	f.tree.follow(found)
+	return time.Since(began)
+}
+
+// settle shows what has changed. Its error says that the tree has to be given
+// up.
+func (f *following) settle() error {
+	t := f.tree
+	t.commit()
+	if t.broken != nil {
+		return fmt.Errorf("%w again", errScanAgain)
+	}
+	if t.astray {
+		if err := f.claim.check(); err != nil {
+			return err
+		}
+		t.astray = false
+	}
+	f.publish(t)
+	return nil
+}
+
+// lookEverywhere looks at every directory, parents first, and follows hints now
+// and then.
+func (f *following) lookEverywhere() {
+	began := time.Now()
+	f.doubt.begin()
+	f.tree.doubt = f.doubt.active
+	f.order = f.order[:0]
+	f.tree.root.each(func(d *directory) { f.order = append(f.order, d) })
+	for i, d := range f.order {
+		if !d.detached {
+			f.tree.look(d)
+		}
+		if i%breath == breath-1 && !f.breathe() {
+			break
+		}
+	}
+	f.doubt.end(time.Since(began))
+}
+
+// breathe follows hints in the middle of a look everywhere, and shows what
+// changed. It reports whether to go on.
+func (f *following) breathe() bool {
+	select {
+	case <-f.hints.ready:
+		f.round()
+	default:
+	}
+	return !f.tree.halted() && f.settle() == nil
+}
+
+// verifyRate is how many entries a second are listed although nothing seems to
+// have changed. A million files take a quarter of an hour.
+const verifyRate = 1000
+
+// verify lists a few directories of those just looked at, in turn, for what no
+// hint and no stamp shows: this costs a thousandth of one processor.
+func (f *following) verify() {
+	now := time.Now()
+	f.allowed += int(now.Sub(f.counted) * verifyRate / time.Second)
+	f.counted = now
+	for range f.order {
+		d := f.order[f.verified%len(f.order)]
+		cost := int(d.entries) + breath
+		if cost > f.allowed {
+			return
+		}
+		f.allowed -= cost
+		f.verified++
+		if !d.detached && !d.denied {
+			f.tree.relist(d, false)
+		}
+	}
+	f.allowed = 0
+}
+
+// tidy does what can wait for a poll.
+func (f *following) tidy() {
+	if f.tree.notifier != nil {
+		f.tree.notifier.tidy()
+	}
+	if f.tree.polled == 0 {
+		f.limits.relieved()
+	}
+}

@@ -1,0 +1,161 @@
+package watch
+
+import (
+	"maps"
+	"os"
+	"slices"
+
+	"go.uber.org/zap"
+)
+
+// fewNames is how many names are looked at one by one whatever the size of
+// their directory. Of more, listing the directory may be cheaper.
+const fewNames = 512
+
+// follow looks where the findings say.
+func (t *tree) follow(f findings) {
+	t.commit()
+	t.step++
+	begin := t.step
+	for _, path := range slices.Sorted(maps.Keys(f.names)) {
+		d := t.root.find(path)
+		if d == nil || d.listed >= begin {
+			continue // not ours any more, or read after the findings were made
+		}
+		t.followIn(d, f.names[path])
+	}
+}
+
+func (t *tree) followIn(d *directory, names map[string]bool) {
+	if n := len(names); n > 0 && (n <= fewNames || n < int(d.entries)/4) {
+		t.lookAtNames(d, names)
+		return
+	}
+	t.relist(d, false)
+	for _, sub := range slices.Clone(d.subs) { // what names would have said of them
+		t.look(sub)
+	}
+}
+
+// look sees whether anything changed in d that no hint told, with one stat when
+// nothing did.
+func (t *tree) look(d *directory) {
+	t.path = d.appendPath(t.path[:0])
+	now, isDir, err := t.disk.stat(t.path)
+	switch {
+	case err != nil:
+		t.missed(d, err)
+	case !isDir:
+		t.missed(d, os.ErrNotExist)
+	case now.identity != d.stamp.identity:
+		t.replace(d)
+	case now != d.stamp || t.suspect(d):
+		t.relist(d, d.watch != 0 || t.canWatch(d))
+	}
+}
+
+// suspect reports whether d may have changed although its stamp has not, or
+// could be known better than it is.
+func (t *tree) suspect(d *directory) bool {
+	return d.racy || d.denied || (d.hinted && t.doubt) || t.canWatch(d)
+}
+
+// lookAtNames looks at some entries of d, and whether something was moved there.
+func (t *tree) lookAtNames(d *directory, names map[string]bool) {
+	f, err := t.disk.open(string(d.appendPath(nil)))
+	if err != nil {
+		t.missed(d, err)
+		return
+	}
+	defer f.close()
+	now, err := f.stat()
+	switch {
+	case err != nil:
+		t.missed(d, err)
+		return
+	case now.identity != d.stamp.identity:
+		t.replace(d)
+		return
+	}
+	t.touch(d)
+	for name, moved := range names {
+		if err := t.lookAtName(d, f, name, moved); err != nil {
+			t.relist(d, false)
+			return
+		}
+	}
+	if !t.isPolled(d) { // what changed before now is what the hints tell
+		d.stamp, d.hinted = now, true
+	}
+}
+
+// lookAtName looks at one entry of d. Its error says that a listing may tell
+// more.
+func (t *tree) lookAtName(d *directory, f opened, name string, moved bool) error {
+	path := append(d.appendPrefix(t.path[:0]), name...)
+	t.path = path
+	if t.excludes.match(string(path)) {
+		return nil
+	}
+	now, isDir, err := f.statName(name)
+	gone := isGone(err)
+	switch {
+	case err != nil && !gone:
+		return err
+	case !gone && tooLong(len(path), isDir):
+		return errNameTooLong
+	}
+	if isFile := !gone && !isDir; t.set.Contains(path) != isFile {
+		t.change(d, path, isFile)
+	}
+	switch sub := d.sub(name); {
+	case !isDir && sub != nil:
+		t.drop(sub)
+	case isDir && sub == nil && t.recursive:
+		t.grow(d, name)
+	case isDir && sub != nil && (moved || now.born == 0 || now.identity != sub.stamp.identity):
+		// Even if it is the same, its watch may have gone astray meanwhile.
+		t.replace(sub)
+	}
+	return nil
+}
+
+// missed handles that d could not be looked at.
+func (t *tree) missed(d *directory, err error) {
+	switch {
+	case d.parent == nil:
+		t.astray = true
+	case isGone(err):
+		t.lookAtNames(d.parent, map[string]bool{d.name: false})
+	case isShortage(err):
+		d.racy = true // look again at the next poll, and believe what is known until then
+		t.limits.warn("directory not looked at", t.field(d), zap.Error(err))
+	default:
+		t.deny(d, err)
+	}
+}
+
+// deny notes that d cannot be read, for as long as that is so.
+func (t *tree) deny(d *directory, err error) {
+	t.strip(d)
+	t.update(d, &reading{listing: &listing{}, stamp: d.stamp, err: err})
+}
+
+// grow makes a subdirectory of d known that was not.
+func (t *tree) grow(d *directory, name string) {
+	sub := &directory{name: name, parent: d}
+	err := t.scan(sub, func(d *directory, name []byte) { t.change(d, name, true) })
+	if err == nil {
+		d.attach(sub)
+	}
+}
+
+// replace takes what is at the place of d for another directory.
+func (t *tree) replace(d *directory) {
+	if d.parent == nil {
+		t.astray = true
+		return
+	}
+	t.drop(d)
+	t.grow(d.parent, d.name)
+}
