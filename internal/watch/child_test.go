@@ -1,0 +1,5 @@
+package watch
+
+const childEnv = "SCOUT_WATCH_TEST_CHILD"
+
+var children = map[string]func(){}
