@@ -22,8 +22,11 @@ func (e *ending) Error() string { return e.text }
 // GRPCStatus is how grpc learns which status the call ends with.
 func (e *ending) GRPCStatus() *status.Status { return status.New(e.code, e.text) }
 
+// notServing begins the text of a master that is there but takes no scouts.
+const notServing = "NOT_SERVING"
+
 var (
-	errStopping   = &ending{LeftStopping, codes.Unavailable, "NOT_SERVING: the scoutmaster is stopping"}
+	errStopping   = &ending{LeftStopping, codes.Unavailable, notServing + ": the scoutmaster is stopping"}
 	errNotReading = &ending{LeftViolation, codes.InvalidArgument, "the scout asks without reading the answers"}
 )
 
@@ -38,6 +41,17 @@ func silent(deadline time.Duration) error {
 
 func evicted(reason string) error {
 	return &ending{LeftReplaced, codes.Aborted, reason}
+}
+
+// broken is the ending that an error of Recv amounts to. For a message that it
+// cannot decode grpc has ended the call itself, with the same words.
+func broken(err error) error {
+	switch status.Code(err) {
+	case codes.Internal, codes.ResourceExhausted:
+		return violation("%s", status.Convert(err).Message())
+	default:
+		return err
+	}
 }
 
 // endingOf finds the ending in err. An error that is none comes from the wire,

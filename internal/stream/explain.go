@@ -14,6 +14,7 @@ var (
 	errRefused   = errors.New("registration refused")
 	errNoAnswer  = fmt.Errorf("no answer within %v", registerBound)
 	errNoWelcome = errors.New("it answers, but not with a Welcome that makes sense")
+	errEnded     = errors.New("the master ended the call")
 	errFlooded   = errors.New("the master asks without waiting for answers")
 )
 
@@ -24,7 +25,11 @@ func explain(master string, err error) error {
 	if errors.Is(err, errNoAnswer) {
 		return fmt.Errorf("scoutmaster at %s: %w (check the address, and that no firewall is between)", master, err)
 	}
-	switch why := plain(err); status.Code(err) {
+	why := plain(err)
+	if strings.HasPrefix(why, notServing) {
+		return fmt.Errorf("scoutmaster at %s: %s (start this scout again when it is back)", master, why)
+	}
+	switch status.Code(err) {
 	case codes.AlreadyExists:
 		return fmt.Errorf("%w by the scoutmaster at %s: %s (stop that scout, or give this one a host name of its own)", errRefused, master, why)
 	case codes.InvalidArgument, codes.FailedPrecondition, codes.ResourceExhausted, codes.PermissionDenied, codes.Unauthenticated, codes.Aborted:
@@ -39,7 +44,7 @@ func explain(master string, err error) error {
 // lost is why a session ended, in the words of the master where it said some.
 func lost(err error) error {
 	if errors.Is(err, io.EOF) {
-		return errors.New("the master ended the session")
+		return errEnded
 	}
 	return errors.New(plain(err))
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"scout/internal/files"
 )
@@ -41,7 +42,7 @@ func (s *source) show(v files.View) {
 	}
 }
 
-func (s *source) list(names ...string)  { s.show(files.View{Set: setOf(names...)}) }
+func (s *source) list(names ...string) { s.show(files.View{Set: setOf(names...)}) }
 func (s *source) cannot(reason string) { s.show(files.View{Reason: reason}) }
 
 func setOf(names ...string) *files.Set {
@@ -74,12 +75,22 @@ func namesOf(s *files.Set) []string {
 type registry struct {
 	mu      sync.Mutex
 	members []*member
-	join    func(ctx context.Context, p Peer) error // may refuse; nil: never
+	refuse  func(ctx context.Context, p Peer) error // nil: nobody
+}
+
+// decide makes f refuse who wants to join, or not.
+func (r *registry) decide(f func(ctx context.Context, p Peer) error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.refuse = f
 }
 
 func (r *registry) Join(ctx context.Context, p Peer) (Member, error) {
-	if r.join != nil {
-		if err := r.join(ctx, p); err != nil {
+	r.mu.Lock()
+	refuse := r.refuse
+	r.mu.Unlock()
+	if refuse != nil {
+		if err := refuse(ctx, p); err != nil {
 			return nil, err
 		}
 	}
@@ -116,7 +127,13 @@ type member struct {
 	script  []string
 	polled  uint64
 	reports int
-	onReset func() // runs while a snapshot is being taken in
+	busy    time.Duration // how long it takes to take in a snapshot
+}
+
+func (m *member) keepBusy(d time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.busy = d
 }
 
 func (m *member) note(format string, args ...any) {
@@ -125,11 +142,9 @@ func (m *member) note(format string, args ...any) {
 
 func (m *member) Reset(set *files.Set, revision uint64) {
 	m.mu.Lock()
-	busy := m.onReset
+	busy := m.busy
 	m.mu.Unlock()
-	if busy != nil {
-		busy()
-	}
+	time.Sleep(busy)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.set = set

@@ -11,7 +11,6 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/peer"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"scout/internal/files"
@@ -63,7 +62,8 @@ func newMasterSession(s *Server, stream scoutv1.ScoutmasterService_SessionServer
 		id:      rand.Text()[:8],
 		address: address(stream.Context()),
 	}
-	m.ctx, m.end = context.WithCancelCause(stream.Context())
+	// Not the stream's own: that is done, without a reason, before Recv says why.
+	m.ctx, m.end = context.WithCancelCause(context.WithoutCancel(stream.Context()))
 	return m
 }
 
@@ -163,13 +163,12 @@ func (m *masterSession) log() *zap.Logger {
 	)
 }
 
-// serve handles what the scout says until the session has to end. It is nil
-// when the scout deregistered.
+// serve handles what the scout says until the session has to end; then nothing
+// that is still in the inbox counts. It is nil when the scout deregistered.
 func (m *masterSession) serve() error {
-	for {
+	for m.ctx.Err() == nil {
 		select {
 		case <-m.ctx.Done():
-			return context.Cause(m.ctx)
 		case <-m.grant:
 			if err := m.sayGrant(); err != nil {
 				return err
@@ -183,6 +182,7 @@ func (m *masterSession) serve() error {
 			}
 		}
 	}
+	return context.Cause(m.ctx)
 }
 
 // handle does what one message asks for. One that says nothing known was a sign
@@ -329,7 +329,7 @@ func (m *masterSession) receive() {
 			return
 		}
 		if err != nil {
-			m.end(m.unreadable(err))
+			m.end(broken(err))
 			return
 		}
 		m.life.hear()
@@ -353,14 +353,8 @@ func (m *masterSession) hand(msg *scoutv1.SessionRequest) bool {
 		return true
 	case <-m.ctx.Done():
 		return false
+	case <-m.stream.Context().Done():
+		m.end(m.stream.Context().Err())
+		return false
 	}
-}
-
-// unreadable tells a message that cannot be read, while the call goes on, from
-// a call that broke.
-func (m *masterSession) unreadable(err error) error {
-	if m.stream.Context().Err() != nil {
-		return fmt.Errorf("receive: %w", err)
-	}
-	return violation("a message cannot be read: %s", status.Convert(err).Message())
 }

@@ -48,9 +48,10 @@ type Peer struct {
 type Member interface {
 	// Reset makes set, at this revision, all that the scout shows.
 	Reset(set *files.Set, revision uint64)
-	// Apply changes what the scout shows, all of it at once. The error says
-	// which name was removed though absent or added though present; then
-	// nothing has changed. It is called only after a Reset that no Hide followed.
+	// Apply changes what the scout shows, all of it at once. An error says which
+	// removed name is not shown or which added one is already, and means that
+	// nothing has changed; a name in both is such a one. Apply is called only
+	// after a Reset that no Hide followed.
 	Apply(d files.Delta, revision uint64) error
 	// Hide takes away what the scout shows, until the next Reset. It keeps its
 	// registration. It is called again as the reason or the number of files

@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"bytes"
 	"fmt"
 
 	"scout/internal/files"
@@ -18,6 +17,7 @@ type replica struct {
 	state    state     // of the copy; zero when there is none
 	incoming *incoming // an update of which parts are missing
 	grants   int       // sent, and not used by a snapshot yet
+	offered  bool      // the next update has to be a snapshot
 	// The scout was told that the copy differs and has not answered: what comes
 	// was sent before it knew.
 	resyncing bool
@@ -45,7 +45,7 @@ func (r *replica) offer() error {
 	if r.incoming != nil {
 		return violation("an Offer between the parts of an update")
 	}
-	r.resyncing = false
+	r.offered, r.resyncing = true, false
 	return nil
 }
 
@@ -69,6 +69,7 @@ func (r *replica) resync() {
 func (r *replica) forget() {
 	r.state = state{}
 	r.incoming = nil
+	r.offered = false
 }
 
 // beat holds the copy against what the scout says of its own.
@@ -130,8 +131,11 @@ func (r *replica) mayBegin(u *scoutv1.Update) error {
 		return violation("a snapshot with revision 0")
 	case u.GetReset_():
 		r.grants--
+		r.offered = false
 	case r.state.revision == 0:
 		return violation("an update before a snapshot")
+	case r.offered:
+		return violation("an update between an Offer and its snapshot")
 	case u.GetRevision() != r.state.revision+1:
 		return violation("the revision jumps from %d to %d", r.state.revision, u.GetRevision())
 	}
@@ -151,9 +155,6 @@ func (r *replica) reset(in *incoming, said state) error {
 
 func (r *replica) apply(in *incoming, said state) error {
 	d := files.Delta{Removed: in.removed.Set(), Added: in.added.Set()}
-	if name, ok := common(d.Removed, d.Added); ok {
-		return violation("the name %q is both removed and added", name)
-	}
 	now := r.state.after(in.revision, d)
 	if now != said {
 		return &difference{now, said}
@@ -172,22 +173,6 @@ func (s state) after(revision uint64, d files.Delta) state {
 		count:    s.count + uint64(d.Added.Len()) - uint64(d.Removed.Len()),
 		digest:   s.digest + d.Added.Digest() - d.Removed.Digest(),
 	}
-}
-
-// common finds a name that is in both sets, in as many steps as the smaller one
-// has names.
-func common(a, b *files.Set) (name []byte, ok bool) {
-	if a.Len() > b.Len() {
-		a, b = b, a
-	}
-	in := b.Cursor()
-	for c := a.Cursor(); c.Next(); {
-		in.Seek(c.Name())
-		if in.Next() && bytes.Equal(in.Name(), c.Name()) {
-			return c.Name(), true
-		}
-	}
-	return nil, false
 }
 
 // incoming is an update of which not all parts have come. It holds the names

@@ -44,7 +44,10 @@ type Scout struct {
 // within seconds, is one line that says what is wrong and what to do. Whatever
 // comes later is logged, and tried again until it works.
 func (s *Scout) Run(ctx context.Context) error {
-	clock := newAwake()
+	return s.run(ctx, newAwake())
+}
+
+func (s *Scout) run(ctx context.Context, clock *awake) error {
 	running, stop := context.WithCancel(ctx)
 	group := new(errgroup.Group)
 	group.Go(func() error {

@@ -82,6 +82,9 @@ func (c *scoutSession) register(s *Scout) error {
 		return err
 	}
 	msg, err := stream.Recv()
+	if errors.Is(err, io.EOF) {
+		return errEnded
+	}
 	if err != nil {
 		return err
 	}
@@ -114,9 +117,11 @@ func (c *scoutSession) because(err error) error {
 	return err
 }
 
+// close ends the session, if nothing else has. It does not wait for the
+// connection: to say goodbye on one that is stuck takes grpc five seconds.
 func (c *scoutSession) close() {
 	c.end(nil)
-	_ = c.conn.Close() // only ever says that it is closed
+	go c.conn.Close() //nolint:errcheck // it only ever says that it is closed
 }
 
 // run keeps the master told until the session ends, and says why it did. When

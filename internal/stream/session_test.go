@@ -1,16 +1,22 @@
 package stream
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"go.uber.org/zap"
+
+	"scout/internal/files"
 )
 
 // A session of both real ends, from its start to its end.
 func TestSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := newNetwork()
+		n := newNetwork(t)
 		m := startMaster(t, n)
 		c := startScout(t, n, newSource("a", "b"))
 		synctest.Wait()
@@ -37,7 +43,7 @@ func TestSession(t *testing.T) {
 // An hour of beats, and nothing else.
 func TestIdleHour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := newNetwork()
+		n := newNetwork(t)
 		m := startMaster(t, n)
 		c := startScout(t, n, newSource("a"))
 		time.Sleep(time.Hour)
@@ -52,4 +58,164 @@ func TestIdleHour(t *testing.T) {
 			t.Errorf("master lost %d times", lost)
 		}
 	})
+}
+
+// A snapshot that takes far longer than the deadline is not dropped meanwhile,
+// and shows when it is whole; what changed meanwhile follows together.
+func TestSlowSnapshot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		m := startMaster(t, n)
+		src := newSource()
+		src.cannot("scanning")
+		c := startScout(t, n, src)
+		synctest.Wait()
+		n.up.limit(1_000_000 / 8)
+		src.show(files.View{Set: many(500_000)})
+		synctest.Wait()
+		began := time.Now()
+		for i := range 50 {
+			time.Sleep(100 * time.Millisecond)
+			src.list("new", fmt.Sprint("new", i))
+		}
+		for m.registry.last().shown() == nil {
+			time.Sleep(100 * time.Millisecond)
+		}
+		if took := time.Since(began); took < 5*deadline {
+			t.Errorf("it took only %v", took)
+		}
+		time.Sleep(time.Minute)
+		want := []string{"hide scanning 0", "reset 1: 500000 names", "apply 2: -500000 +2"}
+		if got := m.registry.last().history(); !slices.Equal(got, want) {
+			t.Errorf("the member was told %q", got)
+		}
+		if seconds := c.logs.field(t, "snapshot sent", "seconds").(float64); seconds < 5*deadline.Seconds() {
+			t.Errorf("logged as %v s", seconds)
+		}
+	})
+}
+
+// A directory that vanishes while its snapshot is on its way is hidden at once.
+func TestVanishesDuringSnapshot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		m := startMaster(t, n)
+		src := newSource()
+		src.cannot("scanning")
+		startScout(t, n, src)
+		synctest.Wait()
+		n.up.limit(1_000_000 / 8)
+		src.show(files.View{Set: many(500_000)})
+		time.Sleep(5 * time.Second)
+		src.cannot("vanished")
+		time.Sleep(12 * time.Second) // a megabyte was on its way already
+		src.list("a")
+		time.Sleep(time.Minute)
+		want := []string{"hide scanning 0", "hide vanished 0", "reset 1: a"}
+		if got := m.registry.last().history(); !slices.Equal(got, want) {
+			t.Errorf("the member was told %q", got)
+		}
+	})
+}
+
+// One change in a large directory is one small message.
+func TestChangeOnTheWire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		m := startMaster(t, n)
+		before := many(100_000)
+		src := newSource()
+		src.show(files.View{Set: before})
+		startScout(t, n, src)
+		synctest.Wait()
+		after, err := before.Apply(files.Delta{Removed: setOf(), Added: setOf("directory-000500/some new file.log")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent, heard := n.up.passed(), n.down.passed()
+		src.show(files.View{Set: after})
+		synctest.Wait()
+		if m.registry.last().shown().Len() != after.Len() {
+			t.Fatal("not shown")
+		}
+		sent, heard = n.up.passed()-sent, n.down.passed()-heard
+		if sent > 100 || heard > 40 {
+			t.Errorf("%d bytes up, %d down", sent, heard)
+		}
+	})
+}
+
+// Whatever happens to a scout, its directory and the network, no rule is broken
+// and no copy goes wrong, and the master shows the truth once things are calm.
+func TestRandom(t *testing.T) {
+	for seed := range uint64(20) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { testRandom(t, rand.New(rand.NewPCG(seed, 0))) })
+		})
+	}
+}
+
+func testRandom(t *testing.T, r *rand.Rand) {
+	n := newNetwork(t)
+	m := startMaster(t, n)
+	src := newSource()
+	startScout(t, n, src)
+	synctest.Wait() // a first registration that fails would be its last
+	names := map[string]bool{}
+	steps := []func(){
+		func() { names[fmt.Sprint(r.IntN(50))] = true },
+		func() { delete(names, fmt.Sprint(r.IntN(50))) },
+		func() {
+			for range 10 {
+				names[fmt.Sprint(r.IntN(50))] = r.IntN(2) == 0
+			}
+		},
+		func() { src.cannot("gone") },
+		func() { time.Sleep(time.Duration(r.IntN(200)) * time.Millisecond) },
+		func() { time.Sleep(time.Duration(r.IntN(5000)) * time.Millisecond) },
+		func() { n.up.hold() },
+		func() { n.down.hold() },
+		func() { n.up.limit(1000) },
+		func() { n.up.open(); n.down.open() },
+		func() { n.up.open(); n.down.open() },
+		func() { synctest.Wait() },
+		func() {
+			if member := m.registry.last(); member != nil {
+				member.peer.Evict("replaced")
+			}
+		},
+		func() {
+			if r.IntN(5) == 0 {
+				m.kill()
+				m = startMaster(t, n)
+			}
+		},
+	}
+	for range 300 {
+		steps[r.IntN(len(steps))]()
+		if r.IntN(3) > 0 {
+			src.list(listed(names)...)
+		}
+	}
+	src.list(listed(names)...)
+	n.up.open()
+	n.down.open()
+	time.Sleep(time.Minute)
+	if got := namesOf(m.registry.last().shown()); !slices.Equal(got, listed(names)) {
+		t.Errorf("the master shows %q, not %q", got, listed(names))
+	}
+	if got := m.logs.count("protocol violation") + m.logs.count("copy differs"); got != 0 {
+		t.Errorf("the master complained: %v", m.logs.seen.FilterLevelExact(zap.WarnLevel).All())
+	}
+}
+
+func listed(names map[string]bool) []string {
+	list := []string{}
+	for name, there := range names {
+		if there {
+			list = append(list, name)
+		}
+	}
+	slices.Sort(list)
+	return list
 }

@@ -36,7 +36,15 @@ type network struct {
 	dialed   int
 }
 
-func newNetwork() *network { return &network{up: newValve(), down: newValve()} }
+func newNetwork(t *testing.T) *network {
+	n := &network{up: newValve(), down: newValve()}
+	t.Cleanup(func() {
+		n.up.open()
+		n.down.open()
+		time.Sleep(time.Minute) // grpc gives up closing what was stuck
+	})
+	return n
+}
 
 // listen puts a listener where scouts look for a master.
 func (n *network) listen() *bufconn.Listener {
@@ -110,6 +118,13 @@ type valve struct {
 	swallow bool
 	held    bool
 	rate    int // bytes a second; 0: any
+	bytes   int // so far
+}
+
+func (v *valve) passed() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.bytes
 }
 
 func newValve() *valve {
@@ -133,15 +148,18 @@ func (v *valve) limit(bytes int) { v.set(func(v *valve) { v.rate = bytes }) }
 // pass is false when n bytes are lost.
 func (v *valve) pass(n int) bool {
 	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.bytes += n
 	for v.held {
 		v.moved.Wait()
 	}
-	lost, rate := v.swallow, v.rate
-	v.mu.Unlock()
-	if rate > 0 {
-		time.Sleep(time.Duration(n) * time.Second / time.Duration(rate))
+	for n > 0 && v.rate > 0 {
+		n -= max(1, v.rate/100)
+		v.mu.Unlock()
+		time.Sleep(time.Second / 100)
+		v.mu.Lock()
 	}
-	return !lost
+	return !v.swallow
 }
 
 // logs is a logger and what it was told.
@@ -226,6 +244,11 @@ func startScripted(t *testing.T, n *network, session func(scoutv1.ScoutmasterSer
 	t.Helper()
 	server := grpc.NewServer(ServerOptions()...)
 	scoutv1.RegisterScoutmasterServiceServer(server, &scripted{session: session})
+	serve(t, n, server)
+}
+
+func serve(t *testing.T, n *network, server *grpc.Server) {
+	t.Helper()
 	listener := n.listen()
 	var running sync.WaitGroup
 	running.Go(func() { _ = server.Serve(listener) })
@@ -239,6 +262,7 @@ func startScripted(t *testing.T, n *network, session func(scoutv1.ScoutmasterSer
 type client struct {
 	source *source
 	logs   logs
+	clock  *awake
 	leave  func() error // stops it and returns what Run did
 	done   chan struct{}
 	err    error
@@ -246,12 +270,12 @@ type client struct {
 
 func startScout(t *testing.T, n *network, src *source) *client {
 	t.Helper()
-	c := &client{source: src, logs: newLogs(), done: make(chan struct{})}
+	c := &client{source: src, logs: newLogs(), clock: newAwake(), done: make(chan struct{})}
 	scout := &Scout{Origin: web01, Version: "v1", Source: src, Master: "master:3000", Dial: n.dial, Log: c.logs.Logger}
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
 		defer close(c.done)
-		c.err = scout.Run(ctx)
+		c.err = scout.run(ctx, c.clock)
 	}()
 	c.leave = func() error {
 		cancel()
@@ -265,6 +289,7 @@ func startScout(t *testing.T, n *network, src *source) *client {
 // raw is a session whose scout is the test itself.
 type raw struct {
 	t      *testing.T
+	conn   *grpc.ClientConn
 	stream scoutv1.ScoutmasterService_SessionClient
 	cancel context.CancelFunc
 }
@@ -284,7 +309,7 @@ func openRaw(t *testing.T, n *network) *raw {
 		cancel()
 		_ = conn.Close()
 	})
-	return &raw{t, stream, cancel}
+	return &raw{t, conn, stream, cancel}
 }
 
 func (r *raw) say(msgs ...*scoutv1.SessionRequest) {

@@ -1,0 +1,526 @@
+package stream
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"scout/internal/files"
+	scoutv1 "scout/proto/scout/v1"
+)
+
+type serverStream = scoutv1.ScoutmasterService_SessionServer
+
+func welcome(heartbeat, deadline time.Duration) *scoutv1.SessionResponse {
+	return &scoutv1.SessionResponse{Message: &scoutv1.SessionResponse_Welcome{Welcome: &scoutv1.Welcome{
+		Session: "s1", Heartbeat: durationpb.New(heartbeat), Deadline: durationpb.New(deadline),
+	}}}
+}
+
+var (
+	grant  = &scoutv1.SessionResponse{Message: &scoutv1.SessionResponse_Grant{Grant: &scoutv1.Grant{}}}
+	resync = &scoutv1.SessionResponse{Message: &scoutv1.SessionResponse_Resync{Resync: &scoutv1.Resync{Reason: "differs"}}}
+	probe  = &scoutv1.SessionResponse{Message: &scoutv1.SessionResponse_Probe{Probe: &scoutv1.Probe{}}}
+	alive  = &scoutv1.SessionResponse{Message: &scoutv1.SessionResponse_Beat{Beat: &scoutv1.MasterBeat{}}}
+)
+
+// Every way in which a first registration can fail: soon, and with a line that
+// says why and what to do.
+func TestFirstRegistrationFails(t *testing.T) {
+	answer := func(msgs ...*scoutv1.SessionResponse) func(*testing.T, *network) {
+		return func(t *testing.T, n *network) {
+			startScripted(t, n, func(s serverStream) error {
+				for _, msg := range msgs {
+					if err := s.Send(msg); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+	}
+	for _, tc := range []struct {
+		name  string
+		there func(*testing.T, *network)
+		want  []string
+		last  time.Duration
+	}{
+		{"nobody", func(*testing.T, *network) {}, []string{"scoutmaster at master:3000: connect: connection refused", "is it running"}, 0},
+		{"swallowed", func(t *testing.T, n *network) {
+			startMaster(t, n)
+			n.up.lose()
+		}, []string{"master:3000", "no answer within 4s", "firewall"}, registerBound},
+		{"answers swallowed", func(t *testing.T, n *network) {
+			startMaster(t, n)
+			n.down.lose()
+		}, []string{"no answer within 4s"}, registerBound},
+		{"held", func(t *testing.T, n *network) {
+			m := startMaster(t, n)
+			m.registry.decide(func(context.Context, Peer) error {
+				return &HeldError{Origin: web01, Holder: "session abc from 10.0.0.7:4711"}
+			})
+		}, []string{
+			"registration refused by the scoutmaster at master:3000", `"/srv/data" on host "web-01"`,
+			"session abc from 10.0.0.7:4711", "stop that scout",
+		}, 0},
+		{"stopping", func(t *testing.T, n *network) {
+			m := startMaster(t, n)
+			m.Server.close()
+		}, []string{"NOT_SERVING"}, 0},
+		{"another gRPC service", func(t *testing.T, n *network) {
+			serve(t, n, grpc.NewServer())
+		}, []string{"no scoutmaster at master:3000", "unknown service"}, 0},
+		{"an HTTP server", func(t *testing.T, n *network) {
+			server := &http.Server{Handler: http.NotFoundHandler()}
+			listener := n.listen()
+			var running sync.WaitGroup
+			running.Go(func() { _ = server.Serve(listener) })
+			t.Cleanup(func() {
+				_ = server.Close()
+				running.Wait()
+			})
+		}, []string{"scoutmaster at master:3000", "is this its gRPC address?"}, 0},
+		{"ends at once", answer(), []string{"no scoutmaster at master:3000", "the master ended the call"}, 0},
+		{"a beat first", answer(alive), []string{"no scoutmaster at master:3000", "Welcome"}, 0},
+		{"no heartbeat", answer(welcome(0, time.Second)), []string{"Welcome"}, 0},
+		{"no time to beat", answer(welcome(time.Second, time.Second)), []string{"Welcome"}, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newNetwork(t)
+				tc.there(t, n)
+				began := time.Now()
+				c := startScout(t, n, newSource("a"))
+				<-c.done
+				if c.err == nil || strings.Contains(c.err.Error(), "\n") {
+					t.Fatalf("Run returned %v", c.err)
+				}
+				t.Log(c.err)
+				for _, want := range tc.want {
+					if !strings.Contains(c.err.Error(), want) {
+						t.Errorf("%q does not say %q", c.err, want)
+					}
+				}
+				if took := time.Since(began); took != tc.last {
+					t.Errorf("it took %v", took)
+				}
+			})
+		})
+	}
+}
+
+func TestDialFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &Scout{Origin: web01, Source: newSource(), Master: "nowhere", Log: newLogs().Logger, Dial: func() (*grpc.ClientConn, error) {
+			return grpc.NewClient("nowhere")
+		}}
+		if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "scoutmaster at nowhere: ") {
+			t.Errorf("Run returned %v", err)
+		}
+	})
+}
+
+// Told to stop while it registers for the first time, a scout does so at once.
+func TestLeaveWhileRegistering(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		startMaster(t, n)
+		n.up.lose()
+		c := startScout(t, n, newSource("a"))
+		synctest.Wait()
+		began := time.Now()
+		if err := c.leave(); err != nil || time.Since(began) != 0 {
+			t.Errorf("Run returned %v after %v", err, time.Since(began))
+		}
+	})
+}
+
+// In whatever state the wire is, a scout that is told to stop does so within a
+// second.
+func TestLeave(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		wire  func(*network)
+		names int
+		want  string // what the master makes of it, if it hears
+		most  time.Duration
+	}{
+		{"idle", func(*network) {}, 1, "leave deregistered", 0},
+		{"while a snapshot is on its way", func(n *network) { n.up.limit(1 << 10) }, 100_000, "leave stream broken", leaveGrace},
+		{"while nothing gets through", func(n *network) { n.up.hold() }, 100_000, "", leaveGrace},
+		{"while nothing is heard", func(n *network) { n.down.hold() }, 1, "leave deregistered", leaveGrace},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newNetwork(t)
+				m := startMaster(t, n)
+				src := newSource()
+				src.cannot("scanning")
+				c := startScout(t, n, src)
+				synctest.Wait()
+				src.show(files.View{Set: many(tc.names)})
+				synctest.Wait()
+				tc.wire(n)
+				src.list("changed")
+				synctest.Wait()
+				began := time.Now()
+				err := c.leave()
+				n.up.open()
+				n.down.open()
+				if took := time.Since(began); err != nil || took > tc.most {
+					t.Errorf("Run returned %v after %v", err, took)
+				}
+				if tc.want == "" {
+					return
+				}
+				<-m.registry.last().left
+				if got := m.registry.last().history(); got[len(got)-1] != tc.want {
+					t.Errorf("the member was told %q", got)
+				}
+			})
+		})
+	}
+}
+
+// However the master is lost, the scout says so with the reason, and is back
+// with all its files when a master is.
+func TestMasterLost(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		lose func(*network, *master)
+		want string
+		took time.Duration
+	}{
+		{"stops", func(_ *network, m *master) { m.stop() }, "NOT_SERVING: the scoutmaster is stopping", 0},
+		{"dies", func(_ *network, m *master) { m.kill() }, "EOF", 0},
+		{"is not heard", func(n *network, _ *master) { n.down.lose() }, "silent past the deadline of 3s", deadline},
+		{"is frozen", func(n *network, _ *master) { n.down.hold() }, "silent past the deadline of 3s", deadline},
+		{"does not hear", func(n *network, _ *master) { n.up.lose() }, "silent past the deadline of 3s", deadline},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newNetwork(t)
+				m := startMaster(t, n)
+				c := startScout(t, n, newSource("a"))
+				time.Sleep(10*time.Second + time.Millisecond)
+				tc.lose(n, m)
+				time.Sleep(tc.took)
+				synctest.Wait()
+				if got := c.logs.field(t, "master lost", "error").(string); !strings.Contains(got, tc.want) {
+					t.Errorf("lost because of %q", got)
+				}
+				c.source.list("a", "b")
+				n.up.open()
+				n.down.open()
+				n.unlisten()
+				m.kill()
+				again := startMaster(t, n)
+				time.Sleep(2 * lastRetry)
+				if got := namesOf(again.registry.last().shown()); !slices.Equal(got, []string{"a", "b"}) {
+					t.Errorf("the next master shows %q", got)
+				}
+			})
+		})
+	}
+}
+
+// A master that falls silent while a snapshot is stuck on its way is noticed.
+func TestMasterSilentDuringSnapshot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		startMaster(t, n)
+		src := newSource()
+		src.cannot("scanning")
+		c := startScout(t, n, src)
+		synctest.Wait()
+		src.show(files.View{Set: many(300_000)})
+		n.up.limit(40_000)
+		time.Sleep(time.Minute) // with beats heard all the time
+		if c.logs.count("master lost") != 0 {
+			t.Fatal("lost while it was heard")
+		}
+		n.up.hold()
+		n.down.hold()
+		time.Sleep(deadline)
+		synctest.Wait()
+		if c.logs.count("master lost") != 1 {
+			t.Error("not noticed")
+		}
+		n.up.open()
+		n.down.open()
+	})
+}
+
+// An orphan says so after ten seconds and each minute from then on, and tries
+// at least every five seconds.
+func TestOrphan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		m := startMaster(t, n)
+		c := startScout(t, n, newSource("a"))
+		synctest.Wait()
+		m.kill()
+		lost := time.Now()
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		var at []time.Duration
+		for _, entry := range c.logs.seen.FilterMessage("orphaned").All() {
+			at = append(at, entry.Time.Sub(lost))
+		}
+		want := []time.Duration{orphanedAfter}
+		for len(want) < 10 {
+			want = append(want, want[len(want)-1]+orphanedAgain)
+		}
+		if !slices.Equal(at, want) {
+			t.Errorf("orphaned at %v", at)
+		}
+		if seconds := c.logs.field(t, "orphaned", "seconds"); seconds != 550.0 {
+			t.Errorf("orphaned for %v s", seconds)
+		}
+		if reason := c.logs.field(t, "orphaned", "reason").(string); !strings.Contains(reason, "connection refused") {
+			t.Errorf("orphaned because %q", reason)
+		}
+		if attempts := n.attempts(); attempts < 120 || attempts > 260 {
+			t.Errorf("%d attempts in ten minutes", attempts)
+		}
+		startMaster(t, n)
+		time.Sleep(time.Hour)
+		if got := c.logs.count("orphaned"); got != 10 {
+			t.Errorf("%d complaints, with a master", got-10)
+		}
+	})
+}
+
+// A refusal once it has been registered is news once, and no reason to give up.
+func TestRefusedLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		m := startMaster(t, n)
+		c := startScout(t, n, newSource("a"))
+		synctest.Wait()
+		m.stop()
+		m = startMaster(t, n)
+		held := make(chan struct{})
+		m.registry.decide(func(context.Context, Peer) error {
+			select {
+			case <-held:
+				return nil
+			default:
+				return &HeldError{Origin: web01, Holder: "another"}
+			}
+		})
+		time.Sleep(time.Minute)
+		if c.logs.count("registration refused") != 1 {
+			t.Errorf("refused %d times", c.logs.count("registration refused"))
+		}
+		close(held)
+		time.Sleep(lastRetry)
+		synctest.Wait()
+		if m.registry.last() == nil || c.logs.count("registered") != 2 {
+			t.Error("not registered in the end")
+		}
+	})
+}
+
+// Only a Welcome makes the next retry come soon again.
+func TestBackoffReset(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		var mu sync.Mutex
+		var calls []time.Time
+		startScripted(t, n, func(s serverStream) error {
+			mu.Lock()
+			calls = append(calls, time.Now())
+			accepted := len(calls) == 1 || len(calls) == 20
+			mu.Unlock()
+			if !accepted {
+				return errStopping
+			}
+			return s.Send(welcome(heartbeat, deadline))
+		})
+		startScout(t, n, newSource("a"))
+		time.Sleep(2 * time.Minute)
+		mu.Lock()
+		defer mu.Unlock()
+		apart := func(i int) time.Duration { return calls[i].Sub(calls[i-1]) }
+		for _, first := range []int{1, 20} {
+			if apart(first) >= firstRetry {
+				t.Errorf("call %d came after %v", first, apart(first))
+			}
+		}
+		for i := 7; i < 20; i++ {
+			if apart(i) < lastRetry/2 || apart(i) > lastRetry {
+				t.Errorf("call %d came after %v", i, apart(i))
+			}
+		}
+	})
+}
+
+// The scout's own pause is not its master's silence.
+func TestScoutFrozen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		startMaster(t, n)
+		c := startScout(t, n, newSource("a"))
+		time.Sleep(10*time.Second + time.Millisecond)
+		n.down.hold()
+		time.Sleep(deadline - 100*time.Millisecond)
+		c.clock.freeze(time.Minute)
+		time.Sleep(200 * time.Millisecond) // past the deadline
+		n.down.open()
+		time.Sleep(time.Minute)
+		if c.logs.count("master lost") != 0 {
+			t.Error("blamed the master")
+		}
+	})
+}
+
+// word is what the scout says next that is not a beat, in a word.
+func word(s serverStream) string {
+	for {
+		msg, err := s.Recv()
+		switch x := msg.GetMessage().(type) {
+		case *scoutv1.SessionRequest_Beat:
+			continue
+		case *scoutv1.SessionRequest_Hello:
+			return "hello"
+		case *scoutv1.SessionRequest_Offer:
+			return "offer"
+		case *scoutv1.SessionRequest_Unavailable:
+			return "unavailable " + x.Unavailable.GetReason()
+		case *scoutv1.SessionRequest_Update:
+			if x.Update.GetReset_() {
+				return "snapshot"
+			}
+			return "update"
+		}
+		return err.Error()
+	}
+}
+
+// What the scout answers to each thing that a master may ask, and when. Each
+// line is what the master does, then the word that it hears.
+func TestAnswers(t *testing.T) {
+	type line struct {
+		do   func(serverStream, *source)
+		want string
+	}
+	say := func(msg *scoutv1.SessionResponse) func(serverStream, *source) {
+		return func(s serverStream, _ *source) { _ = s.Send(msg) }
+	}
+	cannot := func(reason string) func(serverStream, *source) {
+		return func(_ serverStream, src *source) { src.cannot(reason) }
+	}
+	list := func(names ...string) func(serverStream, *source) {
+		return func(_ serverStream, src *source) { src.list(names...) }
+	}
+	both := func(first, second func(serverStream, *source)) func(serverStream, *source) {
+		return func(s serverStream, src *source) {
+			first(s, src)
+			second(s, src)
+		}
+	}
+	nothing := func(serverStream, *source) {}
+	for _, script := range []struct {
+		name  string
+		lines []line
+	}{
+		{"snapshot and change", []line{{nothing, "offer"}, {say(grant), "snapshot"}, {list("b"), "update"}}},
+		{"resync", []line{{nothing, "offer"}, {say(grant), "snapshot"}, {say(resync), "offer"}, {say(grant), "snapshot"}, {list("b"), "update"}}},
+		{"resync before the grant", []line{{nothing, "offer"}, {say(resync), "offer"}, {say(grant), "snapshot"}}},
+		{"unavailable and back", []line{{nothing, "offer"}, {say(grant), "snapshot"}, {cannot("gone"), "unavailable gone"}, {cannot("locked"), "unavailable locked"}, {list("a"), "offer"}}},
+		{"granted too late", []line{{nothing, "offer"}, {cannot("gone"), "unavailable gone"}, {both(say(grant), list("a")), "offer"}, {say(grant), "snapshot"}}},
+		{"granted when it has just become unavailable", []line{{nothing, "offer"}, {both(cannot("gone"), say(grant)), "unavailable gone"}}},
+		{"granted twice", []line{{nothing, "offer"}, {both(say(grant), say(grant)), "snapshot"}, {list("b"), "update"}}},
+		{"resync while unavailable", []line{{nothing, "offer"}, {say(grant), "snapshot"}, {both(cannot("gone"), say(resync)), "unavailable gone"}, {list("a"), "offer"}}},
+		{"what is not known yet", []line{{both(say(&scoutv1.SessionResponse{}), nothing), "offer"}}},
+	} {
+		t.Run(script.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newNetwork(t)
+				src := newSource("a")
+				done := make(chan struct{})
+				startScripted(t, n, func(s serverStream) error {
+					defer close(done)
+					if got := word(s); got != "hello" {
+						t.Errorf("the scout began with %q", got)
+					}
+					_ = s.Send(welcome(heartbeat, deadline))
+					for i, line := range script.lines {
+						line.do(s, src)
+						if got := word(s); got != line.want {
+							t.Errorf("line %d: the scout said %q, not %q", i, got, line.want)
+							break
+						}
+					}
+					return nil
+				})
+				startScout(t, n, src)
+				<-done
+			})
+		})
+	}
+}
+
+// Beats come at the pace that the master asked for, say what its copy must be,
+// and at once when it asks.
+func TestBeats(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		src := newSource()
+		src.show(files.View{Set: setOf("a"), Unreadable: 2, Polled: 3})
+		done := make(chan struct{})
+		startScripted(t, n, func(s serverStream) error {
+			defer close(done)
+			word(s)
+			_ = s.Send(welcome(7*time.Second, 20*time.Second))
+			began := time.Now()
+			expect := func(after time.Duration, want *scoutv1.Beat) {
+				msg, err := s.Recv()
+				if beat := msg.GetBeat(); err != nil || !proto.Equal(beat, want) || time.Since(began) != after {
+					t.Errorf("heard %v, %v after %v, not %v after %v", msg, err, time.Since(began), want, after)
+				}
+			}
+			word(s) // offer
+			expect(7*time.Second, &scoutv1.Beat{Unreadable: 2, Polled: 3})
+			_ = s.Send(grant)
+			word(s) // snapshot
+			_ = s.Send(probe)
+			want := &scoutv1.Beat{Revision: 1, Count: 1, Digest: setOf("a").Digest(), Unreadable: 2, Polled: 3}
+			expect(7*time.Second, want)
+			expect(14*time.Second, want)
+			return nil
+		})
+		startScout(t, n, src)
+		<-done
+	})
+}
+
+// The progress of a scan is told with the beats, not each time that it moves.
+func TestScanProgress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		m := startMaster(t, n)
+		src := newSource()
+		src.show(files.View{Reason: "scanning"})
+		startScout(t, n, src)
+		for i := range 35 {
+			time.Sleep(100 * time.Millisecond)
+			src.show(files.View{Reason: "scanning", Scanned: 100 * i})
+		}
+		synctest.Wait()
+		want := []string{"hide scanning 0", "hide scanning 900", "hide scanning 1900", "hide scanning 2900"}
+		if got := m.registry.last().history(); len(got) < 3 || len(got) > 5 {
+			t.Errorf("the member was told %q rather than %q", got, want)
+		}
+	})
+}

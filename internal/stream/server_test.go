@@ -1,0 +1,511 @@
+package stream
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"scout/internal/files"
+	scoutv1 "scout/proto/scout/v1"
+)
+
+// lastWord waits until the member has left and returns what it was told last.
+func (m *member) lastWord() string {
+	<-m.left
+	history := m.history()
+	return history[len(history)-1]
+}
+
+func TestWelcome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		m := startMaster(t, n)
+		r := openRaw(t, n)
+		r.say(hello(&Scout{Origin: web01, Version: "v1.2\n" + strings.Repeat("x", 100)}))
+		msg, err := r.hear()
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, p := msg.GetWelcome(), m.registry.last().peer
+		if w.GetHeartbeat().AsDuration() != heartbeat || w.GetDeadline().AsDuration() != deadline || w.GetSession() != p.Session {
+			t.Errorf("welcomed with %v", w)
+		}
+		if p.Origin != web01 || p.Address != "bufconn" || p.Session == "" {
+			t.Errorf("registered as %+v", p)
+		}
+		if strings.Contains(p.Version, "\n") || len(p.Version) > maxVersion {
+			t.Errorf("with version %q", p.Version)
+		}
+	})
+}
+
+func TestRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		m := startMaster(t, n)
+		m.registry.decide(func(context.Context, Peer) error { return &HeldError{web01, "another"} })
+		r := openRaw(t, n)
+		r.say(sayHello(web01))
+		if err := r.end(); status.Code(err) != codes.AlreadyExists {
+			t.Errorf("ended with %v", err)
+		}
+	})
+}
+
+// While the registry makes up its mind the newcomer owes no sign of life, and
+// is free to leave.
+func TestSlowJoin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		m := startMaster(t, n)
+		m.registry.decide(func(context.Context, Peer) error {
+			time.Sleep(2 * deadline)
+			return nil
+		})
+		welcomed(t, n)
+		gaveUp := make(chan error, 1)
+		m.registry.decide(func(ctx context.Context, _ Peer) error {
+			<-ctx.Done()
+			gaveUp <- ctx.Err()
+			return ctx.Err()
+		})
+		r := openRaw(t, n)
+		r.say(sayHello(web01))
+		synctest.Wait()
+		r.cancel()
+		<-gaveUp
+	})
+}
+
+// How a session ends, what the scout is told, and what the registry.
+func TestEnds(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		end  func(*network, *master, *raw)
+		code codes.Code
+		text string
+		left LeaveReason
+		took time.Duration
+	}{
+		{"half-close", func(_ *network, _ *master, r *raw) { _ = r.stream.CloseSend() }, codes.OK, "EOF", LeftDeregistered, 0},
+		{"cancelled", func(_ *network, _ *master, r *raw) { r.cancel() }, codes.Canceled, "", LeftBroken, 0},
+		{"connection closed", func(_ *network, _ *master, r *raw) { _ = r.conn.Close() }, codes.Canceled, "", LeftBroken, 0},
+		{"silent", func(*network, *master, *raw) {}, codes.DeadlineExceeded, "silent past the deadline of 3s", LeftSilent, deadline},
+		{"not heard", func(n *network, _ *master, _ *raw) { n.up.lose() }, codes.DeadlineExceeded, "silent", LeftSilent, deadline},
+		{"evicted", func(_ *network, m *master, _ *raw) { m.registry.last().peer.Evict("replaced by 10.0.0.7:40112") }, codes.Aborted, "replaced by 10.0.0.7:40112", LeftReplaced, 0},
+		{"stopping", func(_ *network, m *master, _ *raw) { m.stop() }, codes.Unavailable, "NOT_SERVING", LeftStopping, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newNetwork(t)
+				m := startMaster(t, n)
+				r := synced(t, n, "a")
+				began := time.Now()
+				tc.end(n, m, r)
+				if got := m.registry.last().lastWord(); got != "leave "+string(tc.left) || time.Since(began) != tc.took {
+					t.Errorf("the member was told to %q after %v", got, time.Since(began))
+				}
+				if m.registry.last().shown() != nil {
+					t.Error("its files are still shown")
+				}
+				err := r.end()
+				if tc.code == codes.OK && err != io.EOF || tc.code != codes.OK && status.Code(err) != tc.code || !strings.Contains(err.Error(), tc.text) {
+					t.Errorf("the scout was told %v", err)
+				}
+			})
+		})
+	}
+}
+
+// A message of any kind, at any time, is a sign of life.
+func TestAnyMessageIsLife(t *testing.T) {
+	part := func(revision uint64, name string) *scoutv1.SessionRequest {
+		return sayUpdate(&scoutv1.Update{Revision: revision, More: true, Added: coded(name)})
+	}
+	for name, say := range map[string]func(i int) *scoutv1.SessionRequest{
+		"offers":      func(int) *scoutv1.SessionRequest { return sayOffer() },
+		"parts":       func(i int) *scoutv1.SessionRequest { return part(2, fmt.Sprintf("x%d", i)) },
+		"unavailable": func(int) *scoutv1.SessionRequest { return sayUnavailable("scanning") },
+		"beats":       func(int) *scoutv1.SessionRequest { return sayBeat(1, setOf("a")) },
+		"unknown":     func(int) *scoutv1.SessionRequest { return unknown() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newNetwork(t)
+				m := startMaster(t, n)
+				r := synced(t, n, "a")
+				for i := range 9 {
+					time.Sleep(deadline - time.Millisecond)
+					r.say(say(i))
+				}
+				synctest.Wait()
+				select {
+				case <-m.registry.last().left:
+					t.Errorf("it was told to %q", m.registry.last().lastWord())
+				default:
+				}
+			})
+		})
+	}
+}
+
+// Nothing of an update is visible before its last part has come, and nothing
+// of one that was left unfinished ever.
+func TestWholeUpdates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		m := startMaster(t, n)
+		r := welcomed(t, n)
+		expect := func(what string, want ...string) {
+			t.Helper()
+			synctest.Wait()
+			if got := m.registry.last().history(); !slices.Equal(got, want) {
+				t.Errorf("%s: the member was told %q, not %q", what, got, want)
+			}
+		}
+		first := many(20_000)
+		r.say(sayOffer())
+		r.expect("Grant", isGrant)
+		for _, part := range saySnapshot(5, first) {
+			expect("snapshot under way")
+			r.say(part)
+		}
+		script := []string{"reset 5: 20000 names"}
+		expect("snapshot", script...)
+		for _, part := range sayChange(6, first, setOf("z")) {
+			expect("update under way", script...)
+			r.say(part)
+		}
+		script = append(script, "apply 6: -20000 +1")
+		expect("update", script...)
+		r.say(sayChange(7, setOf("z"), first)[0], sayUnavailable("vanished"))
+		script = append(script, "hide vanished 0")
+		expect("update broken off", script...)
+		r.say(sayOffer())
+		r.expect("Grant", isGrant)
+		r.say(saySnapshot(8, first)[0], sayUnavailable("vanished again"), sayBeat(0, setOf()), sayOffer())
+		r.expect("Grant", isGrant)
+		r.say(saySnapshot(9, setOf())...)
+		expect("snapshot broken off", append(script, "hide vanished again 0", "reset 9: ")...)
+	})
+}
+
+// A copy that is not the scout's is found out by an update or a beat, hidden at
+// once, and right again with the next snapshot. What was on its way is ignored.
+func TestResync(t *testing.T) {
+	wrong := func(u *scoutv1.Update) *scoutv1.SessionRequest {
+		u.Revision, u.Added = 2, coded("b")
+		return sayUpdate(u)
+	}
+	ab := setOf("a", "b")
+	for _, tc := range []struct {
+		name  string
+		wrong *scoutv1.SessionRequest
+	}{
+		{"digest of an update", wrong(&scoutv1.Update{Count: 2, Digest: 1})},
+		{"count of an update", wrong(&scoutv1.Update{Count: 3, Digest: ab.Digest()})},
+		{"removed what the copy lacks", sayChange(2, setOf("a", "x"), ab)[0]},
+		{"digest of a beat", sayBeat(1, setOf("b"))},
+		{"revision of a beat", sayBeat(2, setOf("a"))},
+		{"beat of a scout that has forgotten", sayBeat(0, setOf())},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newNetwork(t)
+				m := startMaster(t, n)
+				r := synced(t, n, "a")
+				r.say(tc.wrong)
+				r.say(sayChange(3, ab, setOf("c"))...)
+				r.say(sayBeat(3, setOf("c")))
+				r.say(sayUpdate(&scoutv1.Update{Revision: 4, More: true}))
+				r.expect("Resync", isResync)
+				synctest.Wait()
+				if m.registry.last().shown() != nil {
+					t.Error("the wrong copy is shown")
+				}
+				if m.logs.count("copy differs") != 1 {
+					t.Errorf("logged %v", m.logs.seen.All())
+				}
+				r.say(sayOffer(), sayBeat(0, setOf()))
+				r.expect("Grant", isGrant)
+				r.say(saySnapshot(9, ab)...)
+				r.say(sayChange(10, ab, setOf("d"))...)
+				r.say(sayBeat(10, setOf("d")))
+				synctest.Wait()
+				if got := namesOf(m.registry.last().shown()); !slices.Equal(got, []string{"d"}) {
+					t.Errorf("then it shows %q", got)
+				}
+			})
+		})
+	}
+}
+
+// A snapshot that does not add up is asked for again.
+func TestResyncOfSnapshot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		m := startMaster(t, n)
+		r := welcomed(t, n)
+		r.say(sayOffer())
+		r.expect("Grant", isGrant)
+		r.say(sayUpdate(&scoutv1.Update{Revision: 1, Reset_: true, Added: coded("a"), Count: 1}))
+		r.expect("Resync", isResync)
+		r.say(sayUnavailable("busy"), sayOffer())
+		r.expect("Grant", isGrant)
+		r.say(saySnapshot(2, setOf("a"))...)
+		synctest.Wait()
+		want := []string{"hide the copy differs, waiting for a snapshot 0", "hide busy 0", "reset 2: a"}
+		if got := m.registry.last().history(); !slices.Equal(got, want) {
+			t.Errorf("the member was told %q", got)
+		}
+	})
+}
+
+// A probe is answered by whatever comes after the question.
+func TestProbe(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		answer func(*network, *raw)
+		want   bool
+	}{
+		{"beat", func(_ *network, r *raw) { r.say(sayBeat(1, setOf("a"))) }, true},
+		{"anything", func(_ *network, r *raw) { r.say(unknown()) }, true},
+		{"nothing", func(*network, *raw) {}, false},
+		{"gone", func(_ *network, r *raw) { r.cancel() }, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newNetwork(t)
+				m := startMaster(t, n)
+				r := synced(t, n, "a")
+				r.say(sayBeat(1, setOf("a"))) // before the question
+				synctest.Wait()
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second/2)
+				defer cancel()
+				answers := make(chan bool)
+				for range 100 {
+					go func() { answers <- m.registry.last().peer.Probe(ctx) }()
+				}
+				r.expect("Probe", isProbe)
+				synctest.Wait()
+				select {
+				case got := <-answers:
+					t.Fatalf("answered %v by what came before", got)
+				default:
+				}
+				tc.answer(n, r)
+				for range 100 {
+					if got := <-answers; got != tc.want {
+						t.Fatalf("the answer is %v", got)
+					}
+				}
+			})
+		})
+	}
+}
+
+// While the registry is busy with a session's snapshot, that session is alive
+// all the same: beats go down, probes are answered, and however much it sends
+// meanwhile, nobody takes the wait for its silence.
+func TestBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		m := startMaster(t, n)
+		r := synced(t, n, "a")
+		busy := m.registry.last()
+		busy.keepBusy(5 * deadline)
+		r.say(sayOffer())
+		r.expect("Grant", isGrant)
+		r.say(saySnapshot(2, setOf("b"))...)
+		synctest.Wait()
+
+		if msg, err := r.stream.Recv(); err != nil || msg.GetBeat() == nil {
+			t.Errorf("heard %v, %v instead of a beat", msg, err)
+		}
+		answer := make(chan bool)
+		go func() { answer <- busy.peer.Probe(t.Context()) }()
+		r.expect("Probe", isProbe)
+		r.say(sayBeat(2, setOf("b")))
+		if !<-answer {
+			t.Error("not answered while busy")
+		}
+		for range 3 * inboxSize { // more than there is room for
+			r.say(sayBeat(2, setOf("b")))
+		}
+		time.Sleep(5 * deadline)
+		r.say(sayBeat(2, setOf("b")))
+		time.Sleep(deadline - time.Second)
+		synctest.Wait()
+		if got := busy.history(); !slices.Equal(got, []string{"reset 1: a", "reset 2: b"}) {
+			t.Errorf("the member was told %q", got)
+		}
+	})
+}
+
+// What an evicted session had sent before it learned of that is not applied.
+func TestLateMessages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		m := startMaster(t, n)
+		r := synced(t, n, "a")
+		old := m.registry.last()
+		old.keepBusy(time.Second)
+		r.say(sayOffer())
+		r.expect("Grant", isGrant)
+		r.say(saySnapshot(2, setOf("b"))...)
+		r.say(sayChange(3, setOf("b"), setOf("late"))...)
+		r.say(sayChange(4, setOf("late"), setOf("later"))...)
+		synctest.Wait()
+		old.peer.Evict("replaced by another")
+		if old.peer.Probe(t.Context()) {
+			t.Error("an evicted session answers")
+		}
+		old.lastWord()
+		if got := old.history(); !slices.Equal(got, []string{"reset 1: a", "reset 2: b", "leave replaced"}) {
+			t.Errorf("the member was told %q", got)
+		}
+	})
+}
+
+// The master's own pause is not its scouts' silence; the scouts that have left
+// meanwhile are dropped all the same.
+func TestMasterFrozen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		m := startMaster(t, n)
+		stays, silent := synced(t, n, "a"), synced(t, n, "b")
+		time.Sleep(deadline - 100*time.Millisecond)
+		m.clock.freeze(3 * deadline)
+		time.Sleep(200 * time.Millisecond) // past the deadline
+		thawed := time.Now()
+		for range 10 {
+			stays.say(sayBeat(1, setOf("a")))
+			time.Sleep(time.Second)
+		}
+		synctest.Wait()
+		if got := m.registry.members[0].history(); len(got) != 1 {
+			t.Errorf("the one who stays was told %q", got)
+		}
+		if got := m.registry.members[1].lastWord(); got != "leave silent past deadline" || time.Since(thawed) < deadline {
+			t.Errorf("the silent one was told %q", got)
+		}
+		if err := silent.end(); status.Code(err) != codes.DeadlineExceeded {
+			t.Errorf("and ended with %v", err)
+		}
+	})
+}
+
+// A thousand scouts that come back at once are let in a few at a time, all of
+// them in the end.
+func TestAdmissionOfFleet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const scouts, slots = 1000, 8
+		n := newNetwork(t)
+		startMaster(t, n, func(c *Config) { c.Snapshots = slots })
+		granted := make(chan *raw, scouts)
+		for i := range scouts {
+			r := openRaw(t, n)
+			r.say(sayHello(files.Origin{Host: fmt.Sprint(i), Directory: "/srv"}), sayOffer())
+			go func() {
+				for {
+					msg, err := r.hear()
+					if err != nil {
+						return
+					}
+					if isGrant(msg) {
+						granted <- r
+					}
+				}
+			}()
+		}
+		for done := 0; done < scouts; done++ {
+			synctest.Wait()
+			if len(granted) != min(slots, scouts-done) {
+				t.Fatalf("%d snapshots are granted, with %d done", len(granted), done)
+			}
+			r := <-granted
+			switch done % 3 {
+			case 0:
+				r.say(saySnapshot(1, setOf("a"))...)
+			case 1:
+				r.say(sayUnavailable("vanished"))
+			case 2:
+				r.cancel()
+			}
+		}
+	})
+}
+
+// Those who hold their slots for long do not hold up the others.
+func TestAdmissionOfSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		m := startMaster(t, n, func(c *Config) { c.Snapshots = 1 })
+		slow, quick := welcomed(t, n), welcomed(t, n)
+		slow.say(sayOffer())
+		slow.expect("Grant", isGrant)
+		quick.say(sayOffer())
+		began := time.Now()
+		sent := make(chan struct{})
+		go func() {
+			defer close(sent)
+			for _, part := range saySnapshot(1, many(30_000)) {
+				time.Sleep(2 * time.Second)
+				slow.say(part)
+				quick.say(unknown())
+			}
+		}()
+		quick.expect("Grant", isGrant)
+		if waited := time.Since(began); waited != slotHold {
+			t.Errorf("waited for %v", waited)
+		}
+		quick.say(saySnapshot(1, setOf("q"))...)
+		<-sent
+		synctest.Wait()
+		if got := m.registry.members[0].history(); !slices.Equal(got, []string{"reset 1: 30000 names"}) {
+			t.Errorf("the slow one was told %q", got)
+		}
+	})
+}
+
+// A master that stops tells everyone, whatever they are at, and takes no more.
+func TestStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		m := startMaster(t, n)
+		var all []*raw
+		for range 30 {
+			all = append(all, openRaw(t, n), welcomed(t, n), synced(t, n, "a"))
+		}
+		pending := openRaw(t, n)
+		m.registry.decide(func(ctx context.Context, _ Peer) error {
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		pending.say(sayHello(web01))
+		synctest.Wait()
+		began := time.Now()
+		m.stop()
+		if took := time.Since(began); took != 0 {
+			t.Errorf("it took %v", took)
+		}
+		for _, r := range append(all, pending) {
+			if err := r.end(); status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "NOT_SERVING") {
+				t.Fatalf("a scout was told %v", err)
+			}
+		}
+		for _, member := range m.registry.members {
+			if got := member.lastWord(); got != "leave scoutmaster stopping" {
+				t.Fatalf("a member was told to %q", got)
+			}
+		}
+	})
+}
