@@ -37,7 +37,7 @@ type Edit struct {
 func (ix *Index) Apply(e Edit) (*Index, error) {
 	a := applier{Edit: e, edits: newEdits(e)}
 	for i, l := range ix.leaves {
-		var following *leaf
+		var following *Leaf
 		if i+1 < len(ix.leaves) {
 			following = ix.leaves[i+1]
 		}
@@ -64,7 +64,7 @@ type applier struct {
 }
 
 // reaches reports whether the next edit lies before the following leaf.
-func (a *applier) reaches(following *leaf) bool {
+func (a *applier) reaches(following *Leaf) bool {
 	if following == nil {
 		return a.edits.more
 	}
@@ -85,7 +85,7 @@ func (a *applier) before(following *block) bool {
 	return a.Order.compare(a.edits.name, a.Owner, name, following.firstOwner()) < 0
 }
 
-func (a *applier) leaf(l *leaf, following *leaf) error {
+func (a *applier) leaf(l *Leaf, following *Leaf) error {
 	for i := range l.blocks {
 		var next *block
 		switch {

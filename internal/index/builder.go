@@ -17,7 +17,7 @@ const (
 // whole blocks and leaves of other indexes, which it shares where it can. The
 // zero Builder is ready.
 type Builder struct {
-	done   []*leaf
+	done   []*Leaf
 	blocks []block // of the leaf that is being filled
 
 	buf   []byte // the block that is being filled
@@ -108,7 +108,7 @@ func (b *Builder) flushLeaf(n int) {
 	if n == 0 {
 		return
 	}
-	l := &leaf{blocks: slices.Clone(b.blocks[:n])}
+	l := &Leaf{blocks: slices.Clone(b.blocks[:n])}
 	for i := range l.blocks {
 		l.len += int(l.blocks[i].n)
 		l.size += len(l.blocks[i].data)
@@ -151,7 +151,7 @@ func evenly(n int) int {
 }
 
 // addLeaf appends a leaf of another index, as it is where it can.
-func (b *Builder) addLeaf(l *leaf) {
+func (b *Builder) addLeaf(l *Leaf) {
 	if !small(b.n, len(b.buf)) {
 		b.flushBlock()
 		if len(b.blocks) == 0 || len(b.blocks) >= leafMin {

@@ -5,27 +5,40 @@ import (
 	"iter"
 	"slices"
 	"sort"
+	"sync/atomic"
 )
 
 // Index is an immutable sorted list of entries. The zero Index is empty.
 type Index struct {
-	leaves []*leaf
+	leaves []*Leaf
 	len    int
 	size   int
 }
 
-// leaf is an immutable run of blocks, at least one.
-type leaf struct {
+// Leaf is an immutable stretch of an Index: a run of blocks, at least one.
+// Indexes that were made of each other share leaves, and a leaf is the same
+// pointer for as long as it stays the same.
+type Leaf struct {
+	// Memo is for what a reader makes of the leaf and would like to find again.
+	// It lives as long as the leaf.
+	Memo atomic.Value
+
 	blocks []block
 	len    int // entries
 	size   int // encoded bytes
 }
 
-func (l *leaf) first() []byte { return l.blocks[0].first() }
+// Index returns the leaf's entries as an Index of their own.
+func (l *Leaf) Index() *Index { return &Index{leaves: []*Leaf{l}, len: l.len, size: l.size} }
+
+// Leaves returns the leaves in order. The slice must not be changed.
+func (ix *Index) Leaves() []*Leaf { return ix.leaves }
+
+func (l *Leaf) first() []byte { return l.blocks[0].first() }
 
 // single returns an Index of one block.
 func single(b block) *Index {
-	return &Index{leaves: []*leaf{{blocks: []block{b}}}}
+	return &Index{leaves: []*Leaf{{blocks: []block{b}}}}
 }
 
 // Len returns the number of entries.
@@ -60,13 +73,13 @@ func (ix *Index) locate(name []byte) (leaf, block int) {
 // Owned returns the same names as entries of owner. All entries of ix must
 // have one owner. The names themselves are shared.
 func (ix *Index) Owned(owner uint32) *Index {
-	to := &Index{leaves: make([]*leaf, len(ix.leaves)), len: ix.len, size: ix.size}
+	to := &Index{leaves: make([]*Leaf, len(ix.leaves)), len: ix.len, size: ix.size}
 	for i, l := range ix.leaves {
 		blocks := slices.Clone(l.blocks)
 		for j := range blocks {
 			blocks[j].owner = owner
 		}
-		to.leaves[i] = &leaf{blocks: blocks, len: l.len, size: l.size}
+		to.leaves[i] = &Leaf{blocks: blocks, len: l.len, size: l.size}
 	}
 	return to
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -80,13 +81,6 @@ func (h *Handler) readyz(w http.ResponseWriter, r *http.Request) {
 	h.healthz(w, r)
 }
 
-// How the list is written: pieces so large that their cost is that of the
-// bytes, and a client that takes none of a piece for so long has left.
-const (
-	writeSize    = 128 << 10
-	writeTimeout = 5 * time.Minute
-)
-
 // files answers GET /files.
 func (h *Handler) files(w http.ResponseWriter, r *http.Request) {
 	prefixes, err := parseQuery(r)
@@ -94,17 +88,24 @@ func (h *Handler) files(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusBadRequest, err.Error())
 		return
 	}
+	write := writeJSON
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Vary", "Accept-Encoding")
+	if acceptsGzip(r.Header) {
+		write = writeGzip
+		w.Header().Set("Content-Encoding", "gzip")
+	}
 	if r.Method == http.MethodHead {
 		return
 	}
-	if err := writeList(w, h.listing.Current(), prefixes); err != nil {
+	out := pieces{w: w, deadline: http.NewResponseController(w).SetWriteDeadline}
+	if err := write(&out, h.listing.Current(), prefixes); err != nil {
 		h.log.Debug("client left", zap.String("remote", r.RemoteAddr), zap.Error(err))
 	}
 }
 
 // parseQuery returns the prefixes that are asked for, sorted and none of them
-// covered by another. The empty prefix asks for everything.
+// covered by another. No prefix, or an empty one, asks for everything.
 func parseQuery(r *http.Request) ([][]byte, error) {
 	query, err := url.ParseQuery(r.URL.RawQuery) // strict, where r.URL.Query drops in silence
 	if err != nil {
@@ -120,32 +121,31 @@ func parseQuery(r *http.Request) ([][]byte, error) {
 		}
 	}
 	if prefixes == nil {
-		return [][]byte{nil}, nil
+		return everything, nil
 	}
 	slices.SortFunc(prefixes, bytes.Compare)
 	return slices.CompactFunc(prefixes, func(a, b []byte) bool { return bytes.HasPrefix(b, a) }), nil
 }
 
-// writeList writes the entries whose names have one of the prefixes.
-func writeList(w http.ResponseWriter, v *Version, prefixes [][]byte) error {
-	out := pieces{w: w, deadline: http.NewResponseController(w).SetWriteDeadline}
-	list := jsonList{buf: make([]byte, 0, writeSize+8<<10)}
-	list.begin()
-	entries := v.Entries()
-	for _, prefix := range prefixes {
-		entries.Seek(prefix)
-		for entries.Next() && bytes.HasPrefix(entries.Name(), prefix) {
-			list.add(entries.Name(), entries.Shared(), &entries.source().format)
-			if len(list.buf) >= writeSize {
-				if err := out.write(list.done()); err != nil {
-					return err
-				}
-				list.next()
-			}
-		}
+// everything is the prefix of all names.
+var everything = [][]byte{nil}
+
+// writeJSON writes the entries whose names have one of the prefixes.
+func writeJSON(out io.Writer, v *Version, prefixes [][]byte) error {
+	if _, err := io.WriteString(out, jsonHead); err != nil {
+		return err
 	}
-	return out.write(list.end())
+	some, err := writeEntries(out, v.Entries(), prefixes)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(out, jsonEnd(some))
+	return err
 }
+
+// writeTimeout is for how long a client may take nothing of what is written to
+// it before it is taken to have left.
+const writeTimeout = 5 * time.Minute
 
 // pieces writes a long answer, each piece within writeTimeout.
 type pieces struct {
@@ -153,11 +153,10 @@ type pieces struct {
 	deadline func(time.Time) error
 }
 
-func (p *pieces) write(piece []byte) error {
+func (p *pieces) Write(piece []byte) (int, error) {
 	err := p.deadline(time.Now().Add(writeTimeout))
 	if err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return fmt.Errorf("set a write deadline: %w", err)
+		return 0, fmt.Errorf("set a write deadline: %w", err)
 	}
-	_, err = p.w.Write(piece)
-	return err
+	return p.w.Write(piece)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/binary"
+	"io"
 	"unicode/utf8"
 
 	"scout/internal/files"
@@ -16,12 +17,14 @@ type sourceFormat struct {
 	json []byte
 }
 
-// What comes before the first filename and between the entries of the list.
+// The list is jsonHead, entries that begin with jsonOpen and are separated by
+// commas, and jsonTail, or jsonNone when there are none.
 const (
 	jsonHead = `{"files":[`
 	jsonOpen = "\n" + `{"filename":"`
 	jsonNext = "," + jsonOpen
 	jsonTail = "\n]}"
+	jsonNone = "]}"
 )
 
 func formatOf(o files.Origin) sourceFormat {
@@ -36,18 +39,60 @@ func formatOf(o files.Origin) sourceFormat {
 	return sourceFormat{json: append(p, `"}`+jsonNext...)}
 }
 
-// jsonList renders entries into a buffer.
-type jsonList struct {
+func jsonEnd(some bool) string {
+	if some {
+		return jsonTail
+	}
+	return jsonNone
+}
+
+// Entries are written in pieces so large that what a piece costs is little
+// beside its bytes. One with a name of common length fits into the margin.
+const (
+	pieceSize   = 128 << 10
+	pieceMargin = 4 << 10
+)
+
+// writeEntries writes the entries whose names have one of the prefixes, which
+// ascend, as jsonOpen and the commas between entries have it. It reports
+// whether there were some.
+func writeEntries(out io.Writer, e *Entries, prefixes [][]byte) (some bool, err error) {
+	j := jsonEntries{buf: append(make([]byte, 0, pieceSize+pieceMargin), jsonOpen...)}
+	for _, prefix := range prefixes {
+		e.Seek(prefix)
+		for e.Next() && bytes.HasPrefix(e.Name(), prefix) {
+			some = true
+			j.add(e.Name(), e.Shared(), &e.source().format)
+			if len(j.buf) >= pieceSize {
+				if err := j.flush(out); err != nil {
+					return some, err
+				}
+			}
+		}
+		j.plain = 0
+	}
+	if !some {
+		return false, nil
+	}
+	return true, j.flush(out)
+}
+
+// jsonEntries renders entries. Its buffer ends with what opens the next one.
+type jsonEntries struct {
 	buf   []byte
 	plain int // how many leading bytes of the last name stand for themselves
 }
 
-// begin starts the list.
-func (j *jsonList) begin() { j.buf = append(j.buf, jsonHead+jsonOpen...) }
+// flush writes what is rendered, but for what opens the next entry.
+func (j *jsonEntries) flush(out io.Writer) error {
+	_, err := out.Write(j.buf[:len(j.buf)-len(jsonNext)])
+	j.buf = append(j.buf[:0], jsonNext...)
+	return err
+}
 
-// add appends an entry of which the name's first shared bytes are those of the
+// add renders an entry of which the name's first shared bytes are those of the
 // last one's.
-func (j *jsonList) add(name []byte, shared int, f *sourceFormat) {
+func (j *jsonEntries) add(name []byte, shared int, f *sourceFormat) {
 	if from := min(shared, j.plain); isPlain(name, from) {
 		j.plain = len(name)
 		j.buf = append(j.buf, name...)
@@ -58,28 +103,12 @@ func (j *jsonList) add(name []byte, shared int, f *sourceFormat) {
 	j.buf = append(j.buf, f.json...)
 }
 
-func (j *jsonList) addEscaped(name []byte) {
+func (j *jsonEntries) addEscaped(name []byte) {
 	j.buf = appendJSONText(j.buf, name)
 	if !utf8.Valid(name) {
 		j.buf = append(j.buf, `","filename_base64":"`...)
 		j.buf = base64.StdEncoding.AppendEncode(j.buf, name)
 	}
-}
-
-// done returns what is rendered and final.
-func (j *jsonList) done() []byte { return j.buf[:len(j.buf)-len(jsonNext)] }
-
-// next forgets what is done, and goes on with the next entry.
-func (j *jsonList) next() { j.buf = append(j.buf[:0], jsonNext...) }
-
-// end closes the list and returns what is left of it.
-func (j *jsonList) end() []byte {
-	j.buf = bytes.TrimSuffix(j.buf, []byte(jsonOpen))
-	j.buf = bytes.TrimSuffix(j.buf, []byte(","))
-	if string(j.buf) == jsonHead {
-		return append(j.buf, "]}"...)
-	}
-	return append(j.buf, jsonTail...)
 }
 
 // isPlain reports whether name[from:] is ASCII that stands for itself in a JSON

@@ -39,6 +39,7 @@ type Version struct {
 	runs    []run
 	sources []*source // by number, those too that are masked but still in main
 	live    bitset    // the numbers of the sources that are shown
+	masked  uint64    // counts how often one that is in main was taken out of live
 }
 
 // source is one whole list from one scout, later changed, and the number that
@@ -156,6 +157,7 @@ func (l *Listing) mask(v *Version, s *source) {
 		v.runs = slices.Delete(slices.Clone(v.runs), i, i+1)
 	} else {
 		l.dead += s.len
+		v.masked++
 	}
 }
 
@@ -211,6 +213,11 @@ func (v *Version) Entries() *Entries {
 	for _, r := range v.runs {
 		inputs = append(inputs, r.names)
 	}
+	return v.entriesOf(inputs...)
+}
+
+// entriesOf reads some of the indexes that v consists of.
+func (v *Version) entriesOf(inputs ...*index.Index) *Entries {
 	return &Entries{Merger: index.NewMerger(v.order, inputs...), v: v}
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"scout/internal/files"
 	"scout/internal/stream"
@@ -104,6 +105,7 @@ type member struct {
 	gone   bool
 	shown  *source // what the Listing has of it, nil when hidden
 	hidden string  // why it is hidden
+	synced bool    // it was shown once
 
 	degraded degradation
 }
@@ -129,11 +131,12 @@ func (m *member) Reset(set *files.Set, revision uint64) {
 		removed = m.shown.len
 	}
 	m.shown, _ = m.registry.listing.show(m.peer.Origin, set, m.shown)
+	m.synced = true
 	if m.hidden != "" {
 		m.log.Info("scout shown", zap.String("reason", "snapshot received"))
 		m.hidden = ""
 	}
-	m.synced(set.Len(), set.Len(), removed, revision, began)
+	m.logSynced(set.Len(), set.Len(), removed, revision, began)
 }
 
 // Apply changes what is shown.
@@ -147,11 +150,11 @@ func (m *member) Apply(d files.Delta, revision uint64) error {
 	if _, err := m.registry.listing.change(m.shown, d); err != nil {
 		return err
 	}
-	m.synced(m.shown.len, d.Added.Len(), d.Removed.Len(), revision, began)
+	m.logSynced(m.shown.len, d.Added.Len(), d.Removed.Len(), revision, began)
 	return nil
 }
 
-func (m *member) synced(files, added, removed int, revision uint64, began time.Time) {
+func (m *member) logSynced(files, added, removed int, revision uint64, began time.Time) {
 	m.log.Info("files synced", zap.Int("files", files), zap.Int("added", added), zap.Int("removed", removed),
 		zap.Uint64("revision", revision), zap.Float64("seconds", time.Since(began).Seconds()))
 }
@@ -166,8 +169,17 @@ func (m *member) Hide(reason string, _ uint64) {
 	m.unshow()
 	if m.hidden != reason {
 		m.hidden = reason
-		m.log.Warn("scout hidden", zap.String("reason", reason))
+		m.log.Log(m.hiding(), "scout hidden", zap.String("reason", reason))
 	}
+}
+
+// hiding is the level at which to log that the scout is hidden: that it was
+// never shown yet is nothing to worry about.
+func (m *member) hiding() zapcore.Level {
+	if m.synced {
+		return zapcore.WarnLevel
+	}
+	return zapcore.InfoLevel
 }
 
 // Report notes what a beat says of the scout's directory.

@@ -1,0 +1,146 @@
+package master
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"testing"
+
+	"scout/internal/files"
+)
+
+func gunzip(t *testing.T, p []byte) []byte {
+	t.Helper()
+	z, err := gzip.NewReader(bytes.NewReader(p))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// Compressed and not, the list is the same, whatever has happened to it.
+func TestGzipIsTheSameList(t *testing.T) {
+	l := NewListing()
+	compare := func(when string) {
+		t.Helper()
+		for _, prefixes := range [][][]byte{everything, {[]byte("d1"), []byte("d3")}} {
+			var plain, packed bytes.Buffer
+			if err := writeJSON(&plain, l.Current(), prefixes); err != nil {
+				t.Fatal(err)
+			}
+			if err := writeGzip(&packed, l.Current(), prefixes); err != nil {
+				t.Fatal(err)
+			}
+			if got := gunzip(t, packed.Bytes()); !bytes.Equal(got, plain.Bytes()) {
+				t.Errorf("%s: %d bytes unpacked, want %d", when, len(got), plain.Len())
+			}
+		}
+	}
+	compare("empty")
+	var sources []*source
+	for n := range 3 {
+		var names []string
+		for i := range 60_000 {
+			names = append(names, fmt.Sprintf("d%d/%d/é%d", i%7, n, i))
+		}
+		s, _ := l.show(originOf(n), setOf(names...), nil)
+		sources = append(sources, s)
+	}
+	compare("runs")
+	merge(t, l)
+	compare("merged")
+	if _, err := l.change(sources[1], files.Delta{Removed: setOf("d3/1/é3"), Added: setOf("a", "z")}); err != nil {
+		t.Fatal(err)
+	}
+	compare("changed")
+	l.drop(sources[0])
+	compare("masked")
+	merge(t, l)
+	compare("swept")
+	l.drop(sources[1])
+	l.drop(sources[2])
+	compare("all masked")
+}
+
+func merge(t *testing.T, l *Listing) {
+	t.Helper()
+	if err := l.merge(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What did not change is not compressed again.
+func TestGzipKeepsStretches(t *testing.T) {
+	l := NewListing()
+	var names []string
+	for i := range 200_000 {
+		names = append(names, fmt.Sprintf("d%06d", i))
+	}
+	s, _ := l.show(originOf(1), setOf(names...), nil)
+	merge(t, l)
+	if err := writeGzip(io.Discard, l.Current(), everything); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.change(s, files.Delta{Removed: setOf(), Added: setOf("d000007x")}); err != nil {
+		t.Fatal(err)
+	}
+	leaves, fresh := l.Current().main.Leaves(), 0
+	for _, leaf := range leaves {
+		if leaf.Memo.Load() == nil {
+			fresh++
+		}
+	}
+	if fresh != 1 || len(leaves) < 3 {
+		t.Errorf("%d of %d leaves are to be compressed again", fresh, len(leaves))
+	}
+}
+
+func TestCombineCRC(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 1))
+	for range 200 {
+		text := make([]byte, r.IntN(5000))
+		for i := range text {
+			text[i] = byte(r.Uint32())
+		}
+		at := r.IntN(len(text) + 1)
+		got := combineCRC(crc32.ChecksumIEEE(text[:at]), crc32.ChecksumIEEE(text[at:]), int64(len(text)-at))
+		if want := crc32.ChecksumIEEE(text); got != want {
+			t.Fatalf("%d bytes cut at %d: %08x, want %08x", len(text), at, got, want)
+		}
+	}
+}
+
+func TestAcceptsGzip(t *testing.T) {
+	for header, want := range map[string]bool{
+		"": false, "gzip": true, "deflate, gzip;q=0.5": true, "GZIP ; Q=1": true, "gzip;q=0": false, "gzip;q=0.000": false,
+		"br": false, "*": false, "identity, x-gzip": true, "gzip;q=x": false, "gzipped": false,
+	} {
+		if got := acceptsGzip(http.Header{"Accept-Encoding": {header}}); got != want {
+			t.Errorf("%q: %v, want %v", header, got, want)
+		}
+	}
+}
+
+func BenchmarkGzip(b *testing.B) {
+	l := fleetOf(b, 10, 1_000_000, same)
+	for name, prefixes := range map[string][][]byte{"kept": everything, "on the fly": {[]byte("t")}} {
+		b.Run(name, func(b *testing.B) {
+			var s sink
+			for b.Loop() {
+				s.n = 0
+				if err := writeGzip(&s, l.Current(), prefixes); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(s.n)/1e6, "MB")
+		})
+	}
+}
