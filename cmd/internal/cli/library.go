@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"strings"
+
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zapgrpc"
@@ -37,10 +39,17 @@ func (c libraryCore) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *
 }
 
 func (c libraryCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
+	if strings.Contains(entry.Message, brokenOff) {
+		return nil
+	}
 	fields = append([]zapcore.Field{zap.String("detail", entry.Message)}, fields...)
 	entry.Message = c.name
 	return c.Core.Write(entry, fields)
 }
+
+// brokenOff is in what grpc has to say of each client that breaks off in the
+// middle of a call. That is no news here: whose call it was logs it.
+const brokenOff = "failed to write status"
 
 // redirectGRPC sends grpc's own log to ours. It must come before any use of
 // grpc, which reads its logger without a lock.

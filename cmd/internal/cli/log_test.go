@@ -76,3 +76,16 @@ func TestLibraryLog(t *testing.T) {
 		t.Errorf("%v", event)
 	}
 }
+
+func TestLibraryNoise(t *testing.T) {
+	var out output
+	log := Library(newLogger(&out, jsonFormat, zapcore.DebugLevel), "grpc")
+	log.Warn("[core] [Server #1] grpc: Server.processRPC failed to write status: connection error: transport is closing")
+	if out.String() != "" {
+		t.Errorf("logged: %s", out.String())
+	}
+	log.Warn("[core] [Server #1] grpc: Server.Serve failed to create ServerTransport: connection error")
+	if out.String() == "" {
+		t.Error("not logged")
+	}
+}
