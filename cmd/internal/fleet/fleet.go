@@ -73,6 +73,14 @@ func (e Entry) Name() string {
 	return e.Filename
 }
 
+// Dir returns the exact bytes of the directory.
+func (e Entry) Dir() string {
+	if b, err := base64.StdEncoding.DecodeString(e.DirectoryBase64); err == nil && e.DirectoryBase64 != "" {
+		return string(b)
+	}
+	return e.Directory
+}
+
 // Get asks the master for a path, such as "/files", and returns the answer's
 // body.
 func (m *Master) Get(path string) ([]byte, error) {

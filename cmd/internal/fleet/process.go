@@ -46,14 +46,22 @@ type Process struct {
 // Start starts a program with environment variables added to those of this
 // process, which the variables of Scout itself are taken from.
 func Start(binary string, args, env []string) (*Process, error) {
-	p := &Process{Cmd: exec.Command(binary, args...), more: make(chan struct{})}
-	p.Env = append(cleanEnvironment(), env...)
+	cmd := exec.Command(binary, args...)
+	cmd.Env = env
+	return Launch(cmd)
+}
+
+// Launch starts cmd, which is not started yet and whose environment is added
+// like Start's, and follows its log.
+func Launch(cmd *exec.Cmd) (*Process, error) {
+	p := &Process{Cmd: cmd, more: make(chan struct{})}
+	p.Env = append(cleanEnvironment(), cmd.Env...)
 	stderr, err := p.StderrPipe()
 	if err != nil {
-		return nil, fmt.Errorf("start %s: %w", binary, err)
+		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
 	}
 	if err := p.Cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", binary, err)
+		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
 	}
 	go p.follow(stderr)
 	return p, nil
@@ -147,6 +155,13 @@ func (p *Process) AwaitMsg(limit time.Duration, msg string) (Event, error) {
 		return nil, fmt.Errorf("wait for %q: %w; the log is %v %v", msg, err, p.Events(), p.Stray())
 	}
 	return e, nil
+}
+
+// Ended reports whether the program has ended and its whole log is there.
+func (p *Process) Ended() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ended
 }
 
 // AwaitExit waits for the program's end and returns its exit code, -1 when a
