@@ -1,0 +1,202 @@
+//go:build linux
+
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// A new user starts both programs with as little as possible and sees every
+// entry that is not a directory come and go, whatever it is.
+func TestQuickStart(t *testing.T) {
+	t.Parallel()
+	dir := tempDir(t)
+	write(t, dir, "there before")
+	m := startMaster(t)
+	cmd := command(programs.Scout)
+	cmd.Env = []string{"MONITOR_DIR=" + dir, "SCOUT_MASTER_ADDRESS=" + m.grpc}
+	host, err := os.Hostname()
+	must(t, err)
+	s := launchScout(t, cmd, host, dir)
+	converges(t, m, s)
+
+	at := func(name string) string { return filepath.Join(dir, name) }
+	for _, step := range []struct {
+		what string
+		do   func() error
+	}{
+		{"touch", func() error { return os.WriteFile(at("new"), nil, 0o600) }},
+		{"a hidden file", func() error { return os.WriteFile(at(".hidden"), nil, 0o600) }},
+		{"a file nobody may read", func() error { return os.WriteFile(at("secret"), nil, 0) }},
+		{"mkdir", func() error { return os.Mkdir(at("sub"), 0o700) }},
+		{"touch in it", func() error { return os.WriteFile(at("sub/new"), nil, 0o600) }},
+		{"mkdir -p, and touch at once", func() error {
+			return first(os.MkdirAll(at("a/b/c"), 0o700), os.WriteFile(at("a/b/c/d"), nil, 0o600))
+		}},
+		{"mv of a file", func() error { return os.Rename(at("new"), at("sub/newer")) }},
+		{"mv of a directory", func() error { return os.Rename(at("a"), at("z")) }},
+		{"ln -s to a file", func() error { return os.Symlink("new", at("link")) }},
+		{"ln -s to nothing", func() error { return os.Symlink("nothing", at("dangling")) }},
+		{"ln -s to a directory", func() error { return os.Symlink("/etc", at("sub/etc")) }},
+		{"ln -s to itself", func() error { return os.Symlink("loop", at("loop")) }},
+		{"ln", func() error { return os.Link(at(".hidden"), at("hard")) }},
+		{"mkfifo", func() error { return syscall.Mkfifo(at("fifo"), 0o600) }},
+		{"a socket", func() error { return bind(at("socket")) }},
+		{"rm", func() error { return os.Remove(at("there before")) }},
+		{"rm of a link to a directory", func() error { return os.Remove(at("sub/etc")) }},
+		{"mv over a file", func() error { return os.Rename(at("sub/newer"), at("secret")) }},
+		{"rm -r", func() error { return first(os.RemoveAll(at("z")), os.RemoveAll(at("sub"))) }},
+		{"a directory where a file was", func() error { return first(os.Remove(at("secret")), os.MkdirAll(at("secret/x/y"), 0o700)) }},
+		{"a file in it", func() error { return os.WriteFile(at("secret/x/y/z"), nil, 0o600) }},
+		{"a file where a directory was", func() error { return first(os.RemoveAll(at("secret")), os.WriteFile(at("secret"), nil, 0o600)) }},
+		{"rm of everything", func() error {
+			names, err := filepath.Glob(at("*"))
+			for _, name := range append(names, at(".hidden")) {
+				err = first(err, os.RemoveAll(name))
+			}
+			return err
+		}},
+	} {
+		if err := step.do(); err != nil {
+			t.Fatalf("%s: %v", step.what, err)
+		}
+		if took, err := settles(t, patience, m, s); err != nil {
+			t.Fatalf("%s: after %s: %v\n%s", step.what, took, err, tail(s.Process))
+		}
+	}
+}
+
+// first returns the first error.
+func first(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bind makes a socket, and leaves it behind.
+func bind(path string) error {
+	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		return err
+	}
+	defer syscall.Close(fd)
+	return syscall.Bind(fd, &syscall.SockaddrUnix{Name: path})
+}
+
+// Without any argument the master serves scouts on port 3000 and consumers on
+// port 3001, and the two lines of the README work as they stand.
+func TestNoArguments(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	dir := tempDir(t)
+	write(t, dir, "app.log")
+	// In a network of its own the ports are free.
+	cmd := command("unshare", "-n", "sh", "-c", `ip link set lo up && exec "$0"`, programs.Scoutmaster)
+	m := launch(t, cmd)
+	serving := await(t, m, "serving")
+	if serving.Text("grpc") != "127.0.0.1:3000" || serving.Text("http") != "127.0.0.1:3001" ||
+		serving.Number("heartbeat") != 1 || serving.Number("deadline") != 3 {
+		t.Errorf("it says %v", serving)
+	}
+	enter := []string{"-n", "-t", strconv.Itoa(m.Process.Pid)}
+	scout := command("nsenter", append(enter, programs.Scout, "-host", "web-01")...)
+	scout.Env = []string{"MONITOR_DIR=" + dir, "SCOUT_MASTER_ADDRESS=localhost:3000"}
+	await(t, launch(t, scout), "snapshot sent")
+	want := fmt.Sprintf("{\"files\":[\n{\"filename\":\"app.log\",\"host\":\"web-01\",\"directory\":%q}\n]}", dir)
+	within(t, patience, func() error {
+		got, err := exec.Command("nsenter", append(enter, "curl", "-s", "localhost:3001/files")...).Output()
+		if err == nil && string(got) != want {
+			err = fmt.Errorf("curl prints %s", got)
+		}
+		return err
+	})
+}
+
+// Every flag works as -name v, --name v and -name=v, and from the environment.
+func TestFlagForms(t *testing.T) {
+	t.Parallel()
+	for _, args := range []string{
+		"-grpc 0 -http 0 -deadline 9s",
+		"--grpc 0 --http 0 --deadline 9s",
+		"-grpc=0 -http=0 -deadline=9s",
+		"--grpc=0 -http=0 --deadline 9s",
+	} {
+		m := launch(t, command(programs.Scoutmaster, strings.Fields(args)...))
+		if e := await(t, m, "serving"); e.Number("deadline") != 9 {
+			t.Errorf("%s: %v", args, e)
+		}
+	}
+	cmd := command(programs.Scoutmaster, "-heartbeat", "2s")
+	cmd.Env = []string{"SCOUTMASTER_GRPC=0", "SCOUTMASTER_HTTP=0", "SCOUTMASTER_HEARTBEAT=1ms", "SCOUTMASTER_DEADLINE=7s", "SCOUTMASTER_LOG_FORMAT=json"}
+	serving := await(t, launch(t, cmd), "serving")
+	if serving.Number("deadline") != 7 || serving.Number("heartbeat") != 2 {
+		t.Errorf("by environment, and a flag against it: %v", serving)
+	}
+
+	m := &master{grpc: serving.Text("grpc"), http: serving.Text("http")}
+	for i, args := range []string{
+		"-dir %s -master %s -host h%d -recursive false -exclude *.o -exclude x",
+		"--dir %s --master %s --host h%d --recursive false --exclude *.o --exclude x",
+		"-dir=%s -master=%s -host=h%d -recursive=false -exclude=*.o -exclude=x",
+	} {
+		dir := tempDir(t)
+		write(t, dir, "listed")
+		write(t, dir, "sub", "not listed")
+		write(t, dir, "x")
+		write(t, dir, "main.o")
+		args := fmt.Sprintf(args, dir, m.grpc, i)
+		launch(t, command(programs.Scout, strings.Fields(args)...))
+		within(t, patience, func() error { return m.lists(fmt.Sprint("h", i), dir, "listed") })
+	}
+}
+
+// What is excluded is never listed, nor read, nor watched, and what is not is
+// listed whatever happens around it.
+func TestExclude(t *testing.T) {
+	t.Parallel()
+	dir := tempDir(t)
+	write(t, dir, "keep", "a.go")
+	write(t, dir, "keep", "a.tmp")
+	write(t, dir, "node_modules", "x", "y")
+	write(t, dir, ".git", "config")
+	m := startMaster(t)
+	cmd := scoutCommand(m.grpc, "h", dir)
+	cmd.Env = []string{"SCOUT_EXCLUDE=**/*.tmp, {node_modules,vendor},.git"}
+	launch(t, cmd)
+	within(t, patience, func() error { return m.lists("h", dir, "keep/a.go") })
+	write(t, dir, "vendor", "z")
+	write(t, dir, "b.tmp")
+	write(t, dir, "sub", "c.tmp")
+	write(t, dir, "sub", "node_modules", "d")
+	must(t, os.Rename(filepath.Join(dir, "keep/a.tmp"), filepath.Join(dir, "keep/b")))
+	must(t, os.Rename(filepath.Join(dir, "keep/a.go"), filepath.Join(dir, "keep/a.tmp")))
+	must(t, os.Rename(filepath.Join(dir, ".git"), filepath.Join(dir, "git")))
+	within(t, patience, func() error { return m.lists("h", dir, "git/config", "keep/b", "sub/node_modules/d") })
+}
+
+// -version and -help answer on standard output, without a master or a log.
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	for _, program := range []string{programs.Scout, programs.Scoutmaster} {
+		for flag, want := range map[string]string{"-version": "go1.", "-help": "-log-format", "--help": "-log-format"} {
+			var log bytes.Buffer
+			cmd := command(program, flag)
+			cmd.Stderr = &log
+			out, err := cmd.Output()
+			if err != nil || log.Len() > 0 || !strings.Contains(string(out), want) {
+				t.Errorf("%s %s: %v, log %q, output %q", program, flag, err, log.String(), out)
+			}
+		}
+	}
+}
