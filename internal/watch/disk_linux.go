@@ -139,6 +139,17 @@ func statx(fd int, path []byte) (stamp, bool, error) {
 	return s, st.Mode&unix.S_IFMT == unix.S_IFDIR, nil
 }
 
+// followed returns what the absolute path leads to, links and all.
+func followed(path string) identity {
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return identity{}
+	}
+	defer unix.Close(fd)
+	s, _, _ := statx(fd, nil)
+	return s.identity
+}
+
 func nanoseconds(t unix.StatxTimestamp) int64 { return t.Sec*1e9 + int64(t.Nsec) }
 
 // mountPoint reports whether a file system is mounted on the directory.

@@ -105,3 +105,12 @@ func stampOf(info os.FileInfo) stamp {
 	at := info.ModTime().UnixNano()
 	return stamp{identity: identify(info), modified: at, changed: at}
 }
+
+// followed returns what the absolute path leads to, links and all.
+func followed(path string) identity {
+	info, err := os.Stat(path)
+	if err != nil {
+		return identity{}
+	}
+	return identify(info)
+}

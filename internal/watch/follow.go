@@ -45,7 +45,9 @@ func (w *Watcher) follow(ctx context.Context, t *tree) error {
 			f.limits.retry()
 			f.lookEverywhere()
 			f.verify()
-			f.tidy()
+			if t.polled == 0 {
+				f.limits.relieved()
+			}
 			poll.Reset(w.poll)
 		case <-check.C:
 			t.astray = true
@@ -73,6 +75,7 @@ func (f *following) round() time.Duration {
 // up.
 func (f *following) settle() error {
 	t := f.tree
+	t.tidy()
 	t.commit()
 	if t.broken != nil {
 		return fmt.Errorf("%w again", errScanAgain)
@@ -96,14 +99,13 @@ func (f *following) lookEverywhere() {
 	f.order = f.order[:0]
 	f.tree.root.each(func(d *directory) { f.order = append(f.order, d) })
 	for i, d := range f.order {
-		if !d.detached {
-			f.tree.look(d)
-		}
+		f.tree.look(d)
 		if i%breath == breath-1 && !f.breathe() {
 			break
 		}
 	}
 	f.doubt.end(time.Since(began))
+	f.tree.doubt = f.doubt.active
 }
 
 // breathe follows hints in the middle of a look everywhere, and shows what
@@ -140,14 +142,4 @@ func (f *following) verify() {
 		}
 	}
 	f.allowed = 0
-}
-
-// tidy does what can wait for a poll.
-func (f *following) tidy() {
-	if f.tree.notifier != nil {
-		f.tree.notifier.tidy()
-	}
-	if f.tree.polled == 0 {
-		f.limits.relieved()
-	}
 }

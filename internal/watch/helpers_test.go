@@ -108,20 +108,14 @@ func (s *subject) until(what string, wanted func(files.View) bool) files.View {
 func (s *subject) converge() {
 	s.t.Helper()
 	want := find(s.t, s.dir)
-	timeout := time.Now().Add(patience)
+	s.t.Cleanup(func() {
+		if v := s.View(); s.t.Failed() && v.Set != nil {
+			got, want := names(v.Set), find(s.t, s.dir)
+			s.t.Logf("missing %q, too many %q", without(want, got), without(got, want))
+		}
+	})
 	s.until("what find prints", func(v files.View) bool {
-		if v.Set == nil {
-			return false
-		}
-		got := names(v.Set)
-		if slices.Equal(got, want) {
-			return true
-		}
-		if time.Now().After(timeout.Add(-time.Second)) {
-			s.t.Logf("missing %q", without(want, got))
-			s.t.Logf("too many %q", without(got, want))
-		}
-		return false
+		return v.Set != nil && slices.Equal(names(v.Set), want)
 	})
 }
 
@@ -221,4 +215,10 @@ func in(t *testing.T) string {
 	dir := filepath.Join(t.TempDir(), "watched")
 	mkdir(t, dir)
 	return dir
+}
+
+func quantiles(all []time.Duration) string {
+	slices.Sort(all)
+	n := len(all)
+	return fmt.Sprintf("p50 %s, p99 %s, max %s", all[n/2], all[n*99/100], all[n-1])
 }

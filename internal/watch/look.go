@@ -40,6 +40,9 @@ func (t *tree) followIn(d *directory, names map[string]bool) {
 // look sees whether anything changed in d that no hint told, with one stat when
 // nothing did.
 func (t *tree) look(d *directory) {
+	if d.detached {
+		return
+	}
 	t.path = d.appendPath(t.path[:0])
 	now, isDir, err := t.disk.stat(t.path)
 	switch {
@@ -123,13 +126,13 @@ func (t *tree) lookAtName(d *directory, f opened, name string, moved bool) error
 // missed handles that d could not be looked at.
 func (t *tree) missed(d *directory, err error) {
 	switch {
+	case isShortage(err):
+		d.racy = true // look again at the next poll, and believe what is known until then
+		t.limits.warn("directory not looked at", t.field(d), zap.Error(err))
 	case d.parent == nil:
 		t.astray = true
 	case isGone(err):
 		t.lookAtNames(d.parent, map[string]bool{d.name: false})
-	case isShortage(err):
-		d.racy = true // look again at the next poll, and believe what is known until then
-		t.limits.warn("directory not looked at", t.field(d), zap.Error(err))
 	default:
 		t.deny(d, err)
 	}

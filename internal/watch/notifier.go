@@ -15,8 +15,10 @@ type notifier interface {
 	// that is at the absolute path now, whatever was there before. It may be
 	// called by several goroutines at once.
 	watch(path string) error
-	// tidy makes watching the same paths again cheap. It is called now and then.
-	tidy()
+	// tidy is called when directories were watched, and no more are for now. It
+	// returns paths at which there is a link by now: what they lead to may have
+	// lost its watch.
+	tidy() []string
 	close()
 }
 
@@ -40,7 +42,9 @@ const (
 // does nothing, although another directory may be there now. Only when the set
 // of events grows does it ask the kernel again. So a known path is watched
 // once more for an event that adds nothing, through a channel that nobody
-// reads, and tidy shrinks the set again by stopping that channel.
+// reads, and tidy shrinks the set again by stopping that channel. The library
+// then asks the kernel once more, and follows links: notifications of what they
+// lead to name the wrong path from then on.
 type library struct {
 	hints  *hints
 	events chan notify.EventInfo
@@ -51,7 +55,7 @@ type library struct {
 	mu    sync.Mutex
 	seed  maphash.Seed
 	known map[uint64]struct{} // hashes of the paths that the library has seen
-	grown map[uint64]struct{} // of those whose set of events has grown
+	grown map[string]struct{} // paths whose set of events has grown
 }
 
 func newLibrary(h *hints) *library {
@@ -62,7 +66,7 @@ func newLibrary(h *hints) *library {
 		done:   make(chan struct{}),
 		seed:   maphash.MakeSeed(),
 		known:  map[uint64]struct{}{},
-		grown:  map[uint64]struct{}{},
+		grown:  map[string]struct{}{},
 	}
 	l.ended.Go(l.drain)
 	return l
@@ -101,25 +105,28 @@ func (l *library) renew(path string) error {
 	if err := notify.Watch(path, l.events, l.eventsOf(path)...); err != nil {
 		return err
 	}
-	key := maphash.String(l.seed, path)
-	if _, ok := l.grown[key]; ok {
-		l.shrink()
+	if _, ok := l.grown[path]; ok {
+		notify.Stop(l.spare)
 	}
-	l.grown[key] = struct{}{}
+	l.grown[path] = struct{}{}
 	return notify.Watch(path, l.spare, eventMore)
 }
 
-func (l *library) tidy() {
+func (l *library) tidy() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.grown) > 0 {
-		l.shrink()
+	if len(l.grown) == 0 {
+		return nil
 	}
-}
-
-func (l *library) shrink() {
 	notify.Stop(l.spare)
+	var links []string
+	for path := range l.grown {
+		if path = path[:len(path)-1]; !unlinked(path) {
+			links = append(links, path)
+		}
+	}
 	clear(l.grown)
+	return links
 }
 
 func (l *library) close() {

@@ -40,6 +40,7 @@ func (t *tree) read(path string, watch bool) *reading {
 	f, err := t.openWatched(path, watch, r)
 	if err != nil {
 		r.err = err
+		r.stamp, _, _ = t.disk.stat(padded(path)) // what cannot be read can mostly be looked at
 		return r
 	}
 	defer f.close()
@@ -82,9 +83,12 @@ func (t *tree) openWatched(path string, watch bool, r *reading) (opened, error) 
 }
 
 func (t *tree) leadsTo(path string, id identity) bool {
-	s, _, err := t.disk.stat(append(make([]byte, 0, len(path)+1), path...))
+	s, _, err := t.disk.stat(padded(path))
 	return err == nil && s.identity == id
 }
+
+// padded returns path with the room behind its end that stat asks for.
+func padded(path string) []byte { return append(make([]byte, 0, len(path)+1), path...) }
 
 // filter drops the entries that are not to be listed.
 func (t *tree) filter(path string, r *reading) {

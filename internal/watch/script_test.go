@@ -68,10 +68,10 @@ var scripts = []struct {
 		`mkdir -p a/b c; touch a/1 a/b/2 c/3 4`, `find . -mindepth 1 -delete`, `mkdir -p a/b; touch a/b/2`,
 	}},
 	{"many files", []string{
-		`mkdir d; cd d; seq -f f%06g 20000 | xargs touch`, `rm d/f0000*`, `find d -name '*7' -delete; touch d/x`, `mv d e`, `rm -r e`,
+		`mkdir d; cd d; seq -f f%06g 6000 | xargs touch`, `rm d/f0000*`, `find d -name '*7' -delete; touch d/x`, `mv d e`, `rm -r e`,
 	}},
 	{"many directories", []string{
-		`seq -f d%g/e/f 1000 | xargs mkdir -p; for i in d*; do : >$i/x; : >$i/e/y; done`,
+		`seq -f d%g/e/f 300 | xargs mkdir -p; for i in d*; do : >$i/x; : >$i/e/y; done`,
 		`for i in d*1; do mv $i/e $i/g; : >$i/g/z; done`, `mv d1 d2/; mv d3 d2/d1/`, `rm -r d5*`, `touch d2/d1/d3/e/late`,
 	}},
 	{"timestamps that lie", []string{

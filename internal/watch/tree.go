@@ -74,8 +74,10 @@ func (t *tree) touch(d *directory) {
 	}
 }
 
-// admit takes over what reading d, which is not in the tree yet, has shown.
+// admit takes over what reading d, which is not in the tree yet, has shown. What
+// was at its path before may be on its way out of the Set.
 func (t *tree) admit(d *directory, r *reading) {
+	d.touched = t.step
 	t.learn(d, r)
 	t.count(d, +1)
 	t.own(d)
@@ -159,6 +161,7 @@ func (t *tree) drop(d *directory) {
 	t.strip(d)
 	t.forget(d)
 	d.parent.detach(d)
+	d.parent.touched = t.step // what was below d is on its way out of the Set
 }
 
 // strip removes all that is below d.
@@ -198,6 +201,25 @@ func (t *tree) setWatch(path string) uint32 {
 func (t *tree) canWatch(d *directory) bool {
 	return d.watch == 0 && t.notifier != nil && !t.limits.reached.Load() &&
 		t.owners[d.stamp.identity] == nil
+}
+
+// tidy ends the watching of directories, for now. What a link leads to may have
+// lost its watch in that: it is watched again.
+func (t *tree) tidy() {
+	if t.notifier == nil {
+		return
+	}
+	for range swaps {
+		links := t.notifier.tidy()
+		if len(links) == 0 {
+			return
+		}
+		for _, path := range links {
+			if d := t.owners[followed(path)]; d != nil {
+				t.relist(d, true)
+			}
+		}
+	}
 }
 
 func (t *tree) absolute(path string) string {

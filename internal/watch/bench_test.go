@@ -1,0 +1,135 @@
+package watch
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// benchTree returns a tree to measure on: SCOUT_BENCH_TREE, or one of 100
+// directories with 100 files each.
+func benchTree(b *testing.B) string {
+	if dir := os.Getenv("SCOUT_BENCH_TREE"); dir != "" {
+		return dir
+	}
+	dir := b.TempDir()
+	for i := range 100 {
+		sub := filepath.Join(dir, fmt.Sprintf("dir-%05d", i))
+		mkdir(b, sub)
+		fill(b, sub, 100)
+	}
+	return dir
+}
+
+func fill(tb testing.TB, dir string, n int) {
+	for i := range n {
+		write(tb, filepath.Join(dir, fmt.Sprintf("file-%06d.dat", i)))
+	}
+}
+
+// benchWatcher returns a loop over dir that is scanned but does not run.
+func benchWatcher(b *testing.B, dir string, n func(*hints) notifier) *following {
+	b.Helper()
+	c, err := Claim(dir)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(c.Release)
+	w, err := New(c, Options{Recursive: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	disk, err := openDisk(c)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var watches notifier
+	if n != nil {
+		watches = n(w.hints)
+		b.Cleanup(watches.close)
+	}
+	t := w.newTree(disk, watches)
+	if err := w.scan(b.Context(), t); err != nil {
+		b.Fatal(err)
+	}
+	w.publish(t)
+	return &following{Watcher: w, tree: t, doubt: newDoubt(w.log)}
+}
+
+// cpuTime reports what the iterations cost all processors: on a machine that is
+// shared, it says more than the time that passed.
+func cpuTime(b *testing.B) func() {
+	now := func() time.Duration {
+		var u syscall.Rusage
+		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+			b.Fatal(err)
+		}
+		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	began := now()
+	return func() { b.ReportMetric(float64((now()-began).Microseconds())/float64(b.N), "cpu-µs/op") }
+}
+
+func BenchmarkScan(b *testing.B) {
+	for name, n := range map[string]func(*hints) notifier{
+		"unwatched": nil,
+		"watched":   func(h *hints) notifier { return newLibrary(h) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			dir := benchTree(b)
+			defer cpuTime(b)()
+			for b.Loop() {
+				f := benchWatcher(b, dir, n)
+				b.ReportMetric(float64(f.tree.set.Len()), "files")
+				f.claim.Release()
+			}
+		})
+	}
+}
+
+func BenchmarkPollUnchanged(b *testing.B) {
+	b.ReportAllocs()
+	f := benchWatcher(b, benchTree(b), nil)
+	defer cpuTime(b)()
+	for b.Loop() {
+		f.lookEverywhere()
+	}
+	b.ReportMetric(float64(len(f.order)), "directories")
+}
+
+func BenchmarkOneChange(b *testing.B) {
+	for _, n := range []int{100, 100_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			b.ReportAllocs()
+			dir := b.TempDir()
+			fill(b, dir, n)
+			f := benchWatcher(b, dir, func(*hints) notifier { return new(fakeNotifier) })
+			defer cpuTime(b)()
+			path := filepath.Join(dir, "file-000050.new")
+			for i := 0; b.Loop(); i++ {
+				if i%2 == 0 {
+					write(b, path)
+				} else {
+					os.Remove(path)
+				}
+				f.tree.follow(findings{names: map[string]map[string]bool{"": {"file-000050.new": false}}})
+				f.publish(f.tree)
+			}
+		})
+	}
+}
+
+func BenchmarkRelist(b *testing.B) {
+	b.ReportAllocs()
+	dir := b.TempDir()
+	fill(b, dir, 10_000)
+	f := benchWatcher(b, dir, nil)
+	defer cpuTime(b)()
+	for b.Loop() {
+		f.tree.relist(f.tree.root, false)
+	}
+}

@@ -1,0 +1,12 @@
+//go:build !linux
+
+package watch
+
+import "os"
+
+// exchange lets two things trade places, one after the other.
+func exchange(p, q string) {
+	os.Rename(p, p+".t")
+	os.Rename(q, p)
+	os.Rename(p+".t", q)
+}

@@ -1,0 +1,28 @@
+package watch
+
+import "sync"
+
+// fakeNotifier gives no hints of its own accord.
+type fakeNotifier struct {
+	mu      sync.Mutex
+	watched map[string]int          // how often, by path
+	refuse  func(path string) error // nil: nothing is refused
+}
+
+func (n *fakeNotifier) watch(path string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.refuse != nil {
+		if err := n.refuse(path); err != nil {
+			return err
+		}
+	}
+	if n.watched == nil {
+		n.watched = map[string]int{}
+	}
+	n.watched[path]++
+	return nil
+}
+
+func (n *fakeNotifier) tidy() []string { return nil }
+func (n *fakeNotifier) close()         {}
