@@ -1,0 +1,114 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"scout/cmd/internal/fleet"
+)
+
+// lab is what all rows share: the programs, a place for directories, and what
+// was set up for the point that is being measured.
+type lab struct {
+	options
+	dir      string // scratch, removed at the end
+	programs fleet.Programs
+	began    time.Time
+
+	trees  map[int]string // by the number of their files
+	stage  *stage         // of played scouts, the last one used
+	server *nginx         // of the stage's list, or nil
+}
+
+func openLab(o options) (*lab, error) {
+	dir, err := os.MkdirTemp(o.dir, "scout-bench-")
+	if err != nil {
+		return nil, err
+	}
+	l := &lab{options: o, dir: dir, began: time.Now(), trees: map[int]string{}}
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // nginx reads it as another user
+		return nil, err
+	}
+	l.log("building the programs")
+	if l.programs, err = fleet.Build(dir, "-trimpath"); err != nil {
+		l.close()
+		return nil, err
+	}
+	return l, nil
+}
+
+func (l *lab) close() {
+	l.dropStage()
+	l.log("removing %s", l.dir)
+	if err := os.RemoveAll(l.dir); err != nil {
+		l.log("remove %s: %v", l.dir, err)
+	}
+}
+
+// log says on standard error what is going on.
+func (l *lab) log(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "%6.1f s  %s\n", time.Since(l.began).Seconds(), fmt.Sprintf(format, args...))
+}
+
+func (l *lab) logResult(r result) {
+	for _, f := range r.figures {
+		l.log("    %-12s %s", f.name, f)
+	}
+	for _, note := range r.notes {
+		l.log("    %s", note)
+	}
+}
+
+// rounds is how often to measure something.
+func (l *lab) rounds(full, short int) int {
+	if l.short {
+		return short
+	}
+	return full
+}
+
+// lasting is how long to watch something.
+func (l *lab) lasting(full, short time.Duration) time.Duration {
+	if l.short {
+		return short
+	}
+	return full
+}
+
+// tree returns a directory with so many files, which whoever changes it leaves
+// as it was.
+func (l *lab) tree(files int) (string, error) {
+	if dir, ok := l.trees[files]; ok {
+		return dir, nil
+	}
+	l.log("making a tree of %s files", count(files))
+	dir := filepath.Join(l.dir, fmt.Sprintf("tree-%d", files))
+	if err := makeTree(dir, files); err != nil {
+		return "", fmt.Errorf("make a tree: %w", err)
+	}
+	l.trees[files] = dir
+	return dir, nil
+}
+
+// master starts a scoutmaster that ends with ctx.
+func (l *lab) master(ctx context.Context, args ...string) (*fleet.Master, error) {
+	m, err := l.programs.StartMaster(args...)
+	if err != nil {
+		return nil, err
+	}
+	context.AfterFunc(ctx, m.Kill)
+	return m, nil
+}
+
+// pause waits, unless ctx is done first.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}

@@ -1,0 +1,79 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+)
+
+// machine describes what is measured on, a line each.
+func machine() []string {
+	total, _ := memory("MemTotal")
+	lines := []string{
+		fmt.Sprintf("%d cores (%s), %s of memory", runtime.NumCPU(), processor(), byteCount.format(float64(total))),
+		fmt.Sprintf("Linux %s, %s", strings.TrimSpace(contents("/proc/sys/kernel/osrelease")), runtime.Version()),
+	}
+	for _, peer := range [][]string{{"nginx", "-v"}, {"find", "--version"}} {
+		if version := firstLine(peer); version != "" {
+			lines = append(lines, version)
+		}
+	}
+	return lines
+}
+
+// memory returns a number of bytes out of the kernel's books.
+func memory(field string) (int64, error) {
+	for line := range strings.Lines(contents("/proc/meminfo")) {
+		if rest, ok := strings.CutPrefix(line, field+":"); ok {
+			var kib int64
+			_, err := fmt.Sscan(rest, &kib)
+			return kib << 10, err
+		}
+	}
+	return 0, fmt.Errorf("%s is not known", field)
+}
+
+// roomFor skips what would not fit into memory: this process, the scoutmaster
+// and the page cache all hold the names.
+func roomFor(files int) error {
+	const each, spare = 400, 1 << 30
+	free, err := memory("MemAvailable")
+	if err != nil {
+		return err
+	}
+	if need := int64(files)*each + spare; need > free {
+		return skip("%s files need %s of free memory, there are %s", count(files),
+			byteCount.format(float64(need)), byteCount.format(float64(free)))
+	}
+	return nil
+}
+
+func processor() string {
+	for line := range strings.Lines(contents("/proc/cpuinfo")) {
+		if name, ok := strings.CutPrefix(line, "model name"); ok {
+			return strings.TrimSpace(strings.TrimLeft(name, "\t :"))
+		}
+	}
+	return runtime.GOARCH
+}
+
+func contents(path string) string {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	return string(b)
+}
+
+func firstLine(command []string) string {
+	out, err := exec.Command(command[0], command[1:]...).CombinedOutput() //nolint:noctx // it ends at once
+	if err != nil {
+		return ""
+	}
+	line, _, _ := strings.Cut(string(out), "\n")
+	return strings.TrimSpace(line)
+}

@@ -1,0 +1,98 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"regexp"
+	"syscall"
+)
+
+// options are what the command line says.
+type options struct {
+	rows    *regexp.Regexp // of which rows to run
+	short   bool           // small sizes, no growth, and bounds do not count
+	growth  bool           // other sizes than those that the bounds are for, too
+	out     string         // the report in Markdown, or ""
+	dir     string         // where directories are made to be watched
+	install bool           // nginx may be installed
+}
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	if len(args) > 0 && peers[args[0]] != nil {
+		return peers[args[0]](args[1:])
+	}
+	o, err := parse(args)
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	lab, err := openLab(o)
+	if err != nil {
+		return err
+	}
+	defer lab.close()
+	return measure(ctx, lab)
+}
+
+func parse(args []string) (options, error) {
+	var o options
+	flags := flag.NewFlagSet("bench", flag.ExitOnError)
+	rows := flags.String("rows", "", "run only the rows whose names match this `regexp`")
+	flags.BoolVar(&o.short, "short", false, "small sizes, in a minute: does every row run?")
+	flags.BoolVar(&o.growth, "growth", true, "-growth=false: only the sizes that the bounds are for")
+	flags.StringVar(&o.out, "out", "", "write the report to this `file`, and its plots beside it")
+	flags.StringVar(&o.dir, "dir", os.TempDir(), "make the directories to be watched in this `directory`")
+	flags.BoolVar(&o.install, "install", false, "install nginx with the system's packager if it is missing")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	if flags.NArg() > 0 {
+		return o, fmt.Errorf("argument %q belongs to no flag", flags.Arg(0))
+	}
+	var err error
+	if o.rows, err = regexp.Compile(*rows); err != nil {
+		return o, fmt.Errorf("flag -rows: %w", err)
+	}
+	return o, nil
+}
+
+// measure runs the rows that were asked for and reports them. Its error says
+// which of them have no figures.
+func measure(ctx context.Context, l *lab) error {
+	report := newReport(l.options)
+	var failed []error
+	for _, t := range tasks(l.options) {
+		l.log("%s: %s", t.row.name, t.point)
+		res, err := t.row.run(ctx, l, t.point)
+		if ctx.Err() != nil {
+			return errors.New("interrupted")
+		}
+		if err != nil {
+			l.log("%s: %s: NOT MEASURED: %v", t.row.name, t.point, err)
+		}
+		if !errors.Is(err, errSkipped) && err != nil {
+			failed = append(failed, fmt.Errorf("%s: %s: %w", t.row.name, t.point, err))
+		}
+		report.add(t, res, err)
+		l.logResult(res)
+	}
+	fmt.Print(report.table())
+	if l.out != "" {
+		failed = append(failed, report.write(l.out))
+	}
+	return errors.Join(failed...)
+}

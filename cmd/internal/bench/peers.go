@@ -1,0 +1,7 @@
+//go:build linux
+
+package main
+
+// peers are references that this program plays itself, each in a process of its
+// own: the first argument names one.
+var peers = map[string]func(args []string) error{}

@@ -1,0 +1,174 @@
+//go:build linux
+
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// point is how much there is of what.
+type point struct {
+	files  int // in all
+	scouts int // that have them, evenly; 0: one real scout, on a real directory
+}
+
+func (p point) String() string {
+	switch {
+	case p.scouts == 0:
+		return count(p.files) + " files"
+	case p.files == 0:
+		return count(p.scouts) + " scouts"
+	}
+	return fmt.Sprintf("%s files of %s scouts", count(p.files), count(p.scouts))
+}
+
+// row is one thing that is measured, and its lines of the report.
+type row struct {
+	name      string
+	reference string // what it is held against
+	at        point  // the one that the bounds are for
+	small     point  // the one in a short run
+	growth    []growth
+	how       string // one or two sentences for the report
+	run       func(ctx context.Context, l *lab, p point) (result, error)
+}
+
+// growth is a series of points that shows how a row's figures grow.
+type growth struct {
+	over   axis
+	points []point
+}
+
+// axis is what grows along a series.
+type axis string
+
+const (
+	overFiles  axis = "files"
+	overScouts axis = "scouts"
+)
+
+func (a axis) of(p point) int {
+	if a == overScouts {
+		return p.scouts
+	}
+	return p.files
+}
+
+// result is what one run of a row found.
+type result struct {
+	figures []figure
+	notes   []string // what was found besides, in a sentence each
+}
+
+func (r *result) add(f ...figure) { r.figures = append(r.figures, f...) }
+
+func (r *result) note(format string, args ...any) {
+	r.notes = append(r.notes, fmt.Sprintf(format, args...))
+}
+
+// figure is one number, beside that of the reference.
+type figure struct {
+	name      string // what of the row it is, or "" when it is all of it
+	unit      unit
+	value     float64
+	reference float64 // 0: there is none
+	bound     bound
+}
+
+// ratio is the value in terms of the reference, or 0.
+func (f figure) ratio() float64 {
+	if f.reference == 0 {
+		return 0
+	}
+	return f.value / f.reference
+}
+
+func (f figure) String() string {
+	if f.reference == 0 {
+		return f.unit.format(f.value)
+	}
+	return fmt.Sprintf("%s against %s: %s ×", f.unit.format(f.value), f.unit.format(f.reference), digits(f.ratio()))
+}
+
+// bound is what a figure must reach. The zero bound is none.
+type bound struct {
+	limit    float64
+	least    bool // the limit is the least, not the most
+	relative bool // the limit is for the ratio to the reference
+}
+
+func atMost(limit float64) bound       { return bound{limit: limit} }
+func atMostTimes(limit float64) bound  { return bound{limit: limit, relative: true} }
+func atLeastTimes(limit float64) bound { return bound{limit: limit, relative: true, least: true} }
+
+// reached reports whether f is within its bound, if it has one that could be
+// told.
+func (f figure) reached() (ok, known bool) {
+	v := f.value
+	if f.bound.relative {
+		v = f.ratio()
+	}
+	if f.bound == (bound{}) || v == 0 && f.bound.relative {
+		return false, false
+	}
+	if f.bound.least {
+		return v >= f.bound.limit, true
+	}
+	return v <= f.bound.limit, true
+}
+
+// errSkipped is a row that cannot be measured on this machine.
+var errSkipped = errors.New("skipped")
+
+func skip(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", errSkipped, fmt.Sprintf(format, args...))
+}
+
+// task is one run of a row.
+type task struct {
+	row   *row
+	point point
+}
+
+// tasks are the runs that were asked for. Those at one point are together, so
+// that they can share what was set up for it.
+func tasks(o options) []task {
+	var all []task
+	for _, theme := range themes {
+		var some []task
+		for i := range theme {
+			r := &theme[i]
+			if o.rows.MatchString(r.name) {
+				some = append(some, r.tasks(o)...)
+			}
+		}
+		slices.SortStableFunc(some, func(a, b task) int {
+			return cmp.Or(cmp.Compare(a.point.files, b.point.files), cmp.Compare(a.point.scouts, b.point.scouts))
+		})
+		all = append(all, some...)
+	}
+	return all
+}
+
+func (r *row) tasks(o options) []task {
+	points := []point{r.at}
+	switch {
+	case o.short:
+		points[0] = r.small
+	case o.growth:
+		for _, g := range r.growth {
+			points = append(points, g.points...)
+		}
+	}
+	var all []task
+	for i, p := range points {
+		if !slices.Contains(points[:i], p) {
+			all = append(all, task{r, p})
+		}
+	}
+	return all
+}

@@ -1,0 +1,331 @@
+//go:build linux
+
+package main
+
+import (
+	"compress/gzip"
+	"context"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+var (
+	byFiles  = growth{overFiles, []point{{10_000, 10}, {100_000, 10}, {1_000_000, 10}, {10_000_000, 10}}}
+	byScouts = growth{overScouts, []point{{1_000_000, 1}, {1_000_000, 10}, {1_000_000, 100}, {1_000_000, 1000}}}
+
+	million = point{1_000_000, 10}
+	few     = point{20_000, 10}
+)
+
+const staticFile = "nginx, the same bytes as a static file, its best setting"
+
+var serveRows = []row{
+	{
+		name: "`/files`, unchanged", reference: staticFile, at: million, small: few,
+		growth: []growth{byFiles, byScouts}, run: unchanged(alike),
+		how: "Scouts of hosts of one kind: all have the same names. One client asks for the whole list again and again, " +
+			"of scoutmaster and nginx in turn, and throws away what it gets. nginx's best setting is the better of `sendfile` " +
+			"and of large buffers without it.",
+	},
+	{
+		name: "`/files`, one file changed before each request", reference: staticFile, at: million, small: few,
+		growth: []growth{byFiles, byScouts}, run: changed,
+		how: "A scout adds a file, and when that shows, the whole list is asked for.",
+	},
+	{
+		name: "`/files`, 8 clients at once", reference: "nginx as installed (sendfile)", at: million, small: few,
+		growth: []growth{byFiles}, run: manyClients,
+		how: "Each client asks for the whole list again and again, all at the same time. The memory is the scoutmaster's peak meanwhile, " +
+			"above what it had while idle.",
+	},
+	{
+		name: "`/files` with gzip", reference: "nginx, gzip on the fly, level 1", at: million, small: few,
+		growth: []growth{byFiles}, run: compressed,
+		how: "One client that accepts gzip asks for the whole list; what comes is checked to be the list. " +
+			"Throughput counts the bytes of the list before compression.",
+	},
+	{
+		name: "`/files` with gzip, one file changed before each request", reference: "nginx, gzip on the fly, level 1", at: million, small: few,
+		run: compressedChanged,
+		how: "As above, but each time a scout has added a file.",
+	},
+	{
+		name: "`/files`, unchanged, each scout's names apart", reference: staticFile, at: million, small: few,
+		run: unchanged(apart),
+		how: "The same with scouts whose names share no directory.",
+	},
+}
+
+var interleavedRows = []row{
+	{
+		name: "`/files` of scouts whose names interleave at random", reference: staticFile,
+		at: point{1_000_000, 1000}, small: point{20_000, 100},
+		growth: []growth{byScouts}, run: changedOf(interleaved, 0.7),
+		how: "A scout adds a file, and when that shows, the whole list is asked for. No two neighbours in the list are of one scout.",
+	},
+}
+
+// unchanged is the list, asked for again and again.
+func unchanged(m mix) func(context.Context, *lab, point) (result, error) {
+	return func(ctx context.Context, l *lab, p point) (res result, err error) {
+		s, n, err := l.contest(ctx, p, m)
+		if err != nil {
+			return res, err
+		}
+		r, err := raceStatic(ctx, l, s, n, nil)
+		if err != nil {
+			return res, err
+		}
+		best := r.add(&res, n.size, 1)
+		res.add(figure{
+			name: "first byte", unit: seconds, value: r.scout.first(), reference: best.first(),
+			bound: atMost(1e-3),
+		})
+		return res, nil
+	}
+}
+
+func changed(ctx context.Context, l *lab, p point) (result, error) {
+	return changedOf(alike, 0.9)(ctx, l, p)
+}
+
+// changedOf is the list after each change.
+func changedOf(m mix, least float64) func(context.Context, *lab, point) (result, error) {
+	return func(ctx context.Context, l *lab, p point) (res result, err error) {
+		s, n, err := l.contest(ctx, p, m)
+		if err != nil {
+			return res, err
+		}
+		change, done, err := s.changer(ctx)
+		if err != nil {
+			return res, err
+		}
+		defer done()
+		r, err := raceStatic(ctx, l, s, n, change)
+		if err != nil {
+			return res, err
+		}
+		r.add(&res, n.size, least)
+		return res, nil
+	}
+}
+
+// contest is a master with played scouts, and nginx with the same list.
+func (l *lab) contest(ctx context.Context, p point, m mix) (*stage, *nginx, error) {
+	s, err := l.staged(ctx, p, m)
+	if err != nil {
+		return nil, nil, err
+	}
+	n, err := l.peer(ctx, s)
+	return s, n, err
+}
+
+// fetches is how often to fetch a list of so many bytes.
+func (l *lab) fetches(size int64) int {
+	full := min(101, max(7, int(2<<30/max(1, size))))
+	return l.rounds(full, 5)
+}
+
+// staticRace is how fast the list came from whom.
+type staticRace struct{ scout, sendfile, buffered answers }
+
+func raceStatic(ctx context.Context, l *lab, s *stage, n *nginx, before func() error) (r staticRace, err error) {
+	got, err := race(ctx, l.fetches(n.size), before,
+		request{addr: s.master.HTTP, path: "/files", least: n.size},
+		request{addr: n.sendfile, path: list, least: n.size},
+		request{addr: n.buffered, path: list, least: n.size})
+	if err != nil {
+		return r, err
+	}
+	return staticRace{got[0], got[1], got[2]}, nil
+}
+
+// add adds the throughput and returns the answers of nginx's best setting.
+func (r staticRace) add(res *result, size int64, least float64) answers {
+	best, setting := r.sendfile, "`sendfile on`"
+	if r.buffered.whole() < r.sendfile.whole() {
+		best, setting = r.buffered, "`sendfile off; output_buffers 2 512k`"
+	}
+	res.add(figure{
+		name: "throughput", unit: bytesPerSec, bound: atLeastTimes(least),
+		value: float64(size) / r.scout.whole(), reference: float64(size) / best.whole(),
+	})
+	res.note("In their best rounds it was %s against %s, %s ×.", bytesPerSec.format(float64(size)/r.scout.best()),
+		bytesPerSec.format(float64(size)/best.best()), digits(best.best()/r.scout.best()))
+	res.note("The list is %s. nginx's best setting was %s; with `sendfile` it served %s.",
+		byteCount.format(float64(size)), setting, bytesPerSec.format(float64(size)/r.sendfile.whole()))
+	return best
+}
+
+// changer returns a function that changes a file and waits until that shows.
+func (s *stage) changer(ctx context.Context) (change func() error, done func(), err error) {
+	a, err := newAsker(ctx, s.master.HTTP)
+	if err != nil {
+		return nil, nil, err
+	}
+	return func() error { return s.change(a) }, a.close, nil
+}
+
+// manyClients is the list for several clients at once.
+func manyClients(ctx context.Context, l *lab, p point) (res result, err error) {
+	const clients = 8
+	s, n, err := l.contest(ctx, p, alike)
+	if err != nil {
+		return res, err
+	}
+	if err := s.pid.calm(ctx, time.Minute); err != nil {
+		return res, err
+	}
+	idle, err := s.pid.resident()
+	if err != nil {
+		return res, err
+	}
+	if err := s.pid.resetPeak(); err != nil {
+		return res, err
+	}
+	var ours, theirs []float64
+	each := max(1, l.fetches(n.size)/clients)
+	for range l.rounds(5, 2) {
+		rate, err := crowd(ctx, clients, each, n.size, request{addr: s.master.HTTP, path: "/files", least: n.size})
+		if err != nil {
+			return res, err
+		}
+		ours = append(ours, rate)
+		if rate, err = crowd(ctx, clients, each, n.size, request{addr: n.sendfile, path: list, least: n.size}); err != nil {
+			return res, err
+		}
+		theirs = append(theirs, rate)
+	}
+	peak, err := s.pid.peak()
+	res.add(
+		figure{name: "throughput", unit: bytesPerSec, value: median(ours), reference: median(theirs), bound: atLeastTimes(1.3)},
+		figure{name: "memory over idle", unit: byteCount, value: float64(peak - idle), bound: atMost(100 << 20)},
+	)
+	return res, err
+}
+
+// crowd returns the bytes a second that several clients get together.
+func crowd(ctx context.Context, clients, each int, size int64, r request) (float64, error) {
+	began := time.Now()
+	group, ctx := errgroup.WithContext(ctx)
+	for range clients {
+		group.Go(func() error {
+			buf := make([]byte, readSize)
+			for range each {
+				if _, err := r.fetch(ctx, buf); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	err := group.Wait()
+	return float64(int64(clients*each)*size) / time.Since(began).Seconds(), err
+}
+
+const acceptGzip = "Accept-Encoding: gzip\r\n"
+
+func compressed(ctx context.Context, l *lab, p point) (result, error) {
+	return compressedAfter(ctx, l, p, func(*stage) (func() error, func(), error) { return nil, func() {}, nil })
+}
+
+func compressedChanged(ctx context.Context, l *lab, p point) (result, error) {
+	return compressedAfter(ctx, l, p, func(s *stage) (func() error, func(), error) { return s.changer(ctx) })
+}
+
+// compressedAfter is the compressed list, after each change if there are any.
+func compressedAfter(ctx context.Context, l *lab, p point, changer func(*stage) (func() error, func(), error)) (res result, err error) {
+	s, n, err := l.contest(ctx, p, alike)
+	if err != nil {
+		return res, err
+	}
+	size, err := checkGzip(ctx, s)
+	if err != nil {
+		return res, err
+	}
+	change, done, err := changer(s)
+	if err != nil {
+		return res, err
+	}
+	defer done()
+	got, err := race(ctx, min(15, l.fetches(n.size)), change,
+		request{addr: s.master.HTTP, path: "/files", header: acceptGzip, least: size / 2},
+		request{addr: n.gzip, path: list, header: acceptGzip})
+	if err != nil {
+		return res, err
+	}
+	res.add(figure{
+		name: "throughput", unit: bytesPerSec, bound: atLeastTimes(10),
+		value: float64(n.size) / got[0].whole(), reference: float64(n.size) / got[1].whole(),
+	})
+	res.note("Of %s, scoutmaster sends %s and nginx %s.", byteCount.format(float64(n.size)),
+		byteCount.format(float64(got[0][0].size)), byteCount.format(float64(got[1][0].size)))
+	return res, nil
+}
+
+// checkGzip makes sure that the compressed list is the list, and returns how
+// many bytes it takes.
+func checkGzip(ctx context.Context, s *stage) (size int64, err error) {
+	plain, _, err := sumOf(ctx, s, "", func(r io.Reader) (io.Reader, error) { return r, nil })
+	if err != nil {
+		return 0, err
+	}
+	unpacked, size, err := sumOf(ctx, s, "gzip", func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) })
+	if err != nil {
+		return 0, err
+	}
+	if plain != unpacked {
+		return 0, fmt.Errorf("the compressed list is not the list")
+	}
+	return size, nil
+}
+
+// sumOf returns a check sum of the list, and how many bytes it took to send.
+func sumOf(ctx context.Context, s *stage, encoding string, open func(io.Reader) (io.Reader, error)) (sum uint32, size int64, err error) {
+	r, err := fetchList(ctx, s.master.HTTP, encoding)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer r.Body.Close() //nolint:errcheck // it was read
+	if got := r.Header.Get("Content-Encoding"); got != encoding {
+		return 0, 0, fmt.Errorf("GET /files: the encoding is %q, not %q", got, encoding)
+	}
+	counted := &counter{Reader: r.Body}
+	text, err := open(counted)
+	if err != nil {
+		return 0, 0, err
+	}
+	h := crc32.New(crc32.MakeTable(crc32.Castagnoli))
+	_, err = io.Copy(h, text)
+	return h.Sum32(), counted.n, err
+}
+
+// counter counts what is read through it.
+type counter struct {
+	io.Reader
+	n int64
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// fetchList asks for the list in an encoding, or as it is.
+func fetchList(ctx context.Context, addr, encoding string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/files", http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept-Encoding", encoding)
+	if encoding == "" {
+		req.Header.Set("Accept-Encoding", "identity")
+	}
+	return http.DefaultTransport.RoundTrip(req)
+}

@@ -1,0 +1,158 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"scout/cmd/internal/fleet"
+	"scout/cmd/internal/load"
+)
+
+// mix is what the names of a fleet have to do with each other.
+type mix struct {
+	name  string
+	shape load.Shape
+}
+
+var (
+	alike       = mix{"alike", load.Same}
+	apart       = mix{"apart", load.Apart}
+	interleaved = mix{"interleaved", load.Interleaved}
+)
+
+// stage is a scoutmaster and the scouts that are played to it.
+type stage struct {
+	point   point
+	mix     mix
+	master  *fleet.Master
+	pid     pid
+	sources []*load.Source
+	stop    func() error
+	changes int // made so far
+}
+
+// staged returns the stage for a point, which may be the last one.
+func (l *lab) staged(ctx context.Context, p point, m mix) (*stage, error) {
+	if s := l.stage; s != nil && s.point == p && s.mix.name == m.name && !s.master.Ended() {
+		return s, nil
+	}
+	l.dropStage()
+	s, err := l.newStage(ctx, p, m)
+	l.stage = s
+	return s, err
+}
+
+func (l *lab) dropStage() {
+	if l.server != nil {
+		l.server.stop()
+		l.server = nil
+	}
+	if l.stage != nil {
+		l.stage.close()
+		l.stage = nil
+	}
+}
+
+// newStage returns a stage of its own, to be closed.
+func (l *lab) newStage(ctx context.Context, p point, m mix) (*stage, error) {
+	if err := roomFor(p.files); err != nil {
+		return nil, err
+	}
+	l.log("playing %s, %s", p, m.name)
+	s := &stage{point: p, mix: m, sources: make([]*load.Source, p.scouts)}
+	var group errgroup.Group
+	group.SetLimit(2)
+	for i := range s.sources {
+		group.Go(func() error {
+			s.sources[i] = load.NewSource(load.Names(i, p.files/p.scouts, m.shape))
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	if err := s.start(ctx, l); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// start starts the master and the fleet and waits until all is listed and
+// merged.
+func (s *stage) start(ctx context.Context, l *lab) (err error) {
+	if s.master, err = l.master(ctx); err != nil {
+		return err
+	}
+	s.pid = pid(s.master.Cmd.Process.Pid)
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	f := load.Fleet{Master: s.master.GRPC, Sources: s.sources, Pace: pace(len(s.sources))}
+	go func() { done <- f.Run(ctx) }()
+	s.stop = func() error {
+		cancel()
+		return <-done
+	}
+	if _, err := listed(s.master, 0, len(s.sources)); err != nil {
+		return err
+	}
+	return s.pid.calm(ctx, time.Minute)
+}
+
+// pace spreads the start of many scouts, so that none is told to come later.
+func pace(scouts int) time.Duration {
+	if scouts <= 100 {
+		return 0
+	}
+	return time.Millisecond
+}
+
+func (s *stage) close() {
+	if s.stop != nil {
+		s.stop() //nolint:errcheck // what was measured with it is known
+	}
+	if s.master != nil {
+		s.master.Kill()
+	}
+}
+
+// listTime is how long a list may take to be complete.
+const listTime = 5 * time.Minute
+
+// listed waits until so many scouts have been listed, each for the first time
+// since the from-th event, and returns when the last was.
+func listed(m *fleet.Master, from, scouts int) (time.Time, error) {
+	seen := map[string]bool{}
+	_, err := m.Await(listTime, from, func(e fleet.Event) bool {
+		if e.Msg() == "files synced" {
+			seen[e.Text("host")+"\x00"+e.Text("directory")] = true
+		}
+		return len(seen) == scouts
+	})
+	if err != nil {
+		return time.Time{}, fmt.Errorf("wait for %d scouts, %d are listed: %w", scouts, len(seen), err)
+	}
+	return time.Now(), nil
+}
+
+// change adds a file to one of the scouts and waits until that shows.
+func (s *stage) change(a *asker) error {
+	s.changes++
+	source := s.sources[s.changes%len(s.sources)]
+	name := fmt.Sprintf("region/team-0000/service/d00000/new-%06d", s.changes)
+	if s.mix.name == interleaved.name {
+		name = fmt.Sprintf("team/services/d%05d/new-%06d", s.changes*7919%10_000, s.changes)
+	}
+	if err := source.Add(name); err != nil {
+		return err
+	}
+	return a.await(name, []byte(name), time.Now().Add(10*time.Second))
+}
+
+var errNotSeen = errors.New("a change was not seen in time")
