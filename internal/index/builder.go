@@ -9,8 +9,8 @@ import (
 
 // Sizes of leaves, in blocks.
 const (
-	leafTarget = 256
-	leafMin    = 64
+	leafTarget = 128
+	leafMin    = 32
 )
 
 // Builder makes an Index out of entries that come in order. It also takes

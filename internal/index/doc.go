@@ -14,7 +14,7 @@
 //	byte[rest]
 //	uvarint owner    only in a mixed block: one whose entries differ in owner
 //
-// and blocks hang in leaves of about 256, leaves in one slice. An entry costs
+// and blocks hang in leaves of about 128, leaves in one slice. An entry costs
 // some 14 bytes for a path of 47. Reading in order costs some 8 ns an entry,
 // finding a name two binary searches and half a block, a change of one name a
 // copy of its block, its leaf's block list and the list of leaves.

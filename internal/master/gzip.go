@@ -16,9 +16,8 @@ import (
 	"scout/internal/index"
 )
 
-// The list is compressed leaf by leaf of the merged index, and what came of a
-// leaf is kept with it. An answer is stitched together from these stretches,
-// their check sums combined: it costs what has changed since the last one.
+// The list is compressed leaf by leaf of the merged index. An answer is stitched
+// together from these stretches, and their check sums are combined.
 const gzipLevel = flate.BestSpeed
 
 // acceptsGzip reports whether the client would rather have gzip than nothing.
@@ -36,7 +35,7 @@ func acceptsGzip(h http.Header) bool {
 
 // writeGzip is writeJSON, compressed.
 func writeGzip(out io.Writer, v *Version, prefixes [][]byte) error {
-	if len(prefixes[0]) > 0 || len(v.runs) > 0 {
+	if !v.isAll(prefixes) {
 		z, err := gzip.NewWriterLevel(out, gzipLevel)
 		if err != nil {
 			return err
@@ -71,27 +70,25 @@ func writeGzip(out io.Writer, v *Version, prefixes [][]byte) error {
 // deflated is a stretch of text as deflate has it, ending on a byte's border
 // and referring to nothing before it.
 type deflated struct {
-	data   []byte
-	crc    uint32 // of the text
-	size   int64  // of the text
-	masked uint64 // Version.masked, if it depends on that
+	data []byte
+	crc  uint32 // of the text
+	size int64  // of the text
 }
 
 // deflated returns the entries of a leaf of v.main.
 func (v *Version) deflated(l *index.Leaf) (*deflated, error) {
-	if d, ok := l.Memo.Load().(*deflated); ok && d.masked == v.masked {
+	k := v.keptOf(l)
+	if d := k.deflated.Load(); d != nil {
 		return d, nil
 	}
 	d, err := deflate(func(out io.Writer) error {
 		_, err := writeEntries(out, v.entriesOf(l.Index()), everything)
 		return err
 	})
-	if err != nil {
-		return nil, err
+	if err == nil {
+		k.deflated.Store(d)
 	}
-	d.masked = v.masked
-	l.Memo.Store(d)
-	return d, nil
+	return d, err
 }
 
 var deflaters = sync.Pool{New: func() any {

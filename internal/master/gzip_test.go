@@ -8,7 +8,9 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"runtime"
 	"testing"
+	"time"
 
 	"scout/internal/files"
 )
@@ -26,15 +28,29 @@ func gunzip(t *testing.T, p []byte) []byte {
 	return text
 }
 
-// Compressed and not, the list is the same, whatever has happened to it.
+// Compressed and not, kept and not, the list is the same, whatever has happened
+// to it.
 func TestGzipIsTheSameList(t *testing.T) {
 	l := NewListing()
 	compare := func(when string) {
 		t.Helper()
 		for _, prefixes := range [][][]byte{everything, {[]byte("d1"), []byte("d3")}} {
-			var plain, packed bytes.Buffer
-			if err := writeJSON(&plain, l.Current(), prefixes); err != nil {
+			var plain, packed, again bytes.Buffer
+			for _, out := range []io.Writer{&plain, &again} {
+				if err := writeJSON(out, l.Current(), prefixes); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if !bytes.Equal(plain.Bytes(), again.Bytes()) {
+				t.Errorf("%s: the second answer has %d bytes, the first %d", when, again.Len(), plain.Len())
+			}
+			var simple bytes.Buffer
+			some, err := writeEntries(&simple, l.Current().Entries(), prefixes)
+			if err != nil {
 				t.Fatal(err)
+			}
+			if want := jsonHead + simple.String() + jsonEnd(some); plain.String() != want {
+				t.Errorf("%s: %d bytes, want %d", when, plain.Len(), len(want))
 			}
 			if err := writeGzip(&packed, l.Current(), prefixes); err != nil {
 				t.Fatal(err)
@@ -143,4 +159,25 @@ func BenchmarkGzip(b *testing.B) {
 			b.ReportMetric(float64(s.n)/1e6, "MB")
 		})
 	}
+}
+
+// Text is kept while there is room, and the room comes back with what is
+// garbage.
+func TestRoom(t *testing.T) {
+	r := newRoom(100)
+	kept := []*text{r.keep(make([]byte, 60)), r.keep(make([]byte, 60)), r.keep(make([]byte, 40))}
+	if kept[0] == nil || kept[1] != nil || kept[2] == nil || r.left.Load() != 0 {
+		t.Errorf("%v, %d left", kept, r.left.Load())
+	}
+	runtime.KeepAlive(kept)
+	kept[0] = nil
+	for range 1000 {
+		runtime.GC()
+		if r.left.Load() == 60 {
+			runtime.KeepAlive(kept)
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	t.Errorf("%d left", r.left.Load())
 }

@@ -135,12 +135,24 @@ func writeJSON(out io.Writer, v *Version, prefixes [][]byte) error {
 	if _, err := io.WriteString(out, jsonHead); err != nil {
 		return err
 	}
-	some, err := writeEntries(out, v.Entries(), prefixes)
+	some, err := v.write(out, prefixes)
 	if err != nil {
 		return err
 	}
 	_, err = io.WriteString(out, jsonEnd(some))
 	return err
+}
+
+func (v *Version) write(out io.Writer, prefixes [][]byte) (some bool, err error) {
+	if v.isAll(prefixes) {
+		return v.writeAll(out)
+	}
+	return writeEntries(out, v.Entries(), prefixes)
+}
+
+// isAll reports whether the prefixes select all entries, and all are in main.
+func (v *Version) isAll(prefixes [][]byte) bool {
+	return len(prefixes[0]) == 0 && len(v.runs) == 0
 }
 
 // writeTimeout is for how long a client may take nothing of what is written to

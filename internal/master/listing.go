@@ -40,6 +40,7 @@ type Version struct {
 	sources []*source // by number, those too that are masked but still in main
 	live    bitset    // the numbers of the sources that are shown
 	masked  uint64    // counts how often one that is in main was taken out of live
+	room    *room     // for text that is kept with main
 }
 
 // source is one whole list from one scout, later changed, and the number that
@@ -60,7 +61,7 @@ type run struct {
 // NewListing returns an empty Listing. Its [Listing.Run] merges.
 func NewListing() *Listing {
 	l := &Listing{changed: make(chan struct{}, 1)}
-	l.current.Store(&Version{main: new(index.Index)})
+	l.current.Store(&Version{main: new(index.Index), room: newRoom(textRoom)})
 	return l
 }
 

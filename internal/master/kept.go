@@ -1,0 +1,127 @@
+package master
+
+import (
+	"bytes"
+	"io"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"scout/internal/index"
+)
+
+// What is made of a leaf of the merged index, as text or compressed, stays
+// valid for as long as the leaf does, and is kept with it. So an answer with the
+// whole list costs the rendering of what has changed since the last one, and the
+// copying of the rest.
+//
+// Compressed stretches are small and always kept, text for as long as there is
+// room.
+const textRoom = 80 << 20
+
+// kept is what was made of a leaf. It is immutable, but for what it points to
+// being replaced by whoever makes more of the leaf.
+type kept struct {
+	masked   uint64 // Version.masked, on which all of it depends
+	text     atomic.Pointer[text]
+	deflated atomic.Pointer[deflated]
+}
+
+// text is the entries of a leaf in JSON, each with a comma before it.
+type text struct{ json []byte }
+
+// keptOf returns what was made of a leaf of v.main.
+func (v *Version) keptOf(l *index.Leaf) *kept {
+	if k, ok := l.Memo.Load().(*kept); ok && k.masked == v.masked {
+		return k
+	}
+	k := &kept{masked: v.masked}
+	l.Memo.Store(k)
+	return k
+}
+
+// room is how many bytes of text may still be kept.
+type room struct{ left atomic.Int64 }
+
+func newRoom(size int64) *room {
+	r := new(room)
+	r.left.Store(size)
+	return r
+}
+
+// keep makes a text to be kept, or returns nil when there is no room. The room
+// is free again when the text is garbage.
+func (r *room) keep(json []byte) *text {
+	size := int64(len(json))
+	if r.left.Add(-size) < 0 {
+		r.left.Add(size)
+		return nil
+	}
+	t := &text{bytes.Clone(json)}
+	runtime.AddCleanup(t, func(size int64) { r.left.Add(size) }, size)
+	return t
+}
+
+// writeAll writes all entries, of which none is in a run. It reports whether
+// there were some.
+func (v *Version) writeAll(out io.Writer) (some bool, err error) {
+	for _, leaf := range v.main.Leaves() {
+		entries := separated{out: out, first: !some}
+		if err := v.writeLeaf(&entries, leaf); err != nil {
+			return some, err
+		}
+		some = some || !entries.first
+	}
+	return some, nil
+}
+
+// writeLeaf writes the entries of a leaf.
+func (v *Version) writeLeaf(out *separated, l *index.Leaf) error {
+	k := v.keptOf(l)
+	if t := k.text.Load(); t != nil {
+		return out.writeText(t.json)
+	}
+	copied := scratch.Get().(*bytes.Buffer)
+	defer scratch.Put(copied)
+	copied.Reset()
+	copied.WriteByte(',')
+	var to io.Writer = out
+	if v.room.left.Load() > 0 {
+		to = io.MultiWriter(out, copied)
+	}
+	some, err := writeEntries(to, v.entriesOf(l.Index()), everything)
+	if err == nil && some && copied.Len() > 1 {
+		k.text.Store(v.room.keep(copied.Bytes()))
+	}
+	return err
+}
+
+var scratch = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// separated writes the entries of one leaf behind those of others.
+type separated struct {
+	out   io.Writer
+	first bool // nothing was written yet, here or before
+	begun bool // something was written here
+}
+
+// Write writes entries that have no comma before them.
+func (s *separated) Write(p []byte) (int, error) {
+	if !s.first && !s.begun {
+		if _, err := s.out.Write([]byte{','}); err != nil {
+			return 0, err
+		}
+	}
+	s.first, s.begun = false, true
+	return s.out.Write(p)
+}
+
+// writeText writes entries with a comma before them.
+func (s *separated) writeText(p []byte) error {
+	if s.first {
+		p = p[1:]
+	}
+	s.first, s.begun = false, true
+	_, err := s.out.Write(p)
+	return err
+}
