@@ -66,7 +66,7 @@ func IsLoopback(address string) bool {
 		return true
 	}
 	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback()
+	return err == nil && ip.IsLoopback()
 }
 
 // CheckListen refuses a listener beyond loopback, which has no TLS, unless
