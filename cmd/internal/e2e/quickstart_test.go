@@ -22,7 +22,7 @@ func TestQuickStart(t *testing.T) {
 	write(t, dir, "there before")
 	m := startMaster(t)
 	cmd := command(programs.Scout)
-	cmd.Env = []string{"MONITOR_DIR=" + dir, "SCOUT_MASTER_ADDRESS=" + m.grpc}
+	cmd.Env = append(cmd.Env, "MONITOR_DIR="+dir, "SCOUT_MASTER_ADDRESS="+m.grpc)
 	host, err := os.Hostname()
 	must(t, err)
 	s := launchScout(t, cmd, host, dir)
@@ -111,7 +111,7 @@ func TestNoArguments(t *testing.T) {
 	}
 	enter := []string{"-n", "-t", strconv.Itoa(m.Process.Pid)}
 	scout := command("nsenter", append(enter, programs.Scout, "-host", "web-01")...)
-	scout.Env = []string{"MONITOR_DIR=" + dir, "SCOUT_MASTER_ADDRESS=localhost:3000"}
+	scout.Env = append(scout.Env, "MONITOR_DIR="+dir, "SCOUT_MASTER_ADDRESS=localhost:3000")
 	await(t, launch(t, scout), "snapshot sent")
 	want := fmt.Sprintf("{\"files\":[\n{\"filename\":\"app.log\",\"host\":\"web-01\",\"directory\":%q}\n]}", dir)
 	within(t, patience, func() error {
@@ -138,7 +138,7 @@ func TestFlagForms(t *testing.T) {
 		}
 	}
 	cmd := command(programs.Scoutmaster, "-heartbeat", "2s")
-	cmd.Env = []string{"SCOUTMASTER_GRPC=0", "SCOUTMASTER_HTTP=0", "SCOUTMASTER_HEARTBEAT=1ms", "SCOUTMASTER_DEADLINE=7s", "SCOUTMASTER_LOG_FORMAT=json"}
+	cmd.Env = append(cmd.Env, "SCOUTMASTER_GRPC=0", "SCOUTMASTER_HTTP=0", "SCOUTMASTER_HEARTBEAT=1ms", "SCOUTMASTER_DEADLINE=7s", "SCOUTMASTER_LOG_FORMAT=json")
 	serving := await(t, launch(t, cmd), "serving")
 	if serving.Number("deadline") != 7 || serving.Number("heartbeat") != 2 {
 		t.Errorf("by environment, and a flag against it: %v", serving)
@@ -172,7 +172,7 @@ func TestExclude(t *testing.T) {
 	write(t, dir, ".git", "config")
 	m := startMaster(t)
 	cmd := scoutCommand(m.grpc, "h", dir)
-	cmd.Env = []string{"SCOUT_EXCLUDE=**/*.tmp, {node_modules,vendor},.git"}
+	cmd.Env = append(cmd.Env, "SCOUT_EXCLUDE=**/*.tmp, {node_modules,vendor},.git")
 	launch(t, cmd)
 	within(t, patience, func() error { return m.lists("h", dir, "keep/a.go") })
 	write(t, dir, "vendor", "z")

@@ -83,10 +83,17 @@ func (r *raw) show(names ...string) {
 	r.offer()
 	r.receive("Grant")
 	r.shown, r.revision = names, 1
-	r.update(r.snapshot())
+	const part = 1000
+	for len(names) > part {
+		r.update(&scoutv1.Update{Reset_: true, Revision: 1, More: true, Added: encode(names[:part]...)})
+		names = names[part:]
+	}
+	last := r.snapshot()
+	last.Added = encode(names...)
+	r.update(last)
 }
 
-// snapshot is an update with all names.
+// snapshot is an update with all names, if they are few.
 func (r *raw) snapshot() *scoutv1.Update {
 	return &scoutv1.Update{
 		Reset_: true, Revision: r.revision, Added: encode(r.shown...), Count: uint64(len(r.shown)), Digest: digest(r.shown),

@@ -1,0 +1,246 @@
+//go:build linux
+
+package e2e
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"scout/cmd/internal/fleet"
+)
+
+// soon is what a user would call at once, on a machine that is busy.
+const soon = 5 * time.Second
+
+// fill makes so many files and returns their names.
+func fill(t *testing.T, dir string, n int) (names []string) {
+	t.Helper()
+	for i := range n {
+		names = append(names, fmt.Sprintf("%03d", i))
+		write(t, dir, names[i])
+	}
+	return names
+}
+
+// A scout that is killed is gone at once, and never half gone; its successor is
+// accepted at once.
+func TestKilledScout(t *testing.T) {
+	t.Parallel()
+	m := startMaster(t)
+	dir, otherDir := tempDir(t), tempDir(t)
+	other := startScout(t, m, "other", otherDir)
+	write(t, otherDir, "stays")
+	names := fill(t, dir, 300)
+	s := startScout(t, m, "h", dir)
+	converges(t, m, s, other)
+	c := consume(t, m)
+	c.isWhole(s, names)
+	c.isWhole(other, []string{"stays"})
+
+	for range 3 {
+		from := len(m.Events())
+		began := time.Now()
+		kill(t, s.Process)
+		gone := within(t, soon, func() error { return m.absent(s) })
+		c.isDead(s)
+		if e := awaitFrom(t, m.Process, from, "scout dropped"); e.Text("reason") != "stream broken" || e.Text("host") != "h" {
+			t.Errorf("%v", e)
+		}
+		c.isBack(s)
+		s = startScout(t, m, "h", dir)
+		c.isWhole(s, names)
+		back := converges(t, m, s, other)
+		t.Logf("gone after %s, back %s after the kill", gone, time.Since(began)-back)
+		if all := time.Since(began); all > 2*soon {
+			t.Errorf("the successor was listed after %s", all)
+		}
+	}
+	if n := len(events(m.Process, 0, "scout registered")); n != 5 {
+		t.Errorf("%d registrations, not 5: %s", n, tail(m.Process))
+	}
+}
+
+// A scout that is killed and started again without a pause, before the master
+// can have noticed, is accepted within moments.
+func TestRestartedWithoutAPause(t *testing.T) {
+	t.Parallel()
+	m := startMaster(t)
+	dir := tempDir(t)
+	fill(t, dir, 10)
+	for range 5 {
+		s := startScout(t, m, "h", dir)
+		began := time.Now()
+		must(t, s.Process.Process.Kill())
+		if _, err := s.AwaitExit(patience); err != nil {
+			t.Fatal(err)
+		}
+		s = startScout(t, m, "h", dir)
+		converges(t, m, s)
+		took := time.Since(began)
+		t.Logf("listed again %s after the kill", took)
+		if took > soon {
+			t.Errorf("listed again only %s after the kill", took)
+		}
+		expectExit(t, s.Process, syscall.SIGTERM, 3*time.Second)
+		within(t, soon, func() error { return m.absent(s) })
+	}
+	if refused := events(m.Process, 0, "registration refused"); len(refused) > 0 {
+		t.Errorf("%v", refused)
+	}
+}
+
+// A scout that is told to stop deregisters: exit code 0, and gone at once.
+func TestStoppedScout(t *testing.T) {
+	t.Parallel()
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		m := startMaster(t)
+		dir := tempDir(t)
+		fill(t, dir, 10)
+		s := startScout(t, m, "h", dir)
+		converges(t, m, s)
+		took := expectExit(t, s.Process, sig, 3*time.Second)
+		t.Logf("stopped %s after %s", took, sig)
+		within(t, soon, func() error { return m.absent(s) })
+		if e := await(t, m.Process, "scout dropped"); e.Text("reason") != "deregistered" {
+			t.Errorf("%v", e)
+		}
+	}
+}
+
+// A frozen scout is gone at the deadline, not before, and exact again in
+// seconds when it thaws, without a poll. Meanwhile its directory stays claimed.
+func TestFrozenScout(t *testing.T) {
+	t.Parallel()
+	m := startMaster(t, "-heartbeat", "200ms", "-deadline", "1s")
+	dir := tempDir(t)
+	names := fill(t, dir, 100)
+	s := startScout(t, m, "h", dir)
+	converges(t, m, s)
+	c := consume(t, m)
+	c.isWhole(s, names[:50])
+
+	began := time.Now()
+	signal(t, s.Process, syscall.SIGSTOP)
+	gone := within(t, soon, func() error { return m.absent(s) })
+	t.Logf("gone after %s", gone)
+	if gone < 700*time.Millisecond {
+		t.Errorf("gone %s after it froze, before the deadline", gone)
+	}
+	if e := await(t, m.Process, "scout dropped"); e.Text("reason") != "silent past deadline" {
+		t.Errorf("%v", e)
+	}
+	c.isDead(s)
+
+	successor := launchScout(t, scoutCommand(m.grpc, "h", dir), "h", dir)
+	if e := failure(t, successor.Process); !strings.Contains(e.Text("error"), "is watched by another scout on this machine") {
+		t.Errorf("a successor on this machine: %v", e)
+	}
+	for _, name := range names[50:] {
+		must(t, syscall.Unlink(filepath.Join(dir, name)))
+	}
+	write(t, dir, "new", "file")
+
+	c.isBack(s)
+	frozen := time.Since(began)
+	signal(t, s.Process, syscall.SIGCONT)
+	converges(t, m, s)
+	t.Logf("exact %s after a freeze of %s", time.Since(began)-frozen, frozen)
+	if lost := await(t, s.Process, "master lost"); lost.Text("session") == "" || lost.Text("reason") == "" {
+		t.Errorf("%v", lost)
+	}
+	c.done()
+}
+
+// A scout that is frozen for less than the deadline is nobody's concern, and
+// exact when it thaws.
+func TestBrieflyFrozenScout(t *testing.T) {
+	t.Parallel()
+	m := startMaster(t, "-heartbeat", "1s", "-deadline", "20s")
+	dir := tempDir(t)
+	s := startScout(t, m, "h", dir)
+	c := consume(t, m)
+	for i := range 4 {
+		signal(t, s.Process, syscall.SIGSTOP)
+		fill(t, filepath.Join(dir, fmt.Sprint(i), "sub"), 50)
+		time.Sleep(300 * time.Millisecond)
+		signal(t, s.Process, syscall.SIGCONT)
+		converges(t, m, s)
+	}
+	c.done()
+	if dropped := events(m.Process, 0, "scout dropped"); len(dropped) > 0 {
+		t.Errorf("%v", dropped)
+	}
+}
+
+// A scout stops at once in whatever state it is told to.
+func TestStopInAnyState(t *testing.T) {
+	t.Parallel()
+	t.Run("master killed", func(t *testing.T) {
+		t.Parallel()
+		m := startMaster(t)
+		s := startScout(t, m, "h", tempDir(t))
+		kill(t, m.Process)
+		await(t, s.Process, "master lost")
+		t.Log(expectExit(t, s.Process, syscall.SIGTERM, 3*time.Second))
+	})
+	t.Run("master frozen", func(t *testing.T) {
+		t.Parallel()
+		m := startMaster(t)
+		s := startScout(t, m, "h", tempDir(t))
+		signal(t, m.Process, syscall.SIGSTOP)
+		t.Log(expectExit(t, s.Process, syscall.SIGTERM, 3*time.Second))
+		signal(t, m.Process, syscall.SIGCONT)
+		if e := await(t, m.Process, "scout dropped"); e.Text("reason") == "silent past deadline" {
+			t.Errorf("%v", e)
+		}
+	})
+	t.Run("while it registers", func(t *testing.T) {
+		t.Parallel()
+		m := startMaster(t)
+		signal(t, m.Process, syscall.SIGSTOP)
+		s := launchScout(t, scoutCommand(m.grpc, "h", tempDir(t)), "h", "")
+		await(t, s.Process, "directory claimed")
+		t.Log(expectExit(t, s.Process, syscall.SIGTERM, 3*time.Second))
+	})
+	t.Run("directory gone", func(t *testing.T) {
+		t.Parallel()
+		m := startMaster(t)
+		dir := filepath.Join(tempDir(t), "dir")
+		write(t, dir, "x")
+		s := startScout(t, m, "h", dir)
+		converges(t, m, s)
+		must(t, syscall.Rename(dir, dir+"2"))
+		within(t, patience, func() error { return m.absent(s) })
+		t.Log(expectExit(t, s.Process, syscall.SIGTERM, 3*time.Second))
+	})
+}
+
+// failure waits for a program to give up, as it should: soon, with an exit code
+// other than 0, and one line at level error, which is the last. It returns that.
+func failure(t *testing.T, p *fleet.Process) fleet.Event {
+	t.Helper()
+	code, err := p.AwaitExit(soon + time.Second) // it starts in no time only on an idle machine
+	if err != nil {
+		t.Errorf("it did not end within %s: %s", soon, tail(p))
+		p.Kill()
+	} else if code <= 0 {
+		t.Errorf("exit code %d: %s", code, tail(p))
+	}
+	var found []fleet.Event
+	for _, e := range p.Events() {
+		if e.Text("level") == "error" {
+			found = append(found, e)
+		}
+	}
+	if len(found) != 1 {
+		t.Fatalf("%d events at level error: %s", len(found), tail(p))
+	}
+	if last := p.Events()[len(p.Events())-1]; last.Text("level") != "error" {
+		t.Errorf("the error is not the last line: %s", tail(p))
+	}
+	return found[0]
+}

@@ -1,0 +1,266 @@
+//go:build linux
+
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A master that is killed and started again on its port has every scout back
+// by itself, with what was made and removed meanwhile.
+func TestMasterRestart(t *testing.T) {
+	t.Parallel()
+	ports := []string{"-grpc", freePort(t), "-http", freePort(t)}
+	m := startMaster(t, ports...)
+	var scouts []*scout
+	var stable [][]string
+	for i := range 3 {
+		dir := tempDir(t)
+		stable = append(stable, fill(t, dir, 100))
+		scouts = append(scouts, startScout(t, m, fmt.Sprint("h", i), dir))
+	}
+	converges(t, m, scouts...)
+
+	for round := range 2 {
+		kill(t, m.Process)
+		for _, s := range scouts {
+			write(t, s.dir, "made meanwhile", fmt.Sprint(round))
+			must(t, os.Remove(filepath.Join(s.dir, stable[0][round])))
+		}
+		m = startMaster(t, ports...)
+		c := consume(t, m)
+		for i, s := range scouts {
+			c.isWhole(s, stable[i][2:])
+		}
+		took := converges(t, m, scouts...)
+		t.Logf("everything is back %s after the master", took)
+		c.done()
+	}
+	for _, s := range scouts {
+		if n := len(events(s.Process, 0, "master lost")); n != 2 {
+			t.Errorf("the master was lost %d times, not 2: %s", n, tail(s.Process))
+		}
+	}
+}
+
+// A master that is stopped in good order, and started again, likewise; the
+// scouts say why they lost it.
+func TestMasterRestartInGoodOrder(t *testing.T) {
+	t.Parallel()
+	ports := []string{"-grpc", freePort(t), "-http", freePort(t)}
+	m := startMaster(t, ports...)
+	dir := tempDir(t)
+	write(t, dir, "x")
+	s := startScout(t, m, "h", dir)
+	converges(t, m, s)
+	expectExit(t, m.Process, syscall.SIGTERM, soon)
+	if e := await(t, s.Process, "master lost"); e.Text("reason") != "NOT_SERVING: the scoutmaster is stopping" {
+		t.Errorf("%v", e)
+	}
+	if e := await(t, m.Process, "scout dropped"); e.Text("reason") != "scoutmaster stopping" {
+		t.Errorf("%v", e)
+	}
+	write(t, dir, "y")
+	m = startMaster(t, ports...)
+	converges(t, m, s)
+}
+
+// A master that returns on another port is not found: the scout says so after
+// ten seconds, and not before, and goes on; a master that returns on the old
+// port is.
+func TestOrphan(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("takes ten seconds")
+	}
+	port := freePort(t)
+	m := startMaster(t, "-grpc", port)
+	dir := tempDir(t)
+	write(t, dir, "x")
+	s := startScout(t, m, "h", dir)
+	converges(t, m, s)
+	began := time.Now()
+	kill(t, m.Process)
+	elsewhere := startMaster(t)
+	lost := await(t, s.Process, "master lost")
+	if took := time.Since(began); took > soon {
+		t.Errorf("it noticed after %s", took)
+	}
+	orphaned := await(t, s.Process, "orphaned")
+	if waited := eventTime(t, orphaned).Sub(eventTime(t, lost)); waited < 9900*time.Millisecond {
+		t.Errorf("orphaned after %s: %v", waited, orphaned)
+	}
+	if orphaned.Text("master") != m.grpc || orphaned.Text("reason") == "" || orphaned.Number("seconds") < 9.9 {
+		t.Errorf("%v", orphaned)
+	}
+	if err := elsewhere.absent(s); err != nil {
+		t.Error(err)
+	}
+	write(t, dir, "made meanwhile")
+	m = startMaster(t, "-grpc", port)
+	converges(t, m, s)
+	if n := len(events(s.Process, 0, "orphaned")); n != 1 {
+		t.Errorf("it said so %d times: %s", n, tail(s.Process))
+	}
+}
+
+// eventTime is when an event was logged.
+func eventTime(t *testing.T, e map[string]any) time.Time {
+	t.Helper()
+	text, _ := e["time"].(string)
+	at, err := time.Parse(time.RFC3339, text)
+	must(t, err)
+	return at
+}
+
+// A master that was frozen for three deadlines does not blame those who stayed
+// connected: their sessions go on. Real scouts give it up at the deadline, as
+// they must, and are back and exact in seconds.
+func TestFrozenMaster(t *testing.T) {
+	t.Parallel()
+	const deadline = time.Second
+	m := startMaster(t, "-heartbeat", "200ms", "-deadline", deadline.String())
+	var scouts []*scout
+	for i := range 3 {
+		dir := tempDir(t)
+		fill(t, dir, 20)
+		scouts = append(scouts, startScout(t, m, fmt.Sprint("h", i), dir))
+	}
+	converges(t, m, scouts...)
+	// One who goes on talking, and has no deadline of its own.
+	patient := dialRaw(t, m)
+	patient.register("patient", "/somewhere")
+	patient.show("here")
+	defer patient.live(200 * time.Millisecond)()
+
+	from := len(m.Events())
+	signal(t, m.Process, syscall.SIGSTOP)
+	for _, s := range scouts {
+		write(t, s.dir, "made meanwhile")
+	}
+	time.Sleep(3 * deadline)
+	signal(t, m.Process, syscall.SIGCONT)
+	within(t, patience, func() error { return m.lists("patient", "/somewhere", "here") })
+	for _, s := range scouts {
+		want := find(t, s.dir)
+		t.Logf("exact after %s", within(t, patience, func() error { return m.lists(s.host, s.dir, want...) }))
+	}
+	time.Sleep(2 * deadline) // whoever was blamed would be gone by now
+	if err := m.lists("patient", "/somewhere", "here"); err != nil {
+		t.Error(err)
+	}
+	for _, e := range events(m.Process, from, "scout dropped") {
+		if e.Text("reason") == "silent past deadline" || e.Text("host") == "patient" {
+			t.Errorf("%v", e)
+		}
+	}
+}
+
+// A master that was frozen for less than the deadline loses nobody.
+func TestBrieflyFrozenMaster(t *testing.T) {
+	t.Parallel()
+	m := startMaster(t, "-heartbeat", "500ms", "-deadline", "10s")
+	dir := tempDir(t)
+	s := startScout(t, m, "h", dir)
+	for i := range 3 {
+		signal(t, m.Process, syscall.SIGSTOP)
+		fill(t, filepath.Join(dir, fmt.Sprint(i)), 50)
+		time.Sleep(800 * time.Millisecond)
+		signal(t, m.Process, syscall.SIGCONT)
+		converges(t, m, s)
+	}
+	if n := len(events(m.Process, 0, "scout dropped")) + len(events(s.Process, 0, "master lost")); n > 0 {
+		t.Errorf("%s\n%s", tail(m.Process), tail(s.Process))
+	}
+}
+
+// A master that is told to stop does within 5 s, with exit code 0, and tells a
+// hundred scouts, those too that do not listen.
+func TestMasterStops(t *testing.T) {
+	t.Parallel()
+	real, talking, mute := 10, 45, 45
+	if testing.Short() {
+		real, talking, mute = 3, 12, 15
+	}
+	m := startMaster(t)
+	var scouts []*scout
+	for i := range real {
+		dir := tempDir(t)
+		fill(t, dir, 3)
+		scouts = append(scouts, startScout(t, m, fmt.Sprint("h", i), dir))
+	}
+	for i := range talking + mute {
+		r := dialRaw(t, m)
+		r.register("raw", fmt.Sprint("/", i))
+		r.show("a", "b", "c")
+		if i < talking {
+			defer r.live(500 * time.Millisecond)()
+		}
+	}
+	t.Logf("stopped after %s", expectExit(t, m.Process, syscall.SIGTERM, 5*time.Second))
+	for _, s := range scouts {
+		if e := await(t, s.Process, "master lost"); e.Text("reason") != "NOT_SERVING: the scoutmaster is stopping" {
+			t.Errorf("%v", e)
+		}
+	}
+}
+
+// A consumer that does not read holds up a stop for seconds at most; a second
+// signal ends the master at once.
+func TestMasterStopsDespiteConsumer(t *testing.T) {
+	t.Parallel()
+	for _, signals := range []int{1, 2} {
+		t.Run(fmt.Sprint(signals, " signals"), func(t *testing.T) {
+			t.Parallel()
+			names := longNames(30_000, 1000)
+			m := startMaster(t, "-deadline", "1m")
+			r := dialRaw(t, m)
+			r.register("raw", "/")
+			r.show(names...)
+			await(t, m.Process, "files synced")
+			askAndDoNotRead(t, m)
+			if signals == 1 {
+				t.Logf("stopped after %s", expectExit(t, m.Process, syscall.SIGTERM, 6*time.Second))
+				await(t, m.Process, "requests cut off")
+				return
+			}
+			signal(t, m.Process, syscall.SIGTERM)
+			await(t, m.Process, "stopping")
+			began := time.Now()
+			signal(t, m.Process, syscall.SIGTERM)
+			code, err := m.AwaitExit(soon)
+			if err != nil || code != 128+int(syscall.SIGTERM) {
+				t.Errorf("exit code %d, %v: %s", code, err, tail(m.Process))
+			}
+			if took := time.Since(began); took > 3*time.Second {
+				t.Errorf("it took %s", took)
+			}
+		})
+	}
+}
+
+// askAndDoNotRead has a request for the list in flight until the test ends.
+func askAndDoNotRead(t *testing.T, m *master) {
+	t.Helper()
+	conn, err := net.Dial("tcp", m.http)
+	must(t, err)
+	t.Cleanup(func() { conn.Close() })
+	_, err = fmt.Fprintf(conn, "GET /files HTTP/1.1\r\nHost: x\r\n\r\n")
+	must(t, err)
+	_, err = conn.Read(make([]byte, 1))
+	must(t, err)
+}
+
+// longNames are n different names of so many bytes, in order.
+func longNames(n, size int) (names []string) {
+	for i := range n {
+		names = append(names, fmt.Sprintf("%0*d", size, i))
+	}
+	return names
+}
