@@ -167,7 +167,7 @@ func reason(err error) error {
 	case errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("the directory cannot be read: %w", cause(err))
 	}
-	return err
+	return cause(err)
 }
 
 // cause strips the operation and the path from an error of package os.

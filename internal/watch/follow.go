@@ -81,7 +81,7 @@ func (f *following) settle() error {
 		return fmt.Errorf("%w again", errScanAgain)
 	}
 	if t.astray {
-		if err := f.claim.check(); err != nil {
+		if err := f.claim.check(); err != nil && !isShortage(err) {
 			return err
 		}
 		t.astray = false

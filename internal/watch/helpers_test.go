@@ -119,6 +119,15 @@ func (s *subject) converge() {
 	})
 }
 
+// convergeTo waits until exactly these names are listed. Of what cannot be read,
+// find lists too much: subdirectories of directories that cannot be searched.
+func (s *subject) convergeTo(want ...string) {
+	s.t.Helper()
+	s.until(strings.Join(want, " "), func(v files.View) bool {
+		return v.Set != nil && strings.Join(names(v.Set), " ") == strings.Join(want, " ")
+	})
+}
+
 // without returns a few of the names in a that are not in b.
 func without(a, b []string) []string {
 	in := map[string]bool{}

@@ -155,6 +155,9 @@ func (w *Watcher) scan(ctx context.Context, t *tree) error {
 	t.halted = func() bool {
 		if now := time.Now(); now.Sub(shown) >= progressEvery && lost == nil {
 			shown, lost = now, w.claim.check()
+			if isShortage(lost) {
+				lost = nil
+			}
 			w.show(files.View{Reason: scanning, Scanned: names.Len()})
 		}
 		return lost != nil || ctx.Err() != nil

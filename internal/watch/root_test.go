@@ -1,0 +1,134 @@
+package watch
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"scout/internal/files"
+)
+
+// What becomes of the watched directory itself.
+func TestWatchedDirectoryItself(t *testing.T) {
+	eachMode(t, func(t *testing.T, o Options) {
+		tests := []struct {
+			name, away, reason, back string
+		}{
+			{"removed and made again", `rm -r watched`, "does not exist", `rm -rf watched; mkdir -p watched/d; touch watched/d/new`},
+			{"moved away and back", `mv watched elsewhere`, "does not exist", `touch elsewhere/more; mv elsewhere watched`},
+			{"replaced by a file", `mv watched w; touch watched`, "not a directory", `rm watched; mv w watched`},
+			{"replaced by a link", `mv watched w; mkdir o; touch o/secret; ln -s o watched`, "symbolic link", `rm watched; mv w watched`},
+			{"replaced by a link to itself", `mv watched w; ln -s w watched`, "symbolic link", `rm watched; mkdir watched`},
+			{"moved, and its parent too", `mkdir p; mv watched p; mv p q`, "does not exist", `mv q/watched .; rmdir q`},
+		}
+		for _, test := range tests {
+			t.Run(test.name, func(t *testing.T) {
+				t.Parallel()
+				dir := in(t)
+				shell(t, dir, "mkdir d; touch a d/b")
+				s := start(t, dir, o)
+				s.converge()
+				for range 2 {
+					shell(t, filepath.Dir(dir), test.away)
+					s.unavailable(test.reason)
+					shell(t, filepath.Dir(dir), "rm -rf o; "+test.back)
+					s.converge()
+					shell(t, dir, "mkdir -p d/e; touch c d/e/f")
+					s.converge()
+				}
+			})
+		}
+		t.Run("replaced by another", func(t *testing.T) {
+			dir := in(t)
+			s := start(t, dir, o)
+			for i := range 5 {
+				shell(t, filepath.Dir(dir), fmt.Sprintf("mkdir next next/d; touch next/d/%d; mv watched old-%d; mv next watched", i, i))
+				s.converge()
+				write(t, fmt.Sprintf("%s/d/late-%d", dir, i))
+				s.converge()
+			}
+		})
+		t.Run("another that is claimed already", func(t *testing.T) {
+			dir := in(t)
+			s := start(t, dir, o)
+			mkdir(t, dir+".other")
+			rival, err := Claim(dir + ".other")
+			if err != nil {
+				t.Fatal(err)
+			}
+			shell(t, filepath.Dir(dir), "mv watched old; mv watched.other watched; touch watched/f")
+			s.unavailable("watched by another scout")
+			rival.Release()
+			s.converge()
+		})
+	})
+}
+
+func TestUnmounted(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("SKIPPED: to mount a file system needs root")
+	}
+	eachMode(t, func(t *testing.T, o Options) {
+		dir := in(t)
+		mount := func() { shell(t, dir, `mount -t tmpfs scout-test "$PWD"`) }
+		t.Cleanup(func() { shell(t, "/", fmt.Sprintf("while umount -l %q; do :; done 2>/dev/null; true", dir)) })
+		mount()
+		write(t, dir+"/on-it")
+		s := start(t, dir, o)
+		s.converge()
+		shell(t, "/", fmt.Sprintf("umount -l %q", dir))
+		write(t, dir+"/under-it")
+		s.unavailable("not mounted")
+		mount()
+		write(t, dir+"/again")
+		s.converge()
+		write(t, dir+"/late")
+		s.converge()
+	})
+}
+
+func TestMountBelow(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("SKIPPED: to mount a file system needs root")
+	}
+	o := Options{Notify: true, Poll: 10 * time.Millisecond, Recursive: true} // mounts give no notification
+	dir := in(t)
+	shell(t, dir, "mkdir m; touch m/below")
+	t.Cleanup(func() { shell(t, "/", fmt.Sprintf("while umount -l %q; do :; done 2>/dev/null; true", dir+"/m")) })
+	s := start(t, dir, o)
+	s.converge()
+	for range 3 {
+		shell(t, dir, "mount -t tmpfs scout-test $PWD/m; mkdir m/d; touch m/d/f")
+		s.converge()
+		shell(t, dir, "touch m/d/g")
+		s.converge()
+		shell(t, dir, "umount -l $PWD/m")
+		s.converge()
+	}
+	shell(t, dir, "mkdir twin; mount --bind m twin; touch m/a twin/b")
+	s.converge()
+	shell(t, dir, "touch m/c twin/d; rm m/a; umount -l $PWD/twin")
+	s.converge()
+}
+
+// A first scan shows how far it is, and ends at once when it is told to.
+func TestStopDuringScan(t *testing.T) {
+	dir := in(t)
+	for i := range 50 {
+		mkdir(t, fmt.Sprintf("%s/%d", dir, i))
+		fill(t, fmt.Sprintf("%s/%d", dir, i), 20)
+	}
+	slow := &fakeNotifier{refuse: func(string) error { time.Sleep(50 * time.Millisecond); return nil }}
+	s := start(t, dir, modes[0].options, func(w *Watcher) { w.notify = func(*hints) notifier { return slow } })
+	s.until("progress", func(v files.View) bool { return v.Set == nil && v.Reason == scanning && v.Scanned > 0 })
+	began := time.Now()
+	s.stop()
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("stopping took %s", took)
+	}
+	if s.View().Set != nil {
+		t.Error("half a scan was shown")
+	}
+}
