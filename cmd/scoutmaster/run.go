@@ -32,12 +32,12 @@ const (
 
 // run is the scoutmaster, until ctx is cancelled.
 func run(ctx context.Context, c config, log *zap.Logger) error {
-	grpcListener, err := listen("grpc", c.grpc)
+	grpcListener, err := listen(ctx, "grpc", c.grpc)
 	if err != nil {
 		return err
 	}
 	defer grpcListener.Close() //nolint:errcheck // its server has closed it, unless -http failed
-	httpListener, err := listen("http", c.http)
+	httpListener, err := listen(ctx, "http", c.http)
 	if err != nil {
 		return err
 	}
@@ -104,8 +104,8 @@ func (r *readiness) check() error {
 }
 
 // listen opens a flag's address.
-func listen(flag, address string) (net.Listener, error) {
-	l, err := net.Listen("tcp", address)
+func listen(ctx context.Context, flag, address string) (net.Listener, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("flag -%s: %s is in use by another program: stop that one or choose another port", flag, address)
 	}

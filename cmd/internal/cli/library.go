@@ -39,17 +39,20 @@ func (c libraryCore) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *
 }
 
 func (c libraryCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
-	if strings.Contains(entry.Message, brokenOff) {
-		return nil
+	for _, known := range knownOtherwise {
+		if strings.Contains(entry.Message, known) {
+			return nil
+		}
 	}
 	fields = append([]zapcore.Field{zap.String("detail", entry.Message)}, fields...)
 	entry.Message = c.name
 	return c.Core.Write(entry, fields)
 }
 
-// brokenOff is in what grpc has to say of each client that breaks off in the
-// middle of a call. That is no news here: whose call it was logs it.
-const brokenOff = "failed to write status"
+// knownOtherwise is in what grpc has to say of things that are logged already
+// by those whom they concern: a client that broke off in the middle of a call,
+// and a server that is not there.
+var knownOtherwise = []string{"failed to write status", "createTransport failed to connect"}
 
 // redirectGRPC sends grpc's own log to ours. It must come before any use of
 // grpc, which reads its logger without a lock.

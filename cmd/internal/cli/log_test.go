@@ -81,6 +81,7 @@ func TestLibraryNoise(t *testing.T) {
 	var out output
 	log := Library(newLogger(&out, jsonFormat, zapcore.DebugLevel), "grpc")
 	log.Warn("[core] [Server #1] grpc: Server.processRPC failed to write status: connection error: transport is closing")
+	log.Warn(`[core] [Channel #1 SubChannel #2] grpc: addrConn.createTransport failed to connect to {Addr: "127.0.0.1:1"}`)
 	if out.String() != "" {
 		t.Errorf("logged: %s", out.String())
 	}
