@@ -39,9 +39,11 @@ func run(ctx context.Context, c config, log *zap.Logger) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return watcher.Run(ctx) })
 	group.Go(func() error { return session.Run(ctx) })
-	err = group.Wait()
+	if err := group.Wait(); err != nil {
+		return err
+	}
 	log.Info("stopped")
-	return err
+	return nil
 }
 
 func dial(master string) (*grpc.ClientConn, error) {

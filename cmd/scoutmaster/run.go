@@ -74,9 +74,11 @@ func run(ctx context.Context, c config, log *zap.Logger) error {
 		<-ctx.Done()
 		return finish(consumers, log)
 	})
-	err = group.Wait()
+	if err := group.Wait(); err != nil {
+		return err
+	}
 	log.Info("stopped")
-	return err
+	return nil
 }
 
 // scoutServer is the gRPC side: sessions and the master's own health.
