@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -46,7 +47,9 @@ func benchmarkSession(b *testing.B) (*source, counter) {
 		cancel()
 		server.Stop()
 		for range 3 {
-			<-done
+			if err := <-done; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+				b.Error(err)
+			}
 		}
 	})
 	return src, c

@@ -12,11 +12,11 @@ const (
 	// A part of an update is far below this; another implementation's may be
 	// larger.
 	maxMessage = 4 << 20
-	// How much a scout may have on its way: enough for a fast link, and a bound
-	// on what a session that is not served yet can pile up. Fixed windows also
-	// spare each session the probing for a larger one.
-	streamWindow     = 1 << 20
-	connectionWindow = 1 << 20
+	// How much may be on its way from a scout: enough for a fast link, and little
+	// enough that what it says behind a snapshot comes soon on a slow one. Fixed
+	// windows also spare each session the probing for a larger one.
+	streamWindow     = 256 << 10
+	connectionWindow = 256 << 10
 )
 
 // ServerOptions is what the protocol asks of a gRPC server. The caller adds
@@ -40,8 +40,8 @@ func ServerOptions() []grpc.ServerOption {
 func DialOptions() []grpc.DialOption {
 	return []grpc.DialOption{
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
-		// A connection lasts for one attempt, and an attempt no longer than this.
-		grpc.WithConnectParams(grpc.ConnectParams{Backoff: grpcbackoff.DefaultConfig, MinConnectTimeout: registerBound}),
+		// A connection lasts for one attempt, which ends before this does.
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: grpcbackoff.DefaultConfig, MinConnectTimeout: 2 * registerBound}),
 		grpc.WithDisableServiceConfig(), // saves a look-up of TXT records for each attempt
 	}
 }

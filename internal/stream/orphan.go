@@ -51,7 +51,7 @@ func (o *orphan) failed(err error) {
 	news := o.failure == nil || o.failure.Error() != err.Error()
 	o.failure = err
 	if news && errors.Is(err, errRefused) {
-		o.log.Warn("registration refused", zap.Error(err))
+		o.log.Warn("registration refused", zap.NamedError("reason", err))
 		return
 	}
 	o.log.Debug("attempt failed", zap.Error(err))

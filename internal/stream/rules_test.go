@@ -267,10 +267,12 @@ func TestNotReading(t *testing.T) {
 		m := startMaster(t, n)
 		r := welcomed(t, n)
 		n.down.hold()
-		for range 20_000 {
-			r.say(sayOffer(), sayUnavailable("again"))
-		}
-		synctest.Wait()
+		go func() {
+			for range 20_000 {
+				r.say(sayOffer(), sayUnavailable("again"))
+			}
+		}()
+		m.registry.last().lastWord()
 		n.down.open()
 		m.violated(t, r.end(), "without reading")
 	})

@@ -3,10 +3,10 @@ package stream
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
 	"scout/internal/files"
@@ -48,33 +48,29 @@ func (s *Scout) Run(ctx context.Context) error {
 }
 
 func (s *Scout) run(ctx context.Context, clock *awake) error {
-	running, stop := context.WithCancel(ctx)
-	group := new(errgroup.Group)
-	group.Go(func() error {
-		clock.run(running)
-		return nil
-	})
-	group.Go(func() error {
-		defer stop()
-		return s.stay(ctx, clock)
-	})
-	return group.Wait()
+	ticking, stop := context.WithCancel(ctx)
+	var ticker sync.WaitGroup
+	ticker.Go(func() { clock.run(ticking) })
+	defer ticker.Wait()
+	defer stop()
+	return s.stay(ctx, clock)
 }
 
+// stay is Run with a clock that ticks.
 func (s *Scout) stay(ctx context.Context, clock *awake) error {
 	session, err := s.register(ctx, clock)
-	if err != nil && ctx.Err() == nil {
-		return err
-	}
-	for session != nil {
+	for err == nil {
 		lost := session.run(ctx)
 		if ctx.Err() != nil {
-			return nil
+			break
 		}
-		s.Log.Warn("master lost", zap.String("master", s.Master), zap.String("session", session.id), zap.Error(lost))
-		session = s.reconnect(ctx, clock)
+		s.Log.Warn("master lost", zap.String("master", s.Master), zap.String("session", session.id), zap.NamedError("reason", lost))
+		session, err = s.reconnect(ctx, clock)
 	}
-	return nil
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // the scout was told to stop, and has
+	}
+	return err
 }
 
 // register opens a session: a new connection, a Hello, and the Welcome to it.
@@ -92,19 +88,19 @@ func (s *Scout) register(ctx context.Context, clock *awake) (*scoutSession, erro
 	return session, nil
 }
 
-// reconnect tries until the master accepts the scout again. It returns nil when
-// ctx is done.
-func (s *Scout) reconnect(ctx context.Context, clock *awake) *scoutSession {
+// reconnect tries until the master accepts the scout again. The only error is
+// that ctx was done first.
+func (s *Scout) reconnect(ctx context.Context, clock *awake) (*scoutSession, error) {
 	orphan := newOrphan(s.Log.With(zap.String("master", s.Master)))
 	defer orphan.found()
 	for retry := newBackoff(); retry.wait(ctx); {
 		session, err := s.register(ctx, clock)
 		if err == nil {
-			return session
+			return session, nil
 		}
 		if ctx.Err() == nil {
 			orphan.failed(err)
 		}
 	}
-	return nil
+	return nil, ctx.Err()
 }

@@ -215,7 +215,7 @@ func TestMasterLost(t *testing.T) {
 				tc.lose(n, m)
 				time.Sleep(tc.took)
 				synctest.Wait()
-				if got := c.logs.field(t, "master lost", "error").(string); !strings.Contains(got, tc.want) {
+				if got := c.logs.field(t, "master lost", "reason").(string); !strings.Contains(got, tc.want) {
 					t.Errorf("lost because of %q", got)
 				}
 				c.source.list("a", "b")
@@ -242,7 +242,7 @@ func TestMasterSilentDuringSnapshot(t *testing.T) {
 		src.cannot("scanning")
 		c := startScout(t, n, src)
 		synctest.Wait()
-		src.show(files.View{Set: many(300_000)})
+		src.show(files.View{Set: many(400_000)})
 		n.up.limit(40_000)
 		time.Sleep(time.Minute) // with beats heard all the time
 		if c.logs.count("master lost") != 0 {

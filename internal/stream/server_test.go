@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -81,7 +82,9 @@ func TestSlowJoin(t *testing.T) {
 		r.say(sayHello(web01))
 		synctest.Wait()
 		r.cancel()
-		<-gaveUp
+		if err := <-gaveUp; !errors.Is(err, context.Canceled) {
+			t.Errorf("the registry was told %v", err)
+		}
 	})
 }
 
@@ -117,7 +120,7 @@ func TestEnds(t *testing.T) {
 					t.Error("its files are still shown")
 				}
 				err := r.end()
-				if tc.code == codes.OK && err != io.EOF || tc.code != codes.OK && status.Code(err) != tc.code || !strings.Contains(err.Error(), tc.text) {
+				if errors.Is(err, io.EOF) != (tc.code == codes.OK) || !errors.Is(err, io.EOF) && status.Code(err) != tc.code || !strings.Contains(err.Error(), tc.text) {
 					t.Errorf("the scout was told %v", err)
 				}
 			})
@@ -426,7 +429,7 @@ func TestAdmissionOfFleet(t *testing.T) {
 				}
 			}()
 		}
-		for done := 0; done < scouts; done++ {
+		for done := range scouts {
 			synctest.Wait()
 			if len(granted) != min(slots, scouts-done) {
 				t.Fatalf("%d snapshots are granted, with %d done", len(granted), done)
