@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
+	"slices"
 	"testing"
 	"time"
 )
@@ -62,15 +62,8 @@ func benchWatcher(b *testing.B, dir string, n func(*hints) notifier) *following 
 // cpuTime reports what the iterations cost all processors: on a machine that is
 // shared, it says more than the time that passed.
 func cpuTime(b *testing.B) func() {
-	now := func() time.Duration {
-		var u syscall.Rusage
-		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-			b.Fatal(err)
-		}
-		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-	}
-	began := now()
-	return func() { b.ReportMetric(float64((now()-began).Microseconds())/float64(b.N), "cpu-µs/op") }
+	began := processTime(b)
+	return func() { b.ReportMetric(float64((processTime(b)-began).Microseconds())/float64(b.N), "cpu-µs/op") }
 }
 
 func BenchmarkScan(b *testing.B) {
@@ -131,5 +124,31 @@ func BenchmarkRelist(b *testing.B) {
 	defer cpuTime(b)()
 	for b.Loop() {
 		f.tree.relist(f.tree.root, false)
+	}
+}
+
+// BenchmarkLatency measures from before a file is created to after the View
+// has it.
+func BenchmarkLatency(b *testing.B) {
+	for _, n := range []int{100, 100_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			dir := b.TempDir()
+			fill(b, dir, n)
+			s := start(b, dir, modes[0].options)
+			s.converge()
+			var all []time.Duration
+			for i := 0; b.Loop(); i++ {
+				name := fmt.Sprintf("file-%09d.new", i)
+				began := time.Now()
+				write(b, filepath.Join(dir, name))
+				for !contains(name)(s.View()) {
+					<-s.Changed()
+				}
+				all = append(all, time.Since(began))
+			}
+			slices.Sort(all)
+			b.ReportMetric(float64(all[len(all)/2].Microseconds()), "p50-µs")
+			b.ReportMetric(float64(all[len(all)*99/100].Microseconds()), "p99-µs")
+		})
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
-	"time"
 
 	"scout/internal/files"
 )
@@ -134,27 +133,4 @@ func TestExchangesUnderWay(t *testing.T) {
 		}
 	}
 	s.converge()
-}
-
-func TestLatency(t *testing.T) {
-	if testing.Short() {
-		t.Skip("measures time")
-	}
-	for _, n := range []int{100, 100_000} {
-		dir := in(t)
-		fill(t, dir, n)
-		s := start(t, dir, modes[0].options)
-		s.converge()
-		var all []time.Duration
-		for i := range 200 {
-			name := fmt.Sprintf("file-%06d.new", i)
-			began := time.Now()
-			write(t, filepath.Join(dir, name))
-			for !contains(name)(s.View()) {
-				<-s.Changed()
-			}
-			all = append(all, time.Since(began))
-		}
-		t.Logf("%d files: %s", n, quantiles(all))
-	}
 }

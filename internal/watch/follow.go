@@ -23,7 +23,7 @@ type following struct {
 func (w *Watcher) follow(ctx context.Context, t *tree) error {
 	f := &following{Watcher: w, tree: t, doubt: newDoubt(w.log), counted: time.Now()}
 	defer f.doubt.stop()
-	check := time.NewTicker(checkEvery)
+	check := time.NewTicker(w.check)
 	defer check.Stop()
 	poll := time.NewTimer(w.poll)
 	defer poll.Stop()

@@ -44,14 +44,14 @@ func eachMode(t *testing.T, test func(t *testing.T, o Options)) {
 // subject is a Watcher at work on a directory.
 type subject struct {
 	*Watcher
-	t    *testing.T
+	t    testing.TB
 	dir  string
 	logs *observer.ObservedLogs
 	stop func()
 }
 
 // start watches dir until the test ends.
-func start(t *testing.T, dir string, o Options, adapt ...func(*Watcher)) *subject {
+func start(t testing.TB, dir string, o Options, adapt ...func(*Watcher)) *subject {
 	t.Helper()
 	c, err := Claim(dir)
 	if err != nil {
@@ -224,10 +224,4 @@ func in(t *testing.T) string {
 	dir := filepath.Join(t.TempDir(), "watched")
 	mkdir(t, dir)
 	return dir
-}
-
-func quantiles(all []time.Duration) string {
-	slices.Sort(all)
-	n := len(all)
-	return fmt.Sprintf("p50 %s, p99 %s, max %s", all[n/2], all[n*99/100], all[n-1])
 }

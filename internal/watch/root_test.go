@@ -10,6 +10,8 @@ import (
 	"scout/internal/files"
 )
 
+func checkOften(w *Watcher) { w.check = 10 * time.Millisecond }
+
 // What becomes of the watched directory itself.
 func TestWatchedDirectoryItself(t *testing.T) {
 	eachMode(t, func(t *testing.T, o Options) {
@@ -28,7 +30,7 @@ func TestWatchedDirectoryItself(t *testing.T) {
 				t.Parallel()
 				dir := in(t)
 				shell(t, dir, "mkdir d; touch a d/b")
-				s := start(t, dir, o)
+				s := start(t, dir, o, checkOften)
 				s.converge()
 				for range 2 {
 					shell(t, filepath.Dir(dir), test.away)
@@ -42,7 +44,7 @@ func TestWatchedDirectoryItself(t *testing.T) {
 		}
 		t.Run("replaced by another", func(t *testing.T) {
 			dir := in(t)
-			s := start(t, dir, o)
+			s := start(t, dir, o, checkOften)
 			for i := range 5 {
 				shell(t, filepath.Dir(dir), fmt.Sprintf("mkdir next next/d; touch next/d/%d; mv watched old-%d; mv next watched", i, i))
 				s.converge()

@@ -57,6 +57,7 @@ type Watcher struct {
 	hints    *hints
 	limits   *limits
 	notify   func(*hints) notifier // nil: poll only
+	check    time.Duration         // how often the watched directory itself is checked
 
 	view    atomic.Pointer[files.View] // written by Run alone
 	changed chan struct{}
@@ -81,7 +82,7 @@ func New(c *Claimed, o Options) (*Watcher, error) {
 	w := &Watcher{
 		claim: c, poll: o.Poll, excludes: x, options: o, log: o.Log,
 		hints: newHints(c.Dir(), floodLevel()), limits: newLimits(o.Log),
-		changed: make(chan struct{}, 1),
+		check: checkEvery, changed: make(chan struct{}, 1),
 	}
 	if o.Notify {
 		w.notify = func(h *hints) notifier { return newLibrary(h) }
@@ -112,7 +113,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 		}
 		w.unavailable(err)
 		if !errors.Is(err, errReplaced) && !errors.Is(err, errScanAgain) {
-			wait(ctx, retryEvery)
+			wait(ctx, min(w.check, retryEvery))
 		}
 	}
 	return nil
