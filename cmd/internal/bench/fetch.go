@@ -160,3 +160,38 @@ func (a *asker) await(prefix string, text []byte, until time.Time) error {
 	}
 	return fmt.Errorf("%w: %s", errNotSeen, prefix)
 }
+
+// countFiles returns how many entries the list has.
+func countFiles(ctx context.Context, addr string) (n int, err error) {
+	r, err := fetchList(ctx, addr, "")
+	if err != nil {
+		return 0, err
+	}
+	defer r.Body.Close() //nolint:errcheck // it was read
+	lines := bufio.NewReaderSize(r.Body, readSize)
+	for {
+		line, err := lines.ReadSlice('\n')
+		if len(line) > 1 && line[0] == '{' && line[1] == '"' {
+			n++
+		}
+		if errors.Is(err, io.EOF) {
+			return n - 1, nil // the head of the list begins like an entry
+		}
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			return 0, err
+		}
+	}
+}
+
+// fetchList asks for the list in an encoding, or as it is.
+func fetchList(ctx context.Context, addr, encoding string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/files", http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept-Encoding", encoding)
+	if encoding == "" {
+		req.Header.Set("Accept-Encoding", "identity")
+	}
+	return http.DefaultTransport.RoundTrip(req)
+}

@@ -20,9 +20,10 @@ type lab struct {
 	programs fleet.Programs
 	began    time.Time
 
-	trees  map[int]string // by the number of their files
-	stage  *stage         // of played scouts, the last one used
-	server *nginx         // of the stage's list, or nil
+	running []*fleet.Process // what the task under way has started
+	trees   map[int]string   // by the number of their files
+	stage   *stage           // of played scouts, the last one used
+	server  *nginx           // of the stage's list, or nil
 }
 
 func openLab(o options) (*lab, error) {
@@ -95,14 +96,28 @@ func (l *lab) tree(files int) (string, error) {
 	return dir, nil
 }
 
-// master starts a scoutmaster that ends with ctx.
+// master starts a scoutmaster that ends with the task.
 func (l *lab) master(ctx context.Context, args ...string) (*fleet.Master, error) {
 	m, err := l.programs.StartMaster(args...)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		l.endWithTask(ctx, m.Process)
 	}
-	context.AfterFunc(ctx, m.Kill)
-	return m, nil
+	return m, err
+}
+
+// endWithTask sees to it that a process does not outlive the task, nor ctx, so
+// that whoever waits for it hears of that.
+func (l *lab) endWithTask(ctx context.Context, p *fleet.Process) {
+	l.running = append(l.running, p)
+	context.AfterFunc(ctx, p.Kill)
+}
+
+// endTask ends what the task has started.
+func (l *lab) endTask() {
+	for _, p := range l.running {
+		p.Kill()
+	}
+	l.running = nil
 }
 
 // pause waits, unless ctx is done first.

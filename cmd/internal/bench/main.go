@@ -78,6 +78,7 @@ func measure(ctx context.Context, l *lab) error {
 	for _, t := range tasks(l.options) {
 		l.log("%s: %s", t.row.name, t.point)
 		res, err := t.row.run(ctx, l, t.point)
+		l.endTask()
 		if ctx.Err() != nil {
 			return errors.New("interrupted")
 		}

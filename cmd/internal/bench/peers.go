@@ -4,4 +4,7 @@ package main
 
 // peers are references that this program plays itself, each in a process of its
 // own: the first argument names one.
-var peers = map[string]func(args []string) error{}
+var peers = map[string]func(args []string) error{
+	"strings": holdStrings,
+	"streams": serveStreams,
+}

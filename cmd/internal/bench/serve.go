@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"net/http"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -315,17 +314,4 @@ func (c *counter) Read(p []byte) (int, error) {
 	n, err := c.Reader.Read(p)
 	c.n += int64(n)
 	return n, err
-}
-
-// fetchList asks for the list in an encoding, or as it is.
-func fetchList(ctx context.Context, addr, encoding string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/files", http.NoBody)
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Accept-Encoding", encoding)
-	if encoding == "" {
-		req.Header.Set("Accept-Encoding", "identity")
-	}
-	return http.DefaultTransport.RoundTrip(req)
 }

@@ -87,9 +87,10 @@ func (l *lab) newStage(ctx context.Context, p point, m mix) (*stage, error) {
 // start starts the master and the fleet and waits until all is listed and
 // merged.
 func (s *stage) start(ctx context.Context, l *lab) (err error) {
-	if s.master, err = l.master(ctx); err != nil {
+	if s.master, err = l.programs.StartMaster(); err != nil {
 		return err
 	}
+	context.AfterFunc(ctx, s.master.Kill)
 	s.pid = pid(s.master.Cmd.Process.Pid)
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan error, 1)

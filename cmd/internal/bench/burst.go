@@ -1,0 +1,112 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+var (
+	burst      = point{files: 100_000}
+	smallBurst = point{files: 10_000}
+	byBurst    = growth{overFiles, []point{{files: 1_000}, {files: 10_000}, {files: 100_000}, {files: 1_000_000}}}
+)
+
+var burstRows = []row{
+	{
+		name: "files created at once → list exact, after the last one", at: burst, small: smallBurst,
+		growth: []growth{byBurst}, run: burstInOne,
+		how: "Files are made in one directory as fast as one thread can make them. From the end of the last system call to the list having " +
+			"all of them, which is then counted. They are removed again and made again; the scout's peak memory of the last time must be that of the first.",
+	},
+	{
+		name: "files created at once in new directories of 100 → list exact", at: burst, small: smallBurst, run: burstInMany,
+		how: "As above, but each hundred files are in a directory that was made for them a moment before.",
+	},
+}
+
+func burstInOne(ctx context.Context, l *lab, p point) (result, error) {
+	return bursts(ctx, l, p, func(dir string) error {
+		if err := os.Mkdir(dir, 0o755); err != nil { //nolint:gosec // there is nothing in it to read
+			return err
+		}
+		return makeFiles(dir, "file", 0, p.files)
+	})
+}
+
+func burstInMany(ctx context.Context, l *lab, p point) (result, error) {
+	return bursts(ctx, l, p, func(dir string) error { return makeTree(dir, p.files) })
+}
+
+// bursts makes files, waits until they are listed, removes them, and so on.
+func bursts(ctx context.Context, l *lab, p point, make func(dir string) error) (res result, err error) {
+	if err := checkWatches(p.files); err != nil {
+		return res, err
+	}
+	dir, remove, err := l.scratch()
+	if err != nil {
+		return res, err
+	}
+	defer remove()
+	w, err := l.watch(ctx, dir, 0)
+	if err != nil {
+		return res, err
+	}
+	var took, peaks []float64
+	for i := range l.rounds(5, 2) {
+		d, err := w.burst(p.files, func() error { return make(filepath.Join(dir, fmt.Sprintf("burst-%d", i))) })
+		if err != nil {
+			return res, err
+		}
+		peak, err := w.pid.peak()
+		if err != nil {
+			return res, err
+		}
+		took, peaks = append(took, d.Seconds()), append(peaks, float64(peak))
+		if err := w.clear(i); err != nil {
+			return res, err
+		}
+	}
+	res.add(
+		figure{name: "after the last one", unit: seconds, value: median(took), bound: atMost(0.5)},
+		figure{name: "scout's peak memory against the first time's", unit: times, value: peaks[len(peaks)-1] / peaks[0], bound: atMost(1.25)},
+	)
+	res.note("At worst it took %s; the scout's peak was %s.", seconds.format(quantile(took, 1)), byteCount.format(peaks[len(peaks)-1]))
+	return res, nil
+}
+
+// burst returns how long after the last file the list has all of them.
+func (w *watched) burst(files int, make func() error) (time.Duration, error) {
+	from := len(w.master.Events())
+	if err := make(); err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	at, err := w.synced(from, files)
+	if err != nil {
+		return 0, err
+	}
+	list, err := w.master.Get("/files")
+	if err != nil {
+		return 0, err
+	}
+	if n := bytes.Count(list, []byte("\n{")); n != files {
+		return 0, fmt.Errorf("%d files are listed, want %d", n, files)
+	}
+	return max(0, at.Sub(began)), nil
+}
+
+// clear removes the files of a burst, and waits until that is listed.
+func (w *watched) clear(i int) error {
+	from := len(w.master.Events())
+	if err := os.RemoveAll(filepath.Join(w.dir, fmt.Sprintf("burst-%d", i))); err != nil {
+		return err
+	}
+	_, err := w.synced(from, 0)
+	return err
+}

@@ -1,0 +1,161 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+var freshRows = []row{
+	{
+		name: "`touch` → seen on `/files?prefix=…`", reference: "a raw inotify read", at: tree, small: smallTree,
+		growth: []growth{byTree}, run: fresh,
+		how: "A file is made, and one client asks for its name over a kept-alive connection as fast as it can until it is there. " +
+			"The reference is a process that waits in `read` on an inotify descriptor, from the same `touch` to the return of `read`. " +
+			"The tree, one of 100 files, and the reference take turns; each scout has a scoutmaster of its own.",
+	},
+	{
+		name: "`touch` → seen, all files in one directory", reference: "a raw inotify read", at: point{files: 100_000}, small: smallTree,
+		run: freshFlat,
+		how: "As above, but the directory has no subdirectories.",
+	},
+}
+
+func fresh(ctx context.Context, l *lab, p point) (result, error) {
+	dir, err := l.watchable(p.files)
+	if err != nil {
+		return result{}, err
+	}
+	spots := make([]string, p.files/perDirectory)
+	for i := range spots {
+		spots[i] = directoryName(i)
+	}
+	return freshIn(ctx, l, dir, p.files, spots)
+}
+
+func freshFlat(ctx context.Context, l *lab, p point) (res result, err error) {
+	dir, remove, err := l.scratch()
+	if err != nil {
+		return res, err
+	}
+	defer remove()
+	if err := makeFiles(dir, "file", 0, p.files); err != nil {
+		return res, err
+	}
+	return freshIn(ctx, l, dir, p.files, []string{"."})
+}
+
+// freshIn compares a directory with one of 100 files, and with the kernel.
+func freshIn(ctx context.Context, l *lab, dir string, files int, spots []string) (res result, err error) {
+	few, err := l.tree(perDirectory)
+	if err != nil {
+		return res, err
+	}
+	large, err := l.toucher(ctx, dir, files, spots)
+	if err != nil {
+		return res, err
+	}
+	defer large.clean()
+	small, err := l.toucher(ctx, few, perDirectory, []string{directoryName(0)})
+	if err != nil {
+		return res, err
+	}
+	defer small.clean()
+	raw, remove, err := l.rawReader()
+	if err != nil {
+		return res, err
+	}
+	defer remove()
+	var took [3][]time.Duration
+	for i := range l.rounds(400, 60) {
+		for j, touch := range []func(string) (time.Duration, error){large.touch, small.touch, raw.touch} {
+			d, err := touch(fmt.Sprintf("touched-%06d", i))
+			if err != nil {
+				return res, err
+			}
+			took[j] = append(took[j], d)
+			pause(ctx, 3*time.Millisecond)
+		}
+	}
+	if err := raw.close(); err != nil {
+		return res, err
+	}
+	l.addLatencies(&res, inSeconds(took[0]), inSeconds(took[1]), inSeconds(took[2]))
+	return res, nil
+}
+
+func (l *lab) addLatencies(res *result, large, small, raw []float64) {
+	const p50, p99 = 0.5, 0.99
+	res.add(
+		figure{name: "p50", unit: seconds, value: quantile(large, p50), reference: quantile(raw, p50), bound: atMost(1e-3)},
+		figure{name: "p99", unit: seconds, value: quantile(large, p99), reference: quantile(raw, p99), bound: atMost(5e-3)},
+		figure{name: "p50 at 100 files", unit: seconds, value: quantile(small, p50), reference: quantile(raw, p50), bound: atMost(1e-3)},
+		figure{name: "p99 at 100 files", unit: seconds, value: quantile(small, p99), reference: quantile(raw, p99), bound: atMost(5e-3)},
+		figure{name: "p50 against that at 100 files", unit: times, value: quantile(large, p50) / quantile(small, p50), bound: atMost(1.25)},
+	)
+}
+
+// rawReader is the reference, in a directory of its own.
+func (l *lab) rawReader() (*kernel, func(), error) {
+	dir, remove, err := l.scratch()
+	if err != nil {
+		return nil, nil, err
+	}
+	k, err := newKernel(dir)
+	return k, remove, err
+}
+
+// toucher makes files in a watched directory and waits until they are listed.
+type toucher struct {
+	*watched
+	asker *asker
+	spots []string // the directories to make them in, in turn
+	made  []string
+}
+
+func (l *lab) toucher(ctx context.Context, dir string, files int, spots []string) (*toucher, error) {
+	w, err := l.watch(ctx, dir, files)
+	if err != nil {
+		return nil, err
+	}
+	a, err := newAsker(ctx, w.master.HTTP)
+	if err != nil {
+		return nil, err
+	}
+	if err := w.pid.calm(ctx, 10*time.Second); err != nil {
+		return nil, err
+	}
+	return &toucher{watched: w, asker: a, spots: spots}, nil
+}
+
+// touch makes a file and returns how long it took until it was listed.
+func (t *toucher) touch(name string) (time.Duration, error) {
+	spot := t.spots[len(t.made)*7919%len(t.spots)] // a prime: all of them, in no order
+	path := filepath.Join(spot, name)
+	t.made = append(t.made, path)
+	began := time.Now()
+	if err := touch(filepath.Join(t.dir, path)); err != nil {
+		return 0, err
+	}
+	if err := t.asker.await(path, []byte(`"`+path+`"`), began.Add(30*time.Second)); err != nil {
+		return 0, err
+	}
+	return time.Since(began), nil
+}
+
+// clean leaves the directory as it was, and nobody watching it.
+func (t *toucher) clean() {
+	t.asker.close()
+	err := t.stop()
+	for _, path := range t.made {
+		err = errors.Join(err, os.Remove(filepath.Join(t.dir, path)))
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench: clean up:", err)
+	}
+}

@@ -1,0 +1,213 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"time"
+)
+
+var (
+	tree      = point{files: 1_000_000}
+	smallTree = point{files: 10_000}
+	byTree    = growth{overFiles, []point{{files: 10_000}, {files: 100_000}, {files: 1_000_000}}}
+)
+
+var scanRows = []row{
+	{
+		name: "scout started → all of its tree listed", reference: "`find TREE ! -type d` into a pipe", at: tree, small: smallTree,
+		growth: []growth{byTree}, run: scan,
+		how: "From the start of the scout's process to the scoutmaster's list having all of it, in turn with `find TREE ! -type d | cat >/dev/null`. " +
+			"A tree has directories of 100 empty files, and the kernel knows them all already.",
+	},
+	{
+		name: "poll of the unchanged tree, processor time", reference: "the same `find`, its processor time", at: tree, small: smallTree,
+		growth: []growth{byTree}, run: poll,
+		how: "What a scout that polls five times a second uses more than one that does not poll, divided by the number of polls.",
+	},
+	{
+		name: "scout idle, poll 5 s, processor time", at: tree, small: smallTree,
+		growth: []growth{byTree}, run: idle,
+		how: "All that the scout's process uses while nothing happens, in terms of one core.",
+	},
+	{
+		name: "scout's memory, resident", at: tree, small: smallTree,
+		growth: []growth{byTree}, run: scoutMemory,
+		how: "The whole process, program and runtime included, divided by the number of files: some time after the files were listed, and at its highest.",
+	},
+}
+
+// scan is the time from a scout's start to the list.
+func scan(ctx context.Context, l *lab, p point) (res result, err error) {
+	dir, err := l.watchable(p.files)
+	if err != nil {
+		return res, err
+	}
+	m, err := l.master(ctx)
+	if err != nil {
+		return res, err
+	}
+	w := &watched{master: m, dir: dir}
+	var ours, theirs []float64
+	for i := range l.rounds(7, 2) + 1 {
+		f, err := find(ctx, dir)
+		if err != nil {
+			return res, err
+		}
+		took, err := w.once(ctx, l, p.files)
+		if err != nil {
+			return res, err
+		}
+		if i > 0 { // the first round warms the caches
+			ours, theirs = append(ours, took.Seconds()), append(theirs, f.wall.Seconds())
+		}
+	}
+	res.add(figure{unit: seconds, value: median(ours), reference: median(theirs), bound: atMostTimes(1.5)})
+	res.note("At best it was %s against %s.", seconds.format(quantile(ours, 0)), seconds.format(quantile(theirs, 0)))
+	return res, nil
+}
+
+// watchable returns a tree that can be watched.
+func (l *lab) watchable(files int) (string, error) {
+	if err := checkWatches(files); err != nil {
+		return "", err
+	}
+	return l.tree(files)
+}
+
+// once starts a scout, and stops it when all is listed.
+func (w *watched) once(ctx context.Context, l *lab, files int) (time.Duration, error) {
+	from := len(w.master.Events())
+	began := time.Now()
+	if err := w.start(ctx, l, w.master.GRPC); err != nil {
+		return 0, err
+	}
+	at, err := w.synced(from, files)
+	if err != nil {
+		return 0, err
+	}
+	return at.Sub(began), w.stop()
+}
+
+// cost is what a program took.
+type cost struct{ wall, cpu time.Duration }
+
+// find is `find DIR ! -type d | cat >/dev/null`. The processor time is find's.
+func find(ctx context.Context, dir string) (c cost, err error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return c, err
+	}
+	finder := exec.CommandContext(ctx, "find", dir, "!", "-type", "d")
+	reader := exec.CommandContext(ctx, "cat")
+	finder.Stdout, reader.Stdin = w, r
+	err = reader.Start()
+	r.Close() //nolint:errcheck // the reader has it
+	if err != nil {
+		w.Close() //nolint:errcheck // nothing was written
+		return c, fmt.Errorf("cat: %w", err)
+	}
+	began := time.Now()
+	err = finder.Run()
+	w.Close() //nolint:errcheck // the finder wrote to it
+	if ended := reader.Wait(); err == nil {
+		err = ended
+	}
+	if err != nil {
+		return c, fmt.Errorf("find %s: %w", dir, err)
+	}
+	c.wall = time.Since(began)
+	c.cpu = finder.ProcessState.UserTime() + finder.ProcessState.SystemTime()
+	return c, nil
+}
+
+// poll is what a look at all directories costs when nothing has changed.
+func poll(ctx context.Context, l *lab, p point) (res result, err error) {
+	const every = 200 * time.Millisecond
+	rest, err := l.load(ctx, p, time.Hour, nil)
+	if err != nil {
+		return res, err
+	}
+	var theirs []float64
+	busy, err := l.load(ctx, p, every, func(dir string) error {
+		f, err := find(ctx, dir)
+		theirs = append(theirs, f.cpu.Seconds())
+		return err
+	})
+	if err != nil {
+		return res, err
+	}
+	// The scout waits that long after each poll.
+	each := func(load float64) float64 { return load * every.Seconds() / (1 - load) }
+	res.add(figure{unit: seconds, value: each(busy - rest), reference: median(theirs), bound: atMostTimes(1.0 / 20)})
+	res.note("The rest of the scout's duty, taken off, was %s.", ofOneCore.format(rest))
+	return res, nil
+}
+
+// load is the part of one core that a scout uses which polls that often, the
+// median of several looks. Before each look another program may run.
+func (l *lab) load(ctx context.Context, p point, every time.Duration, before func(dir string) error) (float64, error) {
+	w, err := l.quiet(ctx, p, "-poll", every.String())
+	if err != nil {
+		return 0, err
+	}
+	var loads []float64
+	for range l.rounds(7, 2) {
+		if before != nil {
+			if err := before(w.dir); err != nil {
+				return 0, err
+			}
+		}
+		used, passed, err := w.pid.cpuOver(ctx, l.lasting(3*time.Second, time.Second))
+		if err != nil {
+			return 0, err
+		}
+		loads = append(loads, used.Seconds()/passed.Seconds())
+	}
+	return median(loads), w.stop()
+}
+
+// quiet is a scout of a tree, with nothing left to do but its duty.
+func (l *lab) quiet(ctx context.Context, p point, args ...string) (*watched, error) {
+	dir, err := l.watchable(p.files)
+	if err != nil {
+		return nil, err
+	}
+	w, err := l.watch(ctx, dir, p.files, args...)
+	pause(ctx, l.lasting(5*time.Second, 500*time.Millisecond))
+	return w, err
+}
+
+// idle is what a scout costs while nothing happens.
+func idle(ctx context.Context, l *lab, p point) (res result, err error) {
+	w, err := l.quiet(ctx, p)
+	if err != nil {
+		return res, err
+	}
+	used, passed, err := w.pid.cpuOver(ctx, l.lasting(40*time.Second, 5*time.Second))
+	res.add(figure{unit: ofOneCore, value: used.Seconds() / passed.Seconds(), bound: atMost(0.005)})
+	return res, err
+}
+
+// scoutMemory is what a scout holds.
+func scoutMemory(ctx context.Context, l *lab, p point) (res result, err error) {
+	w, err := l.quiet(ctx, p)
+	if err != nil {
+		return res, err
+	}
+	pause(ctx, l.lasting(10*time.Second, 0))
+	now, err := w.pid.resident()
+	if err != nil {
+		return res, err
+	}
+	peak, err := w.pid.peak()
+	res.add(
+		figure{unit: bytesPerFile, value: float64(now) / float64(p.files), bound: atMost(45)},
+		figure{name: "peak", unit: bytesPerFile, value: float64(peak) / float64(p.files), bound: atMost(80)},
+	)
+	res.note("%s, and %s at its peak.", byteCount.format(float64(now)), byteCount.format(float64(peak)))
+	return res, err
+}

@@ -1,0 +1,105 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"scout/cmd/internal/fleet"
+)
+
+// watched is a real scout on a real directory, and its master.
+type watched struct {
+	master *fleet.Master
+	scout  *fleet.Process
+	pid    pid // the scout's
+	dir    string
+}
+
+// watch starts a master and a scout, and waits until the directory's files are
+// listed. Both end with the task.
+func (l *lab) watch(ctx context.Context, dir string, files int, args ...string) (*watched, error) {
+	m, err := l.master(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return l.watchFor(ctx, m, m.GRPC, dir, files, args...)
+}
+
+// watchFor is watch with a master that there is, at an address.
+func (l *lab) watchFor(ctx context.Context, m *fleet.Master, addr, dir string, files int, args ...string) (*watched, error) {
+	w := &watched{master: m, dir: dir}
+	from := len(m.Events())
+	if err := w.start(ctx, l, addr, args...); err != nil {
+		return nil, err
+	}
+	_, err := w.synced(from, files)
+	return w, err
+}
+
+// host is the name of the one real scout.
+const host = "bench"
+
+func (w *watched) start(ctx context.Context, l *lab, addr string, args ...string) (err error) {
+	if w.scout, err = l.programs.StartScout(w.dir, addr, append([]string{"-host", host}, args...)...); err != nil {
+		return err
+	}
+	w.pid = pid(w.scout.Process.Pid)
+	l.endWithTask(ctx, w.scout)
+	return nil
+}
+
+// synced waits until the master lists so many files, and returns when that was.
+// It looks at the log from the from-th event on.
+func (w *watched) synced(from, files int) (time.Time, error) {
+	listed := -1
+	for end := time.Now().Add(listTime); time.Now().Before(end) && !w.scout.Ended(); {
+		_, err := w.master.Await(time.Second, from, func(e fleet.Event) bool {
+			from++
+			if e.Msg() == "files synced" {
+				listed = int(e.Number("files"))
+			}
+			return listed == files
+		})
+		switch {
+		case err == nil:
+			return time.Now(), nil
+		case !errors.Is(err, fleet.ErrTimeout):
+			return time.Time{}, err
+		}
+	}
+	return time.Time{}, fmt.Errorf("wait for %d files, %d are listed: the scout says %v %q",
+		files, listed, w.scout.Events(), w.scout.Stray())
+}
+
+// stop tells the scout to end, and waits for that.
+func (w *watched) stop() error {
+	if err := w.scout.Process.Signal(syscall.SIGTERM); err != nil {
+		return fmt.Errorf("stop the scout: %w", err)
+	}
+	_, err := w.scout.AwaitExit(10 * time.Second)
+	return err
+}
+
+// checkWatches skips what needs more watches than the system allows.
+func checkWatches(files int) error {
+	var limit int
+	if _, err := fmt.Sscan(contents("/proc/sys/fs/inotify/max_user_watches"), &limit); err != nil {
+		return fmt.Errorf("the limit of watches is not known: %w", err)
+	}
+	if need := files/perDirectory + 1; need > limit {
+		return skip("it needs %s watches: sysctl fs.inotify.max_user_watches=%d", count(need), 2*need)
+	}
+	return nil
+}
+
+// scratch makes an empty directory, which the returned function removes.
+func (l *lab) scratch() (dir string, remove func(), err error) {
+	dir, err = os.MkdirTemp(l.dir, "scratch-")
+	return dir, func() { os.RemoveAll(dir) }, err //nolint:errcheck // all of it is removed at the end
+}
