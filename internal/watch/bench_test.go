@@ -30,35 +30,6 @@ func fill(tb testing.TB, dir string, n int) {
 	}
 }
 
-// benchWatcher returns a loop over dir that is scanned but does not run.
-func benchWatcher(b *testing.B, dir string, n func(*hints) notifier) *following {
-	b.Helper()
-	c, err := Claim(dir)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(c.Release)
-	w, err := New(c, Options{Recursive: true})
-	if err != nil {
-		b.Fatal(err)
-	}
-	disk, err := openDisk(c)
-	if err != nil {
-		b.Fatal(err)
-	}
-	var watches notifier
-	if n != nil {
-		watches = n(w.hints)
-		b.Cleanup(watches.close)
-	}
-	t := w.newTree(disk, watches)
-	if err := w.scan(b.Context(), t); err != nil {
-		b.Fatal(err)
-	}
-	w.publish(t)
-	return &following{Watcher: w, tree: t, doubt: newDoubt(w.log)}
-}
-
 // cpuTime reports what the iterations cost all processors: on a machine that is
 // shared, it says more than the time that passed.
 func cpuTime(b *testing.B) func() {
@@ -76,7 +47,7 @@ func BenchmarkScan(b *testing.B) {
 			dir := benchTree(b)
 			defer cpuTime(b)()
 			for b.Loop() {
-				f := benchWatcher(b, dir, n)
+				f := scanned(b, dir, n)
 				b.ReportMetric(float64(f.tree.set.Len()), "files")
 				f.claim.Release()
 			}
@@ -86,7 +57,7 @@ func BenchmarkScan(b *testing.B) {
 
 func BenchmarkPollUnchanged(b *testing.B) {
 	b.ReportAllocs()
-	f := benchWatcher(b, benchTree(b), nil)
+	f := scanned(b, benchTree(b), nil)
 	defer cpuTime(b)()
 	for b.Loop() {
 		f.lookEverywhere()
@@ -100,7 +71,7 @@ func BenchmarkOneChange(b *testing.B) {
 			b.ReportAllocs()
 			dir := b.TempDir()
 			fill(b, dir, n)
-			f := benchWatcher(b, dir, func(*hints) notifier { return new(fakeNotifier) })
+			f := scanned(b, dir, func(*hints) notifier { return new(fakeNotifier) })
 			defer cpuTime(b)()
 			path := filepath.Join(dir, "file-000050.new")
 			for i := 0; b.Loop(); i++ {
@@ -120,7 +91,7 @@ func BenchmarkRelist(b *testing.B) {
 	b.ReportAllocs()
 	dir := b.TempDir()
 	fill(b, dir, 10_000)
-	f := benchWatcher(b, dir, nil)
+	f := scanned(b, dir, nil)
 	defer cpuTime(b)()
 	for b.Loop() {
 		f.tree.relist(f.tree.root, false)

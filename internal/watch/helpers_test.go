@@ -225,3 +225,36 @@ func in(t *testing.T) string {
 	mkdir(t, dir)
 	return dir
 }
+
+// scanned returns a loop over dir, which has been scanned, that does not run:
+// the test takes its steps. n is nil for the poll alone.
+func scanned(t testing.TB, dir string, n func(*hints) notifier) *following {
+	t.Helper()
+	c, err := Claim(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Release)
+	w, err := New(c, Options{Recursive: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk, err := openDisk(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var watches notifier
+	if n != nil {
+		watches = n(w.hints)
+		t.Cleanup(watches.close)
+	}
+	tree := w.newTree(disk, watches)
+	if err := w.scan(t.Context(), tree); err != nil {
+		t.Fatal(err)
+	}
+	tree.halted = func() bool { return false }
+	w.publish(tree)
+	doubt := newDoubt(w.log)
+	t.Cleanup(doubt.stop)
+	return &following{Watcher: w, tree: tree, doubt: doubt, counted: time.Now()}
+}

@@ -111,6 +111,7 @@ func TestMountBelow(t *testing.T) {
 	}
 	shell(t, dir, "mkdir twin; mount --bind m twin; touch m/a twin/b")
 	s.converge()
+	s.until("one of the two paths to be polled", func(v files.View) bool { return v.Polled == 1 })
 	shell(t, dir, "touch m/c twin/d; rm m/a; umount -l $PWD/twin")
 	s.converge()
 }
