@@ -74,16 +74,18 @@ func (c *consumer) done() {
 }
 
 func (c *consumer) run() {
-	for {
+	for pause := time.Duration(0); ; {
 		select {
 		case <-c.stop:
 			return
-		case <-time.After(2 * time.Millisecond):
+		case <-time.After(pause):
 		}
+		began := time.Now()
 		if err := c.read(); err != nil {
 			c.failed = err
 			return
 		}
+		pause = max(5*time.Millisecond, time.Since(began)) // leave the machine to the programs
 	}
 }
 

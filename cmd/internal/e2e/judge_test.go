@@ -23,19 +23,25 @@ import (
 // client asks masters as any consumer would.
 var client = &http.Client{Timeout: time.Minute}
 
-// list asks for the list and checks all that must be true of any.
-func (m *master) list() ([]fleet.Entry, error) {
-	r, err := client.Get("http://" + m.http + "/files")
+// get asks for a path, and for nothing but 200 OK.
+func (m *master) get(path string) ([]byte, error) {
+	r, err := client.Get("http://" + m.http + path)
 	if err != nil {
 		return nil, err
 	}
 	defer r.Body.Close()
 	body, err := io.ReadAll(r.Body)
+	if err == nil && r.StatusCode != http.StatusOK {
+		err = fmt.Errorf("GET %s: %s: %s", path, r.Status, body)
+	}
+	return body, err
+}
+
+// list asks for the list and checks all that must be true of any.
+func (m *master) list() ([]fleet.Entry, error) {
+	body, err := m.get("/files")
 	if err != nil {
 		return nil, err
-	}
-	if r.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("GET /files: %s: %s", r.Status, body)
 	}
 	entries, err := parse(body)
 	if err != nil {

@@ -3,3 +3,6 @@
 package e2e
 
 var buildFlags []string
+
+// raced says that everything is several times as slow.
+const raced = false

@@ -95,9 +95,9 @@ func (v *vandal) rage(stop time.Time) (done int) {
 func (v *vandal) act() error {
 	path := v.path(v.home)
 	switch v.IntN(16) {
-	case 0, 1, 2:
+	case 0, 1:
 		return v.create(path)
-	case 3:
+	case 2, 3:
 		return first(v.root.MkdirAll(path, 0o700), v.create(path+"/"+v.name()))
 	case 4:
 		return v.root.MkdirAll(path, 0o700)
@@ -160,7 +160,7 @@ func (v *vandal) change(path string) error {
 
 func (v *vandal) path(dir string) string {
 	path := dir
-	for range 1 + v.IntN(4) {
+	for range 1 + v.IntN(1+v.IntN(4)) {
 		path += "/" + v.name()
 	}
 	return path
@@ -174,8 +174,8 @@ var hardNames = []string{
 }
 
 func (v *vandal) name() string {
-	if v.IntN(3) > 0 {
-		return hardNames[v.IntN(8)]
+	if v.IntN(5) > 0 {
+		return hardNames[v.IntN(6)]
 	}
 	if v.IntN(8) == 0 {
 		return fmt.Sprint(v.IntN(1000))
