@@ -33,6 +33,15 @@ test: ## vet, and run all tests with the race detector
 demo: build ## show a scoutmaster and a scout at work: make demo [DIR=/some/where]
 	go run ./cmd/internal/demo $(DIR)
 
+# With ROWS only some rows are run, and the page stays as it is.
+.PHONY: bench
+bench: ## measure Scout beside its references, and write docs/benchmarks.md: make bench [ROWS=regexp]
+	go run ./cmd/internal/bench -install $(if $(ROWS),-rows '$(ROWS)',-out docs/benchmarks.md)
+
+.PHONY: bench-short
+bench-short: ## does every row of the benchmark run? small sizes, about a minute
+	go run ./cmd/internal/bench -short
+
 .PHONY: proto
 proto: ## generate the Go of the protocol again
 	$(BUF) generate

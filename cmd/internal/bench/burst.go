@@ -21,7 +21,7 @@ var burstRows = []row{
 	{
 		name: "files created at once → list exact, after the last one", at: burst, small: smallBurst,
 		growth: []growth{byBurst}, run: burstInOne,
-		how: "Files are made in one directory as fast as one thread can make them. From the end of the last system call to the list having " +
+		how: "Files are made in one directory, in memory where there is a tmpfs, as fast as one thread can make them. From the end of the last system call to the list having " +
 			"all of them, which is then counted. They are removed again and made again; the scout's peak memory of the last time must be that of the first.",
 	},
 	{
@@ -48,7 +48,7 @@ func bursts(ctx context.Context, l *lab, p point, make func(dir string) error) (
 	if err := checkWatches(p.files); err != nil {
 		return res, err
 	}
-	dir, remove, err := l.scratch()
+	dir, remove, err := scratch(l.fast())
 	if err != nil {
 		return res, err
 	}
@@ -57,9 +57,9 @@ func bursts(ctx context.Context, l *lab, p point, make func(dir string) error) (
 	if err != nil {
 		return res, err
 	}
-	var took, peaks []float64
+	var took, rates, peaks []float64
 	for i := range l.rounds(5, 2) {
-		d, err := w.burst(p.files, func() error { return make(filepath.Join(dir, fmt.Sprintf("burst-%d", i))) })
+		making, d, err := w.burst(p.files, func() error { return make(filepath.Join(dir, fmt.Sprintf("burst-%d", i))) })
 		if err != nil {
 			return res, err
 		}
@@ -67,7 +67,7 @@ func bursts(ctx context.Context, l *lab, p point, make func(dir string) error) (
 		if err != nil {
 			return res, err
 		}
-		took, peaks = append(took, d.Seconds()), append(peaks, float64(peak))
+		took, rates, peaks = append(took, d.Seconds()), append(rates, float64(p.files)/making.Seconds()), append(peaks, float64(peak))
 		if err := w.clear(i); err != nil {
 			return res, err
 		}
@@ -76,29 +76,31 @@ func bursts(ctx context.Context, l *lab, p point, make func(dir string) error) (
 		figure{name: "after the last one", unit: seconds, value: median(took), bound: atMost(0.5)},
 		figure{name: "scout's peak memory against the first time's", unit: times, value: peaks[len(peaks)-1] / peaks[0], bound: atMost(1.25)},
 	)
-	res.note("At worst it took %s; the scout's peak was %s.", seconds.format(quantile(took, 1)), byteCount.format(peaks[len(peaks)-1]))
+	res.note("The files were made at %s a second. At worst it took %s; the scout's peak was %s.", count(int(median(rates))), seconds.format(quantile(took, 1)), byteCount.format(peaks[len(peaks)-1]))
 	return res, nil
 }
 
-// burst returns how long after the last file the list has all of them.
-func (w *watched) burst(files int, make func() error) (time.Duration, error) {
+// burst returns how long it took to make files, and how long after the last the
+// list had all of them.
+func (w *watched) burst(files int, make func() error) (making, after time.Duration, err error) {
 	from := len(w.master.Events())
-	if err := make(); err != nil {
-		return 0, err
-	}
 	began := time.Now()
+	if err := make(); err != nil {
+		return 0, 0, err
+	}
+	made := time.Now()
 	at, err := w.synced(from, files)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	list, err := w.master.Get("/files")
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	if n := bytes.Count(list, []byte("\n{")); n != files {
-		return 0, fmt.Errorf("%d files are listed, want %d", n, files)
+		return 0, 0, fmt.Errorf("%d files are listed, want %d", n, files)
 	}
-	return max(0, at.Sub(began)), nil
+	return made.Sub(began), max(0, at.Sub(made)), nil
 }
 
 // clear removes the files of a burst, and waits until that is listed.

@@ -39,7 +39,7 @@ func fresh(ctx context.Context, l *lab, p point) (result, error) {
 }
 
 func freshFlat(ctx context.Context, l *lab, p point) (res result, err error) {
-	dir, remove, err := l.scratch()
+	dir, remove, err := scratch(l.dir)
 	if err != nil {
 		return res, err
 	}
@@ -102,7 +102,7 @@ func (l *lab) addLatencies(res *result, large, small, raw []float64) {
 
 // rawReader is the reference, in a directory of its own.
 func (l *lab) rawReader() (*kernel, func(), error) {
-	dir, remove, err := l.scratch()
+	dir, remove, err := scratch(l.dir)
 	if err != nil {
 		return nil, nil, err
 	}

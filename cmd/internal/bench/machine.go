@@ -8,21 +8,47 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // machine describes what is measured on, a line each.
-func machine() []string {
+func machine(o options) []string {
 	total, _ := memory("MemTotal")
 	lines := []string{
 		fmt.Sprintf("%d cores (%s), %s of memory", runtime.NumCPU(), processor(), byteCount.format(float64(total))),
 		fmt.Sprintf("Linux %s, %s", strings.TrimSpace(contents("/proc/sys/kernel/osrelease")), runtime.Version()),
 	}
+	lines = append(lines, fmt.Sprintf("trees on %s, bursts of files on %s", fileSystem(o.dir), fileSystem((&lab{dir: o.dir}).fast())))
 	for _, peer := range [][]string{{"nginx", "-v"}, {"find", "--version"}} {
 		if version := firstLine(peer); version != "" {
 			lines = append(lines, version)
 		}
 	}
 	return lines
+}
+
+const tmpfs = "tmpfs"
+
+// fileSystem names the kind of file system that a directory is on.
+func fileSystem(dir string) string {
+	var s unix.Statfs_t
+	if err := unix.Statfs(dir, &s); err != nil {
+		return "none"
+	}
+	switch s.Type {
+	case unix.TMPFS_MAGIC:
+		return tmpfs
+	case unix.EXT4_SUPER_MAGIC:
+		return "ext4"
+	case unix.XFS_SUPER_MAGIC:
+		return "XFS"
+	case unix.BTRFS_SUPER_MAGIC:
+		return "Btrfs"
+	case unix.OVERLAYFS_SUPER_MAGIC:
+		return "overlay"
+	}
+	return fmt.Sprintf("file system %#x", s.Type)
 }
 
 // memory returns a number of bytes out of the kernel's books.
@@ -77,3 +103,12 @@ func firstLine(command []string) string {
 	line, _, _ := strings.Cut(string(out), "\n")
 	return strings.TrimSpace(line)
 }
+
+// loadAverage is how many processes wanted a core in the last minute.
+func loadAverage() string {
+	load, _, _ := strings.Cut(contents("/proc/loadavg"), " ")
+	return load
+}
+
+// version is that of the tree that is measured.
+func version() string { return firstLine([]string{"git", "describe", "--tags", "--always", "--dirty"}) }

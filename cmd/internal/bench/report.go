@@ -11,8 +11,11 @@ import (
 // report is what was found.
 type report struct {
 	options
-	date    time.Time
-	results []finding
+	began      time.Time
+	version    string
+	machine    []string
+	loadBefore string
+	results    []finding
 }
 
 // finding is the outcome of one task.
@@ -22,7 +25,11 @@ type finding struct {
 	err error // why there are no figures, or not all
 }
 
-func newReport(o options) *report { return &report{options: o, date: time.Now()} }
+func newReport(o options) *report {
+	return &report{options: o, began: time.Now(), version: version(), machine: machine(o), loadBefore: loadAverage()}
+}
+
+func (r *report) took() time.Duration { return time.Since(r.began) }
 
 func (r *report) add(t task, res result, err error) {
 	r.results = append(r.results, finding{t, res, err})
@@ -51,12 +58,9 @@ func (r *report) table() string {
 	var b strings.Builder
 	b.WriteString("| what | reference | measured | reference's | ratio | bound | reached |\n")
 	b.WriteString("| --- | --- | ---: | ---: | ---: | ---: | :---: |\n")
-	for _, theme := range themes {
-		for i := range theme {
-			if f, ok := r.headline(&theme[i]); ok {
-				f.lines(&b, !r.short)
-			}
-		}
+	for w := range r.rows() {
+		f, _ := r.headline(w)
+		f.lines(&b, !r.short)
 	}
 	return b.String()
 }
@@ -84,5 +88,3 @@ func (f finding) lines(b *strings.Builder, bounds bool) {
 		fmt.Fprintf(b, "| %s |\n", strings.Join(cells, " | "))
 	}
 }
-
-func (r *report) write(string) error { return nil }

@@ -99,7 +99,21 @@ func checkWatches(files int) error {
 }
 
 // scratch makes an empty directory, which the returned function removes.
-func (l *lab) scratch() (dir string, remove func(), err error) {
-	dir, err = os.MkdirTemp(l.dir, "scratch-")
-	return dir, func() { os.RemoveAll(dir) }, err //nolint:errcheck // all of it is removed at the end
+func scratch(parent string) (dir string, remove func(), err error) {
+	if dir, err = os.MkdirTemp(parent, "scout-bench-"); err != nil {
+		return "", nil, fmt.Errorf("make a directory: %w", err)
+	}
+	return dir, func() { os.RemoveAll(dir) }, nil //nolint:errcheck // it lies in a directory for temporary files
+}
+
+// memoryDir is where files are made in memory.
+const memoryDir = "/dev/shm"
+
+// fast is a directory to make files in as fast as can be: in memory if there is
+// such a place, for a disk's file system may well take longer than the scout.
+func (l *lab) fast() string {
+	if fileSystem(memoryDir) == tmpfs {
+		return memoryDir
+	}
+	return l.dir
 }

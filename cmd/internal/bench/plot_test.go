@@ -1,0 +1,113 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func TestPlotIsAPicture(t *testing.T) {
+	picture := plot{
+		title: "time & <size>", x: "files", format: seconds.format,
+		lines: []line{
+			{name: "measured", points: []xy{{10, 0.001}, {1000, 0.1}}},
+			{name: "reference", dashed: true, points: []xy{{10, 0.002}, {1000, 0.002}}},
+		},
+	}.svg()
+	lines := 0
+	for d := xml.NewDecoder(bytes.NewReader(picture)); ; {
+		token, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e, ok := token.(xml.StartElement); ok && e.Name.Local == "polyline" {
+			lines++
+		}
+	}
+	if lines != 2 {
+		t.Errorf("%d lines are drawn, want 2", lines)
+	}
+}
+
+func TestExponent(t *testing.T) {
+	for _, tc := range []struct {
+		points []xy
+		want   float64
+	}{
+		{[]xy{{10, 5}, {1000, 5}}, 0},
+		{[]xy{{10, 5}, {100, 7}, {1000, 500}}, 1},
+		{[]xy{{10, 100}, {1000, 1}}, -1},
+	} {
+		if got, ok := exponent(tc.points); !ok || math.Abs(got-tc.want) > 1e-9 {
+			t.Errorf("%v grows like n^%g, want n^%g", tc.points, got, tc.want)
+		}
+	}
+	if _, ok := exponent([]xy{{10, 5}}); ok {
+		t.Error("one point grows")
+	}
+}
+
+func TestReached(t *testing.T) {
+	for _, tc := range []struct {
+		figure    figure
+		ok, known bool
+	}{
+		{figure{value: 2, bound: atMost(2)}, true, true},
+		{figure{value: 3, bound: atMost(2)}, false, true},
+		{figure{value: 3, reference: 2, bound: atMostTimes(1.5)}, true, true},
+		{figure{value: 2, reference: 3, bound: atLeastTimes(0.7)}, false, true},
+		{figure{value: 2, bound: atLeastTimes(0.7)}, false, false},
+		{figure{value: 2}, false, false},
+	} {
+		if ok, known := tc.figure.reached(); ok != tc.ok || known != tc.known {
+			t.Errorf("%+v: reached %v, known %v", tc.figure, ok, known)
+		}
+	}
+}
+
+func TestPage(t *testing.T) {
+	r := newReport(options{rows: regexp.MustCompile(""), growth: true})
+	w := &scanRows[0]
+	for i, p := range w.growth[0].points {
+		size := float64(p.files)
+		var res result
+		res.add(figure{unit: seconds, value: size / 1e6, reference: size / 2e6, bound: atMostTimes(1.5)})
+		res.note("note %d", i)
+		r.add(task{w, p}, res, nil)
+	}
+	r.add(task{&freshRows[0], freshRows[0].at}, result{}, skip("no watches"))
+	path := filepath.Join(t.TempDir(), "page.md")
+	if err := r.write(path); err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"| 1.00 s | 500 ms | 2.00 × | ≤ 1.50 × | **no** |",
+		"n^1.00",
+		"not measured: skipped: no watches",
+		"(page/scout-started-all-of-its-tree-listed-over-files-s.svg)",
+		"*note 2*",
+	} {
+		if !strings.Contains(string(page), want) {
+			t.Errorf("the page lacks %q:\n%s", want, page)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(filepath.Dir(path), "page", "scout-started-all-of-its-tree-listed-over-files-s.svg")); err != nil {
+		t.Error(err)
+	}
+}
