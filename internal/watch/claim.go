@@ -128,12 +128,17 @@ func hold(path string, before *held) (*held, error) {
 	return h, nil
 }
 
+// resolve returns the absolute path of dir without any link. What follows a
+// link is resolved from where it leads, as the system does.
 func resolve(dir string) (string, error) {
-	path, err := filepath.Abs(dir)
+	path, err := filepath.EvalSymlinks(dir)
 	if err != nil {
 		return "", err
 	}
-	return filepath.EvalSymlinks(path)
+	if path, err = filepath.Abs(path); err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(path) // the way to the working directory may have links too
 }
 
 // unlinked reports whether no part of path is a link now.

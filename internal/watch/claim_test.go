@@ -14,7 +14,8 @@ func TestClaimByEveryPath(t *testing.T) {
 	}
 	dir := filepath.Join(base, "data")
 	mkdir(t, dir+"/sub")
-	for link, to := range map[string]string{"link": "data", "chain": "link", "up": "."} {
+	mkdir(t, base+"/else")
+	for link, to := range map[string]string{"else/below": "../data/sub", "link": "data", "chain": "link", "up": "."} {
 		if err := os.Symlink(to, filepath.Join(base, link)); err != nil {
 			t.Fatal(err)
 		}
@@ -22,6 +23,7 @@ func TestClaimByEveryPath(t *testing.T) {
 	t.Chdir(base)
 	for _, path := range []string{
 		dir, dir + "/", "data", "./data/", "data/sub/..", "link", "link/", "chain", "up/up/data", base + "//data", "data/.",
+		"else/below/..", "else/../up/link",
 	} {
 		c, err := Claim(path)
 		if err != nil {

@@ -93,6 +93,9 @@ func (f *following) settle() error {
 // lookEverywhere looks at every directory, parents first, and follows hints now
 // and then.
 func (f *following) lookEverywhere() {
+	if f.tree.astray = true; f.settle() != nil {
+		return // or all below would be taken for gone
+	}
 	began := time.Now()
 	f.doubt.begin()
 	f.tree.doubt = f.doubt.active
@@ -120,11 +123,11 @@ func (f *following) breathe() bool {
 }
 
 // verifyRate is how many entries a second are listed although nothing seems to
-// have changed. A million files take a quarter of an hour.
-const verifyRate = 1000
+// have changed. A million files take about an hour.
+const verifyRate = 250
 
 // verify lists a few directories of those just looked at, in turn, for what no
-// hint and no stamp shows: this costs a thousandth of one processor.
+// hint and no stamp shows: this costs some ten-thousandths of one processor.
 func (f *following) verify() {
 	now := time.Now()
 	f.allowed += int(now.Sub(f.counted) * verifyRate / time.Second)

@@ -9,7 +9,7 @@ import (
 // Beyond these bounds a hint names no more than the directory, or nothing at
 // all, so that a burst costs bounded memory.
 const (
-	maxHintedNames       = 1 << 14 // in one directory
+	maxHintedNames       = 1 << 16
 	maxHintedDirectories = 1 << 14
 )
 
@@ -31,6 +31,7 @@ type hints struct {
 
 	mu     sync.Mutex
 	found  findings
+	names  int       // in what was found
 	second time.Time // when the count began
 	count  int
 }
@@ -74,7 +75,7 @@ func (h *hints) take() findings {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	f := h.found
-	h.found = findings{names: map[string]map[string]bool{}}
+	h.found, h.names = findings{names: map[string]map[string]bool{}}, 0
 	return f
 }
 
@@ -96,16 +97,20 @@ func (h *hints) note(rel string, moved bool) {
 		dir, name = rel[:i], rel[i+1:]
 	}
 	names, ok := h.found.names[dir]
+	full := h.names >= maxHintedNames
 	switch {
 	case !ok && len(h.found.names) >= maxHintedDirectories:
 		h.found.lost = true
+	case !ok && full, ok && full && len(names) > 0:
+		h.found.names[dir] = nil
+		h.names -= len(names)
 	case !ok:
 		h.found.names[dir] = map[string]bool{name: moved}
-	case len(names) == 0: // the whole directory
-	case len(names) >= maxHintedNames:
-		h.found.names[dir] = nil
-	default:
+		h.names++
+	case len(names) > 0: // or it is the whole directory already
+		before := len(names)
 		names[name] = names[name] || moved
+		h.names += len(names) - before
 	}
 }
 

@@ -2,6 +2,7 @@ package watch
 
 import (
 	"fmt"
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -53,12 +54,23 @@ func TestHintsOfTheRootDirectory(t *testing.T) {
 }
 
 func TestHintsAreBounded(t *testing.T) {
-	h := newHints("/d", 1<<30)
+	h := newHints("/d", math.MaxInt)
 	for i := range 2 * maxHintedNames {
 		h.add(fmt.Sprintf("/d/x/%d", i), false)
 	}
 	if got := h.take(); len(got.names) != 1 || len(got.names["x"]) != 0 || got.lost {
 		t.Errorf("%d names in one directory, lost %v", len(got.names["x"]), got.lost)
+	}
+	for i := range 2 * maxHintedNames {
+		h.add(fmt.Sprintf("/d/%d/%d", i%1000, i), false)
+	}
+	total := 0
+	got := h.take()
+	for _, names := range got.names {
+		total += len(names)
+	}
+	if len(got.names) != 1000 || total > maxHintedNames || got.lost {
+		t.Errorf("%d names in %d directories, lost %v", total, len(got.names), got.lost)
 	}
 	for i := range maxHintedDirectories {
 		h.add(fmt.Sprintf("/d/%d/x", i), false)

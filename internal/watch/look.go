@@ -65,6 +65,10 @@ func (t *tree) suspect(d *directory) bool {
 
 // lookAtNames looks at some entries of d, and whether something was moved there.
 func (t *tree) lookAtNames(d *directory, names map[string]bool) {
+	if d.denied {
+		t.relist(d, true)
+		return
+	}
 	f, err := t.disk.open(string(d.appendPath(nil)))
 	if err != nil {
 		t.missed(d, err)

@@ -44,7 +44,11 @@ func (t *tree) commit() {
 		return
 	}
 	t.step++
-	set, err := t.set.Apply(t.changes.take())
+	delta := t.changes.take()
+	if delta.Empty() {
+		return // the same came again
+	}
+	set, err := t.set.Apply(delta)
 	if err != nil {
 		t.broken = err
 		t.log.Error("changes do not fit", zap.String("directory", t.dir), zap.Error(err))

@@ -174,7 +174,7 @@ func (w *Watcher) scan(ctx context.Context, t *tree) error {
 	}
 	t.set = names.Set()
 	w.log.Info("directory scanned", zap.String("directory", t.dir), zap.Int("files", t.set.Len()),
-		zap.Duration("seconds", time.Since(began)))
+		zap.Float64("seconds", time.Since(began).Seconds()))
 	return nil
 }
 
@@ -187,7 +187,7 @@ func (w *Watcher) publish(t *tree) {
 }
 
 func (w *Watcher) unavailable(err error) {
-	if was := w.View(); was.Reason == "" {
+	if was := w.View(); was.Reason != err.Error() {
 		w.log.Warn("directory unavailable", zap.String("directory", w.claim.Dir()), zap.Error(err))
 	}
 	w.show(files.View{Reason: err.Error()})
