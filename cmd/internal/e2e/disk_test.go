@@ -23,7 +23,11 @@ func exchange(t *testing.T, a, b string) {
 // script is a scout on a directory of the test's own, without the poll.
 func script(t *testing.T) (m *master, s *scout, at func(string) string) {
 	t.Helper()
-	dir := tempDir(t)
+	return scriptIn(t, tempDir(t))
+}
+
+func scriptIn(t *testing.T, dir string) (m *master, s *scout, at func(string) string) {
+	t.Helper()
 	m = startMaster(t)
 	s = startScout(t, m, "h", dir)
 	return m, s, func(name string) string { return filepath.Join(dir, name) }
@@ -147,7 +151,7 @@ func TestLargeDirectoryRenamed(t *testing.T) {
 	if raced || testing.Short() {
 		n = 5_000
 	}
-	m, s, at := script(t)
+	m, s, at := scriptIn(t, roomyDir(t))
 	must(t, os.Mkdir(at("0"), 0o755))
 	create(t, at("0"), n)
 	converges(t, m, s)

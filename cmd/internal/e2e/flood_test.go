@@ -32,7 +32,7 @@ func TestQueueOverflow(t *testing.T) {
 	t.Parallel()
 	n := queued(t) * 5 / 4
 	m := startMaster(t, "-deadline", "1h")
-	dir := tempDir(t)
+	dir := roomyDir(t)
 	for i := range 20 {
 		write(t, dir, fmt.Sprint("sub", i), "old")
 	}
@@ -78,7 +78,7 @@ func TestBurst(t *testing.T) {
 	if raced || testing.Short() {
 		n = 20_000
 	}
-	m, s, at := script(t)
+	m, s, at := scriptIn(t, roomyDir(t))
 	create(t, s.dir, n)
 	t.Logf("%d files: converged after %s", n, convergesWithin(t, time.Minute, m, s))
 	must(t, os.Mkdir(at("sub"), 0o755))
@@ -100,7 +100,7 @@ func TestFloodsAgainAndAgain(t *testing.T) {
 	if !*long {
 		t.Skip("takes a minute")
 	}
-	m, s, at := script(t)
+	m, s, at := scriptIn(t, roomyDir(t))
 	for i := range 200 {
 		write(t, at(fmt.Sprint("quiet", i)), "file")
 	}

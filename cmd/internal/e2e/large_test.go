@@ -1,0 +1,152 @@
+//go:build linux
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// roomyDir is a directory in memory, where there is one: these tests are about
+// the programs, not about how fast a disk makes files.
+func roomyDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "scout-e2e-")
+	if err != nil {
+		return tempDir(t)
+	}
+	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
+	return dir
+}
+
+// lookFor waits until a file is listed, or is not any more, without reading the
+// whole list, and returns how long that took.
+func lookFor(t *testing.T, m *master, name string, listed bool) time.Duration {
+	t.Helper()
+	return within(t, time.Minute, func() error {
+		body, err := m.get("/files?prefix=" + name)
+		if err == nil && strings.Contains(string(body), `"`+name+`"`) != listed {
+			err = fmt.Errorf("of %s: %s", name, body)
+		}
+		return err
+	})
+}
+
+// Three hundred thousand files in one directory, far beyond any message limit:
+// one registration, the whole list at once or nothing, and then one file more
+// is as quick as ever.
+func TestLargeFlatDirectory(t *testing.T) {
+	if testing.Short() || raced && !*long {
+		t.Skip("takes long")
+	}
+	dir := roomyDir(t)
+	create(t, dir, 300_000)
+	proveLarge(t, dir, 300_000)
+}
+
+// A million files in ten thousand directories likewise.
+func TestLargeTree(t *testing.T) {
+	if !*long {
+		t.Skip("takes minutes")
+	}
+	dir := roomyDir(t)
+	var workers sync.WaitGroup
+	for worker := range 2 {
+		workers.Go(func() {
+			for i := worker; i < 10_000; i += 2 {
+				sub := filepath.Join(dir, fmt.Sprintf("%02d/%02d", i/100, i%100))
+				if err := os.MkdirAll(sub, 0o755); err != nil {
+					t.Error(err)
+				}
+				create(t, sub, 100)
+			}
+		})
+	}
+	workers.Wait()
+	proveLarge(t, dir, 1_000_000)
+}
+
+// proveLarge starts a scout on a large directory and touches it.
+func proveLarge(t *testing.T, dir string, n int) {
+	t.Helper()
+	m := startMaster(t)
+	began := time.Now()
+	s := startScout(t, m, "h", dir)
+	registered := time.Since(began)
+	within(t, 2*time.Minute, func() error {
+		for _, e := range events(m.Process, 0, "files synced") {
+			if files := int(e.Number("files")); files != n {
+				t.Fatalf("%d files were shown, of %d: %v", files, n, e)
+			}
+			return nil
+		}
+		return fmt.Errorf("nothing was shown: %s", tail(s.Process))
+	})
+	t.Logf("%d files: registered after %s, listed after %s", n, registered, time.Since(began))
+	convergesWithin(t, 2*time.Minute, m, s)
+
+	var slowest time.Duration
+	for i := range 20 {
+		name := fmt.Sprint("touched", i)
+		write(t, dir, name)
+		slowest = max(slowest, lookFor(t, m, name, true))
+		must(t, os.Remove(filepath.Join(dir, name)))
+		slowest = max(slowest, lookFor(t, m, name, false))
+	}
+	t.Logf("the slowest of 40 changes was seen after %s", slowest)
+	t.Logf("resident: the master %d MiB, the scout %d MiB", resident(t, m.Process.Process.Pid), resident(t, s.Process.Process.Pid))
+
+	kill(t, s.Process)
+	gone := within(t, soon, func() error {
+		body, err := m.get("/files?prefix=0")
+		if err == nil && string(body) != `{"files":[]}` {
+			err = fmt.Errorf("%d bytes are listed", len(body))
+		}
+		return err
+	})
+	t.Logf("gone %s after the kill", gone)
+	if n := len(events(m.Process, 0, "scout registered")); n != 1 {
+		t.Errorf("%d registrations: %s", n, tail(m.Process))
+	}
+}
+
+// resident is how much memory a process has, in MiB.
+func resident(t *testing.T, pid int) int {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	must(t, err)
+	var size, pages int
+	_, err = fmt.Sscan(string(text), &size, &pages)
+	must(t, err)
+	return pages * os.Getpagesize() >> 20
+}
+
+// A first scan, and a first snapshot, that take longer than the deadline: the
+// scout is connected and scanning, and is not dropped.
+func TestScanLongerThanDeadline(t *testing.T) {
+	t.Parallel()
+	n := 300_000
+	if raced || testing.Short() {
+		n = 30_000
+	}
+	dir := roomyDir(t)
+	for i := range 30 {
+		sub := filepath.Join(dir, fmt.Sprint(i))
+		must(t, os.Mkdir(sub, 0o755))
+		create(t, sub, n/30)
+	}
+	m := startMaster(t, "-heartbeat", "20ms", "-deadline", "100ms")
+	s := startScout(t, m, "h", dir)
+	convergesWithin(t, 2*time.Minute, m, s)
+	scanned := await(t, s.Process, "directory scanned")
+	synced := await(t, m.Process, "files synced")
+	t.Logf("the scan took %v s, the snapshot was there %s after the scan", scanned["seconds"], eventTime(t, synced).Sub(eventTime(t, scanned)))
+	if dropped := events(m.Process, 0, "scout dropped"); len(dropped) > 0 {
+		t.Errorf("%v", dropped)
+	}
+}

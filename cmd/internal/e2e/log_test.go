@@ -1,0 +1,114 @@
+//go:build linux
+
+package e2e
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"scout/cmd/internal/fleet"
+)
+
+// The events that scripts rely on are there under their names, with their
+// fields, through a scout's whole life.
+func TestLogs(t *testing.T) {
+	t.Parallel()
+	m := startMaster(t)
+	dir := filepath.Join(tempDir(t), "dir")
+	fill(t, dir, 5)
+	s := startScout(t, m, "h", dir)
+	converges(t, m, s)
+	write(t, dir, "new")
+	converges(t, m, s)
+	usurper := dialRaw(t, m)
+	usurper.hello("h", dir)
+	usurper.ended()
+
+	must(t, os.Rename(dir, dir+"-away"))
+	within(t, patience, func() error { return m.absent(s) })
+	must(t, os.Rename(dir+"-away", dir))
+	converges(t, m, s)
+	expectExit(t, s.Process, syscall.SIGTERM, stopTime)
+	within(t, patience, func() error { return m.absent(s) })
+
+	session := await(t, s.Process, "registered").Text("session")
+	for _, want := range []struct {
+		of     *fleet.Process
+		msg    string
+		fields map[string]any
+	}{
+		{m.Process, "serving", map[string]any{"grpc": m.grpc, "http": m.http, "heartbeat": 1.0, "deadline": 3.0, "version": nil}},
+		{m.Process, "scout registered", map[string]any{"host": "h", "directory": dir, "session": session, "version": nil}},
+		{m.Process, "files synced", map[string]any{"host": "h", "directory": dir, "files": 5.0, "added": 5.0, "removed": 0.0, "revision": nil, "seconds": nil}},
+		{m.Process, "files synced", map[string]any{"host": "h", "directory": dir, "files": 6.0, "added": 1.0, "removed": 0.0, "revision": nil, "seconds": nil}},
+		{m.Process, "registration refused", map[string]any{"host": "h", "directory": dir, "holder": nil}},
+		{m.Process, "scout hidden", map[string]any{"host": "h", "directory": dir, "reason": nil}},
+		{m.Process, "scout shown", map[string]any{"host": "h", "directory": dir, "reason": nil}},
+		{m.Process, "scout dropped", map[string]any{"host": "h", "directory": dir, "reason": "deregistered"}},
+		{s.Process, "directory claimed", map[string]any{"host": "h", "directory": dir}},
+		{s.Process, "registered", map[string]any{"host": "h", "directory": dir, "session": nil}},
+		{s.Process, "snapshot sent", map[string]any{"host": "h", "directory": dir, "files": 5.0, "bytes": nil, "seconds": nil}},
+	} {
+		if !logged(want.of, want.msg, want.fields) {
+			t.Errorf("there is no %q with %v in %v", want.msg, want.fields, events(want.of, 0, want.msg))
+		}
+	}
+	for _, p := range []*fleet.Process{m.Process, s.Process} {
+		checkLog(t, p)
+	}
+}
+
+// logged reports whether there is an event with the message and the fields; nil
+// is any value that is not empty.
+func logged(p *fleet.Process, msg string, fields map[string]any) bool {
+	for _, e := range events(p, 0, msg) {
+		all := true
+		for name, want := range fields {
+			got, ok := e[name]
+			all = all && ok && got != "" && (want == nil || got == want)
+		}
+		if all {
+			return true
+		}
+	}
+	return false
+}
+
+// checkLog checks what is true of every event.
+func checkLog(t *testing.T, p *fleet.Process) {
+	t.Helper()
+	for _, e := range p.Events() {
+		if _, err := time.Parse(time.RFC3339, e.Text("time")); err != nil || e.Text("level") == "" || e.Msg() == "" {
+			t.Errorf("%v: %v", e, err)
+		}
+		for name := range e {
+			if strings.ToLower(name) != name || strings.ContainsAny(name, " -.") {
+				t.Errorf("the field %q of %v", name, e)
+			}
+		}
+	}
+}
+
+// For people the log is on the console, and silent when all is well and only
+// errors are asked for.
+func TestConsoleLog(t *testing.T) {
+	t.Parallel()
+	for level, want := range map[string]string{"info": "  info  serving  ", "error": ""} {
+		var log bytes.Buffer
+		cmd := command(programs.Scoutmaster, "-grpc", "0", "-http", freePort(t), "-log-format", "console", "-log-level", level)
+		cmd.Stderr = &log
+		must(t, cmd.Start())
+		port := cmd.Args[4]
+		within(t, patience, func() error { _, err := (&master{http: "127.0.0.1:" + port}).list(); return err })
+		must(t, cmd.Process.Signal(syscall.SIGTERM))
+		must(t, cmd.Wait())
+		if text := log.String(); !strings.Contains(text, want) || strings.Contains(text, "{\"level\"") || (want == "" && text != "") {
+			t.Errorf("at level %s the log is %q", level, text)
+		}
+	}
+}
