@@ -57,8 +57,8 @@ func origin(h *scoutv1.Hello) files.Origin {
 	return files.Origin{Host: h.GetHost(), Directory: string(h.GetDirectory())}
 }
 
-// oneLine makes a stranger's text fit for a log and a status: one line of at
-// most so many characters, without control characters.
+// oneLine makes any text fit for the wire, a log and a status: one line of at
+// most so many characters, in UTF-8 and without control characters.
 func oneLine(text string, most int) string {
 	printable := func(r rune) rune {
 		if unicode.IsControl(r) {

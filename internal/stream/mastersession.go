@@ -353,8 +353,5 @@ func (m *masterSession) hand(msg *scoutv1.SessionRequest) bool {
 		return true
 	case <-m.ctx.Done():
 		return false
-	case <-m.stream.Context().Done():
-		m.end(m.stream.Context().Err())
-		return false
 	}
 }

@@ -44,6 +44,9 @@ type Scout struct {
 // within seconds, is one line that says what is wrong and what to do. Whatever
 // comes later is logged, and tried again until it works.
 func (s *Scout) Run(ctx context.Context) error {
+	if err := checkHello(hello(s).GetHello()); err != nil {
+		return fmt.Errorf("no scoutmaster would register this scout: %w", err)
+	}
 	return s.run(ctx, newAwake())
 }
 

@@ -155,7 +155,8 @@ func TestLeave(t *testing.T) {
 		most  time.Duration
 	}{
 		{"idle", func(*network) {}, 1, "leave deregistered", 0},
-		{"while a snapshot is on its way", func(n *network) { n.up.limit(1 << 10) }, 100_000, "leave stream broken", leaveGrace},
+		{"while a snapshot is on its way", func(n *network) { n.up.limit(2 << 20) }, 400_000, "leave deregistered", leaveGrace},
+		{"while a snapshot creeps along", func(n *network) { n.up.limit(1 << 10) }, 100_000, "leave stream broken", leaveGrace},
 		{"while nothing gets through", func(n *network) { n.up.hold() }, 100_000, "", leaveGrace},
 		{"while nothing is heard", func(n *network) { n.down.hold() }, 1, "leave deregistered", leaveGrace},
 	} {
@@ -167,11 +168,9 @@ func TestLeave(t *testing.T) {
 				src.cannot("scanning")
 				c := startScout(t, n, src)
 				synctest.Wait()
-				src.show(files.View{Set: many(tc.names)})
-				synctest.Wait()
 				tc.wire(n)
-				src.list("changed")
-				synctest.Wait()
+				src.show(files.View{Set: many(tc.names)})
+				time.Sleep(leaveGrace)
 				began := time.Now()
 				err := c.leave()
 				n.up.open()
@@ -430,6 +429,7 @@ func TestAnswers(t *testing.T) {
 		}
 	}
 	nothing := func(serverStream, *source) {}
+	pause := func(serverStream, *source) { time.Sleep(time.Millisecond) }
 	for _, script := range []struct {
 		name  string
 		lines []line
@@ -438,7 +438,7 @@ func TestAnswers(t *testing.T) {
 		{"resync", []line{{nothing, "offer"}, {say(grant), "snapshot"}, {say(resync), "offer"}, {say(grant), "snapshot"}, {list("b"), "update"}}},
 		{"resync before the grant", []line{{nothing, "offer"}, {say(resync), "offer"}, {say(grant), "snapshot"}}},
 		{"unavailable and back", []line{{nothing, "offer"}, {say(grant), "snapshot"}, {cannot("gone"), "unavailable gone"}, {cannot("locked"), "unavailable locked"}, {list("a"), "offer"}}},
-		{"granted too late", []line{{nothing, "offer"}, {cannot("gone"), "unavailable gone"}, {both(say(grant), list("a")), "offer"}, {say(grant), "snapshot"}}},
+		{"granted too late", []line{{nothing, "offer"}, {cannot("gone"), "unavailable gone"}, {both(both(say(grant), pause), list("a")), "offer"}, {say(grant), "snapshot"}}},
 		{"granted when it has just become unavailable", []line{{nothing, "offer"}, {both(cannot("gone"), say(grant)), "unavailable gone"}}},
 		{"granted twice", []line{{nothing, "offer"}, {both(say(grant), say(grant)), "snapshot"}, {list("b"), "update"}}},
 		{"resync while unavailable", []line{{nothing, "offer"}, {say(grant), "snapshot"}, {both(cannot("gone"), say(resync)), "unavailable gone"}, {list("a"), "offer"}}},
@@ -523,4 +523,28 @@ func TestScanProgress(t *testing.T) {
 			t.Errorf("the member was told %q rather than %q", got, want)
 		}
 	})
+}
+
+// The reason may quote anything.
+func TestReason(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		m := startMaster(t, n)
+		src := newSource()
+		src.cannot("open /srv/\xff\n\x1b[2J: permission denied" + strings.Repeat("!", 1000))
+		startScout(t, n, src)
+		synctest.Wait()
+		got := m.registry.last().history()
+		if len(got) != 1 || !strings.HasPrefix(got[0], "hide open /srv/\ufffd  [2J: permission denied!") || len(got[0]) > maxReason+20 {
+			t.Errorf("the member was told %q", got)
+		}
+	})
+}
+
+// What no master could accept is refused without asking one.
+func TestHopelessHello(t *testing.T) {
+	s := &Scout{Origin: files.Origin{Host: "web\xff", Directory: "/srv"}}
+	if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "the host is not UTF-8") {
+		t.Errorf("Run returned %v", err)
+	}
 }

@@ -39,8 +39,8 @@ type scoutSession struct {
 	// What the master was told; run's alone.
 	sent     *files.Set // what it shows of this scout; nil: nothing
 	revision uint64     // of the last update
-	offered  bool       // an Offer waits for its Grant
-	granted  bool       // the Grant has come
+	offered  bool       // since sent became nil an Offer was made
+	granted  bool       // and a Grant has come
 	hidden   bool       // it knows that there is no set, and why:
 	reason   string
 	scanned  int
@@ -95,7 +95,7 @@ func hello(s *Scout) *scoutv1.SessionRequest {
 	return &scoutv1.SessionRequest{Message: &scoutv1.SessionRequest_Hello{Hello: &scoutv1.Hello{
 		Host:      s.Origin.Host,
 		Directory: []byte(s.Origin.Directory),
-		Version:   s.Version,
+		Version:   oneLine(s.Version, maxVersion),
 	}}}
 }
 
@@ -196,11 +196,13 @@ func (c *scoutSession) tell(ctx context.Context, v files.View) error {
 	return nil
 }
 
+// unavailable says why there is no list. The reason may quote a path, and those
+// are not always UTF-8, as the protocol's strings are.
 func (c *scoutSession) unavailable(v files.View) error {
-	c.sent, c.offered, c.granted = nil, false, false
+	c.forget()
 	c.hidden, c.reason, c.scanned = true, v.Reason, v.Scanned
 	return c.say(&scoutv1.SessionRequest{Message: &scoutv1.SessionRequest_Unavailable{
-		Unavailable: &scoutv1.Unavailable{Reason: v.Reason, Scanned: uint64(v.Scanned)},
+		Unavailable: &scoutv1.Unavailable{Reason: oneLine(v.Reason, maxReason), Scanned: uint64(v.Scanned)},
 	}})
 }
 
@@ -218,8 +220,13 @@ func (c *scoutSession) handle(msg *scoutv1.SessionResponse) {
 		c.granted = c.offered // else it answers an Offer that was taken back
 	case *scoutv1.SessionResponse_Resync:
 		c.log.Warn("resync requested", zap.String("reason", oneLine(msg.Resync.GetReason(), maxReason)))
-		c.sent, c.offered, c.granted = nil, false, false
+		c.forget()
 	}
+}
+
+// forget is for when the master shows nothing of this scout any more.
+func (c *scoutSession) forget() {
+	c.sent, c.offered, c.granted = nil, false, false
 }
 
 // beat says that the scout is alive, what the master's copy must be, and, in
@@ -240,7 +247,6 @@ func (c *scoutSession) beat() error {
 
 // snapshot sends all of set.
 func (c *scoutSession) snapshot(ctx context.Context, set *files.Set) error {
-	c.offered, c.granted = false, false
 	started := time.Now()
 	bytes, err := c.send(ctx, update{reset: true, delta: files.Delta{Removed: new(files.Set), Added: set}, set: set})
 	if c.sent == set {

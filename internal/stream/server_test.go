@@ -251,6 +251,22 @@ func TestResync(t *testing.T) {
 	}
 }
 
+// A scout that has something on offer when it is asked for a resync offers
+// again, and is granted again, though it may have missed the first.
+func TestResyncWhileGranted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		startMaster(t, n)
+		r := synced(t, n, "a")
+		r.say(sayOffer())
+		r.expect("Grant", isGrant)
+		r.say(sayBeat(1, setOf("b")))
+		r.expect("Resync", isResync)
+		r.say(sayOffer())
+		r.expect("Grant", isGrant)
+	})
+}
+
 // A snapshot that does not add up is asked for again.
 func TestResyncOfSnapshot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -443,6 +459,25 @@ func TestAdmissionOfFleet(t *testing.T) {
 			case 2:
 				r.cancel()
 			}
+		}
+	})
+}
+
+// An Offer said again before it was used is the same Offer: it gets one Grant.
+func TestOfferAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		startMaster(t, n, func(c *Config) { c.Snapshots = 10 })
+		r := welcomed(t, n)
+		r.say(sayOffer())
+		r.expect("Grant", isGrant)
+		r.say(sayOffer(), sayOffer())
+		synctest.Wait()
+		r.say(saySnapshot(1, setOf("a"))...)
+		synctest.Wait()
+		r.say(sayUpdate(&scoutv1.Update{Revision: 1, Reset_: true}))
+		if msg, err := r.hear(); !strings.Contains(fmt.Sprint(err), "a snapshot without a Grant") {
+			t.Errorf("heard %v, %v", msg, err)
 		}
 	})
 }

@@ -22,6 +22,8 @@ func TestSession(t *testing.T) {
 		synctest.Wait()
 		c.source.list("b", "c", "d")
 		synctest.Wait()
+		c.source.list("b", "c", "d") // the same again, in another Set
+		synctest.Wait()
 		c.source.cannot("vanished")
 		synctest.Wait()
 		c.source.list("e")

@@ -54,7 +54,8 @@
 // # Rules
 //
 // A message that breaks a rule ends the call with INVALID_ARGUMENT and a
-// message that says which rule. Unknown fields are ignored, as ever; a message
+// message that says which rule. One that cannot be decoded, or is larger than
+// 4 MiB, ends it with whatever the RPC library has for that. Unknown fields are ignored, as ever; a message
 // with nothing in it that the receiver knows counts as a sign of life.
 
 package scoutv1
