@@ -27,7 +27,7 @@ func inChild(t *testing.T, rights *syscall.SysProcAttr) bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	tmp := filepath.Join(dir, "tmp")
 	mkdir(t, tmp)
 	for _, d := range []string{dir, tmp} {
@@ -57,7 +57,7 @@ func copyOfBinary(t *testing.T, dir string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer from.Close()
+	defer func() { _ = from.Close() }()
 	path := filepath.Join(dir, "test")
 	to, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o755)
 	if err != nil {

@@ -143,8 +143,8 @@ func resolve(dir string) (string, error) {
 
 // unlinked reports whether no part of path is a link now.
 func unlinked(path string) bool {
-	real, err := filepath.EvalSymlinks(path)
-	return err == nil && real == path
+	resolved, err := filepath.EvalSymlinks(path)
+	return err == nil && resolved == path
 }
 
 // refusal words why dir cannot be claimed, with what to do about it.

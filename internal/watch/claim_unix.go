@@ -28,7 +28,7 @@ func openDirectory(path string) (*held, error) {
 		err = h.searchable()
 	}
 	if err != nil {
-		f.Close()
+		_ = f.Close()
 		return nil, err
 	}
 	return h, nil
@@ -68,7 +68,7 @@ func (h *held) mounted() bool { return mountPoint(h.fd()) }
 
 func (h *held) same(o *held) bool { return os.SameFile(h.info, o.info) }
 func (h *held) fd() int           { return int(h.file.Fd()) }
-func (h *held) close()            { h.file.Close() }
+func (h *held) close()            { _ = h.file.Close() }
 
 // crossing reports whether the directory lies on another device than its
 // parent, or is the root of all.

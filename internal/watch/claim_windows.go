@@ -35,7 +35,7 @@ func openDirectory(path string) (*held, error) {
 	}
 	info, err := f.Stat()
 	if err != nil {
-		f.Close()
+		_ = f.Close()
 		return nil, err
 	}
 	return &held{file: f, info: info}, nil
@@ -64,7 +64,7 @@ func (h *held) same(o *held) bool { return os.SameFile(h.info, o.info) }
 
 func (h *held) close() {
 	if h.mutex != 0 {
-		windows.CloseHandle(h.mutex)
+		_ = windows.CloseHandle(h.mutex)
 	}
-	h.file.Close()
+	_ = h.file.Close()
 }

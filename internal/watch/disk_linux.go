@@ -43,7 +43,7 @@ func (k disk) open(path string) (opened, error) {
 	return opened{fd}, err
 }
 
-func (o opened) close() { unix.Close(o.fd) }
+func (o opened) close() { _ = unix.Close(o.fd) }
 
 func (o opened) stat() (stamp, error) {
 	s, _, err := statx(o.fd, nil)
@@ -120,10 +120,11 @@ func statx(fd int, path []byte) (stamp, bool, error) {
 		flags |= unix.AT_EMPTY_PATH
 	}
 	var st unix.Statx_t
-	name := append(path, 0)
+	path = append(path, 0)
 	errno := unix.EINTR
 	for errno == unix.EINTR {
-		_, _, errno = unix.Syscall6(unix.SYS_STATX, uintptr(fd), uintptr(unsafe.Pointer(&name[0])),
+		//nolint:gosec // G103: the wrapper in x/sys takes a string, which would be one allocation a directory
+		_, _, errno = unix.Syscall6(unix.SYS_STATX, uintptr(fd), uintptr(unsafe.Pointer(&path[0])),
 			uintptr(flags), mask, uintptr(unsafe.Pointer(&st)), 0)
 	}
 	if errno != 0 {
@@ -145,7 +146,7 @@ func followed(path string) identity {
 	if err != nil {
 		return identity{}
 	}
-	defer unix.Close(fd)
+	defer opened{fd}.close()
 	s, _, _ := statx(fd, nil)
 	return s.identity
 }
@@ -187,7 +188,7 @@ func openStepwise(fd int, path string) (int, error) {
 		part, rest, more = strings.Cut(rest, "/")
 		next, err := retry(func() (int, error) { return unix.Openat(at, part, dirFlags, 0) })
 		if at != fd {
-			unix.Close(at)
+			_ = unix.Close(at)
 		}
 		if err != nil {
 			return -1, err

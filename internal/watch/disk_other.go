@@ -27,7 +27,7 @@ func openDisk(c *Claimed) (disk, error) {
 	return disk{root}, err
 }
 
-func (k disk) close() { k.root.Close() }
+func (k disk) close() { _ = k.root.Close() }
 
 func (k disk) lstat(path string) (os.FileInfo, error) {
 	return k.root.Lstat(local(path))
@@ -64,13 +64,13 @@ func (k disk) open(path string) (opened, error) {
 		return opened{}, err
 	}
 	if after, err := f.Stat(); err != nil || !os.SameFile(before, after) {
-		f.Close()
+		_ = f.Close()
 		return opened{}, os.ErrNotExist
 	}
 	return opened{k, path, f}, nil
 }
 
-func (o opened) close() { o.file.Close() }
+func (o opened) close() { _ = o.file.Close() }
 
 func (o opened) stat() (stamp, error) {
 	info, err := o.file.Stat()

@@ -78,7 +78,7 @@ func TestChurnStarvesNobody(t *testing.T) {
 				return
 			default:
 				write(t, fmt.Sprintf("%s/churn-%d", dir, i%1000))
-				os.Remove(fmt.Sprintf("%s/churn-%d", dir, (i+500)%1000))
+				_ = os.Remove(fmt.Sprintf("%s/churn-%d", dir, (i+500)%1000))
 			}
 		}
 	})

@@ -86,14 +86,14 @@ func start(t testing.TB, dir string, o Options, adapt ...func(*Watcher)) *subjec
 }
 
 // until waits for the View to be as wanted, looking whenever it changes.
-func (s *subject) until(what string, wanted func(files.View) bool) files.View {
+func (s *subject) until(what string, wanted func(files.View) bool) {
 	s.t.Helper()
 	timeout := time.After(patience)
 	again := time.NewTicker(5 * time.Millisecond) // wanted may depend on the disk
 	defer again.Stop()
 	for {
 		if v := s.View(); wanted(v) {
-			return v
+			return
 		}
 		select {
 		case <-s.Changed():

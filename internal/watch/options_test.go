@@ -35,14 +35,14 @@ func TestExclude(t *testing.T) {
 	eachMode(t, func(t *testing.T, o Options) {
 		o.Exclude = []string{"*.tmp", "**/cache", "logs/**/*.gz", "./build/"}
 		dir := in(t)
-		make := `mkdir -p cache/x d/cache/y logs/old build/z d/build; touch a a.tmp cache/1 cache/x/2 d/3 d/a.tmp d/cache/4 d/cache/y/5 logs/6.gz logs/7 logs/old/8.gz logs/old/9 build/10 d/build/11`
-		shell(t, dir, make)
+		build := `mkdir -p cache/x d/cache/y logs/old build/z d/build; touch a a.tmp cache/1 cache/x/2 d/3 d/a.tmp d/cache/4 d/cache/y/5 logs/6.gz logs/7 logs/old/8.gz logs/old/9 build/10 d/build/11`
+		shell(t, dir, build)
 		want := []string{"a", "d/3", "d/a.tmp", "d/build/11", "logs/7", "logs/old/9"}
 		s := start(t, dir, o)
 		s.convergeTo(want...)
 		shell(t, dir, "rm -r *")
 		s.convergeTo()
-		shell(t, dir, make+"; touch z")
+		shell(t, dir, build+"; touch z")
 		s.convergeTo(append(want, "z")...)
 	})
 }

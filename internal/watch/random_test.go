@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -39,30 +40,27 @@ func (v *vandal) path() string {
 }
 
 // act does one thing, which may fail: something may be missing or in the way.
-func (v *vandal) act() {
+func (v *vandal) act() error {
 	p, q := v.path(), v.path()
 	switch v.IntN(16) {
 	case 0, 1, 2, 3:
-		os.WriteFile(p, nil, 0o644)
+		return os.WriteFile(p, nil, 0o644)
 	case 4, 5, 6:
-		os.MkdirAll(p, 0o755)
+		return os.MkdirAll(p, 0o755)
 	case 7:
-		os.Remove(p)
+		return os.Remove(p)
 	case 8:
-		os.RemoveAll(p)
+		return os.RemoveAll(p)
 	case 9, 10, 11:
-		os.Rename(p, q)
+		return os.Rename(p, q)
 	case 12:
-		exchange(p, q)
+		return exchange(p, q)
 	case 13:
-		os.Symlink([]string{v.beside, ".", q, "nowhere"}[v.IntN(4)], p)
+		return os.Symlink([]string{v.beside, ".", q, "nowhere"}[v.IntN(4)], p)
 	case 14:
-		os.Link(p, q)
-	case 15:
-		os.RemoveAll(p)
-		os.MkdirAll(p, 0o755)
-		os.WriteFile(filepath.Join(p, v.name()), nil, 0o644)
+		return os.Link(p, q)
 	}
+	return errors.Join(os.RemoveAll(p), os.MkdirAll(p, 0o755), os.WriteFile(filepath.Join(p, v.name()), nil, 0o644))
 }
 
 func TestRandomOperations(t *testing.T) {
@@ -78,7 +76,7 @@ func TestRandomOperations(t *testing.T) {
 				mkdir(t, v.beside)
 				s := start(t, dir, o)
 				for i := range *steps {
-					v.act()
+					_ = v.act()
 					if v.IntN(100) == 0 || i == *steps-1 {
 						s.converge()
 					}

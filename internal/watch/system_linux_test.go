@@ -9,8 +9,8 @@ import (
 )
 
 // exchange lets two things trade places at once.
-func exchange(p, q string) {
-	unix.Renameat2(unix.AT_FDCWD, p, unix.AT_FDCWD, q, unix.RENAME_EXCHANGE)
+func exchange(p, q string) error {
+	return unix.Renameat2(unix.AT_FDCWD, p, unix.AT_FDCWD, q, unix.RENAME_EXCHANGE)
 }
 
 // processTime returns how long processors have worked for this process.
