@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"slices"
 
+	"go.uber.org/zap"
+
 	"scout/internal/files"
 )
 
@@ -89,4 +91,44 @@ func (c *changes) reset() {
 		return
 	}
 	c.names, c.added, c.removed = c.names[:0], c.added[:0], c.removed[:0]
+}
+
+// commit applies the changes to the Set.
+func (t *tree) commit() {
+	if t.changes.empty() {
+		return
+	}
+	t.step++
+	delta := t.changes.take()
+	if delta.Empty() {
+		return // the same came again
+	}
+	set, err := t.set.Apply(delta)
+	if err != nil {
+		t.broken = err
+		t.log.Error("changes do not fit", zap.String("directory", t.dir), zap.Error(err))
+		return
+	}
+	t.set = set
+}
+
+// change notes that a file of d came or went. One whose directory changed
+// before must not be looked at again until that is in the Set: see touch.
+func (t *tree) change(d *directory, name []byte, present bool) {
+	d.touched = t.step
+	if present {
+		t.changes.add(name)
+	} else {
+		t.changes.remove(name)
+	}
+	if t.changes.full() {
+		t.commit()
+	}
+}
+
+// touch is called before the files of d are compared with the Set.
+func (t *tree) touch(d *directory) {
+	if d.touched == t.step {
+		t.commit()
+	}
 }

@@ -14,7 +14,7 @@ func (t *tree) relist(d *directory, watch bool) {
 	switch {
 	case r.err != nil:
 		t.missed(d, r.err)
-	case d.parent != nil && r.stamp.identity != d.stamp.identity:
+	case t.replaced(d, r.stamp):
 		t.replace(d)
 	default:
 		t.touch(d)

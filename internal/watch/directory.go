@@ -3,6 +3,7 @@ package watch
 import (
 	"slices"
 	"strings"
+	"time"
 )
 
 // identity names one directory among all that there are and were: systems use
@@ -17,6 +18,17 @@ type identity struct {
 type stamp struct {
 	identity
 	modified, changed int64 // nanoseconds since 1970
+}
+
+// young reports whether a stamp that was taken at now may hide a later change:
+// clocks of file systems tick, in milliseconds here, in seconds there.
+func young(s stamp, now time.Time) bool {
+	tick := 20 * time.Millisecond
+	if s.changed%1e9 == 0 && s.modified%1e9 == 0 {
+		tick = 2 * time.Second
+	}
+	age := now.UnixNano() - max(s.changed, s.modified)
+	return age < int64(tick) && age > -int64(tick)
 }
 
 // directory is what is known of one directory. Its files are not here but in

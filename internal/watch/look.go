@@ -31,8 +31,13 @@ func (t *tree) followIn(d *directory, names map[string]bool) {
 		t.lookAtNames(d, names)
 		return
 	}
+	t.lookAtAll(d)
+}
+
+// lookAtAll looks at every entry of d.
+func (t *tree) lookAtAll(d *directory) {
 	t.relist(d, false)
-	for _, sub := range slices.Clone(d.subs) { // what names would have said of them
+	for _, sub := range slices.Clone(d.subs) {
 		t.look(sub)
 	}
 }
@@ -50,7 +55,7 @@ func (t *tree) look(d *directory) {
 		t.missed(d, err)
 	case !isDir:
 		t.missed(d, os.ErrNotExist)
-	case now.identity != d.stamp.identity:
+	case t.replaced(d, now):
 		t.replace(d)
 	case now != d.stamp || t.suspect(d):
 		t.relist(d, d.watch != 0 || t.canWatch(d))
@@ -80,14 +85,14 @@ func (t *tree) lookAtNames(d *directory, names map[string]bool) {
 	case err != nil:
 		t.missed(d, err)
 		return
-	case now.identity != d.stamp.identity:
+	case t.replaced(d, now):
 		t.replace(d)
 		return
 	}
 	t.touch(d)
 	for name, moved := range names {
 		if err := t.lookAtName(d, f, name, moved); err != nil {
-			t.relist(d, false)
+			t.lookAtAll(d)
 			return
 		}
 	}
@@ -157,12 +162,14 @@ func (t *tree) grow(d *directory, name string) {
 	}
 }
 
+// replaced reports whether what is seen at the place of d is another directory.
+// The watched one itself is always reached through its own descriptor.
+func (t *tree) replaced(d *directory, now stamp) bool {
+	return d.parent != nil && now.identity != d.stamp.identity
+}
+
 // replace takes what is at the place of d for another directory.
 func (t *tree) replace(d *directory) {
-	if d.parent == nil {
-		t.astray = true
-		return
-	}
 	t.drop(d)
 	t.grow(d.parent, d.name)
 }

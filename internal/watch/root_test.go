@@ -116,6 +116,25 @@ func TestMountBelow(t *testing.T) {
 	s.converge()
 }
 
+// An overlay shows a directory that was copied up as born anew.
+func TestOverlay(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("SKIPPED: to mount a file system needs root")
+	}
+	eachMode(t, func(t *testing.T, o Options) {
+		dir := in(t)
+		t.Cleanup(func() { shell(t, "/", fmt.Sprintf("umount -l %q %q || true", dir, dir+".t")) })
+		shell(t, filepath.Dir(dir), `mkdir watched.t; mount -t tmpfs t watched.t; cd watched.t; mkdir -p l/d/e u w; touch l/a l/d/e/b
+			mount -t overlay o -o lowerdir=$PWD/l,upperdir=$PWD/u,workdir=$PWD/w ../watched`)
+		s := start(t, dir, o)
+		s.converge()
+		for _, step := range []string{"touch c", "touch d/f", "touch g d/e/h; rm a", "rm d/e/b; mkdir d/i", "touch d/i/j d/k", "mv d/i l", "rm -r d"} {
+			shell(t, dir, step)
+			s.converge()
+		}
+	})
+}
+
 // A first scan shows how far it is, and ends at once when it is told to.
 func TestStopDuringScan(t *testing.T) {
 	dir := in(t)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"sync/atomic"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -36,46 +35,6 @@ type tree struct {
 	astray             bool   // the watched directory itself needs a check
 	broken             error  // a bug: the changes did not fit the Set
 	path               []byte // scratch
-}
-
-// commit applies the changes to the Set.
-func (t *tree) commit() {
-	if t.changes.empty() {
-		return
-	}
-	t.step++
-	delta := t.changes.take()
-	if delta.Empty() {
-		return // the same came again
-	}
-	set, err := t.set.Apply(delta)
-	if err != nil {
-		t.broken = err
-		t.log.Error("changes do not fit", zap.String("directory", t.dir), zap.Error(err))
-		return
-	}
-	t.set = set
-}
-
-// change notes that a file of d came or went. One whose directory changed
-// before must not be looked at again until that is in the Set: see touch.
-func (t *tree) change(d *directory, name []byte, present bool) {
-	d.touched = t.step
-	if present {
-		t.changes.add(name)
-	} else {
-		t.changes.remove(name)
-	}
-	if t.changes.full() {
-		t.commit()
-	}
-}
-
-// touch is called before the files of d are compared with the Set.
-func (t *tree) touch(d *directory) {
-	if d.touched == t.step {
-		t.commit()
-	}
 }
 
 // admit takes over what reading d, which is not in the tree yet, has shown. What
@@ -131,35 +90,6 @@ func (t *tree) count(d *directory, by int) {
 	}
 }
 
-// own settles whose watch it is when one directory is known under two paths,
-// because it was moved a moment ago or is mounted twice: notifications name the
-// path that was watched last.
-func (t *tree) own(d *directory) {
-	if d.watch == 0 || d.stamp.ino == 0 {
-		return
-	}
-	loser := t.owners[d.stamp.identity]
-	if loser == d {
-		return
-	}
-	if loser == nil || loser.watch < d.watch {
-		t.owners[d.stamp.identity] = d
-	} else {
-		loser = d
-	}
-	if loser != nil {
-		t.count(loser, -1)
-		loser.watch = 0
-		t.count(loser, +1)
-	}
-}
-
-func (t *tree) disown(d *directory) {
-	if t.owners[d.stamp.identity] == d {
-		delete(t.owners, d.stamp.identity)
-	}
-}
-
 // drop removes a directory, with all that is below, from the tree and the Set.
 func (t *tree) drop(d *directory) {
 	t.strip(d)
@@ -188,44 +118,6 @@ func (t *tree) forget(d *directory) {
 	d.detached = true
 }
 
-// setWatch watches the directory at path and returns the number of the watch,
-// or 0 when it cannot be watched.
-func (t *tree) setWatch(path string) uint32 {
-	if t.notifier == nil || t.limits.reached.Load() {
-		return 0
-	}
-	if err := t.notifier.watch(t.absolute(path)); err != nil {
-		t.limits.refused(t.absolute(path), err)
-		return 0
-	}
-	return t.watches.Add(1)
-}
-
-// canWatch reports whether it is worth trying to watch d, which is not.
-func (t *tree) canWatch(d *directory) bool {
-	return d.watch == 0 && t.notifier != nil && !t.limits.reached.Load() &&
-		t.owners[d.stamp.identity] == nil
-}
-
-// tidy ends the watching of directories, for now. What a link leads to may have
-// lost its watch in that: it is watched again.
-func (t *tree) tidy() {
-	if t.notifier == nil {
-		return
-	}
-	for range swaps {
-		links := t.notifier.tidy()
-		if len(links) == 0 {
-			return
-		}
-		for _, path := range links {
-			if d := t.owners[followed(path)]; d != nil {
-				t.relist(d, true)
-			}
-		}
-	}
-}
-
 func (t *tree) absolute(path string) string {
 	switch {
 	case path == "":
@@ -238,17 +130,6 @@ func (t *tree) absolute(path string) string {
 
 func (t *tree) field(d *directory) zap.Field {
 	return zap.String("directory", t.absolute(string(d.appendPath(nil))))
-}
-
-// young reports whether a stamp that was taken at now may hide a later change:
-// clocks of file systems tick, in milliseconds here, in seconds there.
-func young(s stamp, now time.Time) bool {
-	tick := 20 * time.Millisecond
-	if s.changed%1e9 == 0 && s.modified%1e9 == 0 {
-		tick = 2 * time.Second
-	}
-	age := now.UnixNano() - max(s.changed, s.modified)
-	return age < int64(tick) && age > -int64(tick)
 }
 
 var (
