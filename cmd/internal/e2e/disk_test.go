@@ -37,8 +37,8 @@ func scriptIn(t *testing.T, dir string) (m *master, s *scout, at func(string) st
 func TestFilesInNewDirectories(t *testing.T) {
 	t.Parallel()
 	m, s, at := script(t)
-	for round := range 5 {
-		for i := range 200 {
+	for round := range 3 {
+		for i := range 100 {
 			write(t, at(fmt.Sprintf("%d/%d/a/b", round, i)), "file")
 		}
 		converges(t, m, s)

@@ -35,7 +35,7 @@ func TestNamesOfAnyBytes(t *testing.T) {
 	names = slices.Compact(names)
 	for i, name := range names {
 		must(t, os.WriteFile(at(name), nil, 0o600))
-		if i%3 == 0 {
+		if i%16 == 0 {
 			write(t, at("in"), name+"dir", name)
 		}
 	}

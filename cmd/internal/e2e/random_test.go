@@ -20,6 +20,19 @@ import (
 // Nothing but notifications tell the scouts: the poll is off.
 func TestRandomOperations(t *testing.T) {
 	t.Parallel()
+	rampage(t, []string{"nothing", "/etc", "/nothing/at/all"}, "-poll", "1h")
+}
+
+// The same with links that lead to what is watched, where the poll must help.
+func TestRandomOperationsWithLinks(t *testing.T) {
+	t.Parallel()
+	rampage(t, []string{".", "..", "a", "ab", "../a", "../../a"}, "-poll", "1s")
+}
+
+// rampage lets a vandal loose on each of three scouts' directories, round after
+// round, and judges in between.
+func rampage(t *testing.T, links []string, args ...string) {
+	t.Helper()
 	seed := uint64(time.Now().UnixNano())
 	if s := os.Getenv("SCOUT_E2E_SEED"); s != "" {
 		_, err := fmt.Sscan(s, &seed)
@@ -36,25 +49,18 @@ func TestRandomOperations(t *testing.T) {
 	for i, dir := range dirs {
 		must(t, root.Mkdir(dir, 0o755))
 		if dir != "elsewhere" {
-			scouts = append(scouts, startScout(t, m, fmt.Sprint("host", i%2), filepath.Join(root.Name(), dir)))
+			scouts = append(scouts, startScout(t, m, fmt.Sprint("host", i%2), filepath.Join(root.Name(), dir), args...))
 		}
 	}
 	consume(t, m)
 
-	rounds, roundTime := 8, 700*time.Millisecond
-	if testing.Short() {
-		rounds = 3
-	}
-	if *long {
-		rounds = 200
-	}
-	for round := range rounds {
+	for round := range rounds() {
 		var workers sync.WaitGroup
-		stop := time.Now().Add(roundTime)
+		stop := time.Now().Add(500 * time.Millisecond)
 		done := make([]int, len(scouts))
 		for i := range scouts {
 			source := rand.NewPCG(seed, uint64(round*len(scouts)+i))
-			v := &vandal{Rand: rand.New(source), root: root, home: dirs[i], dirs: dirs}
+			v := &vandal{Rand: rand.New(source), root: root, home: dirs[i], dirs: dirs, links: links}
 			workers.Go(func() { done[i] = v.rage(stop) })
 		}
 		workers.Wait()
@@ -65,17 +71,33 @@ func TestRandomOperations(t *testing.T) {
 				tail(scouts[0].Process), tail(scouts[1].Process), tail(scouts[2].Process))
 		}
 	}
+	for _, s := range scouts {
+		if bugs := events(s.Process, 0, "changes do not fit"); len(bugs) > 0 {
+			t.Errorf("seed %d: %v", seed, bugs)
+		}
+	}
+}
+
+func rounds() int {
+	switch {
+	case *long:
+		return 200
+	case testing.Short():
+		return 2
+	}
+	return 5
 }
 
 // vandal does random things below its home, and now and then takes something
 // away to, or from, elsewhere. Most names are few, so that things get in each
-// other's way; an operation that cannot be done is left out. The links that it
-// makes lead anywhere, but it is confined to the root.
+// other's way; an operation that cannot be done is left out. Wherever the links
+// lead that it makes, it is confined to the root.
 type vandal struct {
 	*rand.Rand
-	root *os.Root
-	home string
-	dirs []string // all in the root
+	root  *os.Root
+	home  string
+	dirs  []string // all in the root
+	links []string // where to
 }
 
 // rage goes on until the time has come and returns how much it did: in bursts
@@ -101,10 +123,8 @@ func (v *vandal) act() error {
 		return first(v.root.MkdirAll(path, 0o700), v.create(path+"/"+v.name()))
 	case 4:
 		return v.root.MkdirAll(path, 0o700)
-	case 5:
-		return v.root.Symlink("/"+v.path(v.home), path)
-	case 6:
-		return v.root.Symlink("..", path)
+	case 5, 6:
+		return v.link(path)
 	case 7:
 		return v.root.Link(v.path(v.home), path)
 	case 8:
@@ -134,6 +154,10 @@ func (v *vandal) create(path string) error {
 	return f.Close()
 }
 
+func (v *vandal) link(path string) error {
+	return v.root.Symlink(v.links[v.IntN(len(v.links))], path)
+}
+
 func (v *vandal) mkfifo(path string) error {
 	dir, err := v.root.OpenFile(filepath.Dir(path), unix.O_DIRECTORY, 0)
 	if err != nil {
@@ -152,7 +176,7 @@ func (v *vandal) change(path string) error {
 	case 0:
 		return v.create(path)
 	case 1:
-		return v.root.Symlink(v.name(), path)
+		return v.link(path)
 	default:
 		return v.root.MkdirAll(path+"/"+v.name()+"/"+v.name(), 0o700)
 	}
