@@ -36,7 +36,7 @@ func violation(format string, args ...any) error {
 }
 
 func silent(deadline time.Duration) error {
-	return &ending{LeftSilent, codes.DeadlineExceeded, fmt.Sprintf("silent past the deadline of %v", deadline)}
+	return &ending{LeftSilent, codes.DeadlineExceeded, fmt.Sprintf("the scout was silent past the deadline of %v", deadline)}
 }
 
 func evicted(reason string) error {

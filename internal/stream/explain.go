@@ -49,12 +49,15 @@ func lost(err error) error {
 	return errors.New(plain(err))
 }
 
-// plain is the text of err without grpc's wrapping, on one line.
+// plain is the text of err without grpc's wrapping and jargon, on one line.
 func plain(err error) string {
 	text := status.Convert(err).Message()
 	if _, desc, ok := strings.Cut(text, `connection error: desc = "`); ok {
 		text = strings.TrimSuffix(desc, `"`)
 	}
 	text = strings.TrimPrefix(text, "transport: Error while dialing: ")
+	if strings.HasSuffix(text, "produced zero addresses") {
+		text = "the name has no address"
+	}
 	return oneLine(text, maxReason)
 }

@@ -223,7 +223,7 @@ func TestNoHello(t *testing.T) {
 		if status.Code(err) != codes.DeadlineExceeded || time.Since(began) != deadline {
 			t.Errorf("ended after %v with %v", time.Since(began), err)
 		}
-		if reason := m.logs.field(t, "session refused", "reason"); reason != "silent past the deadline of 3s" {
+		if reason := m.logs.field(t, "session refused", "reason"); reason != "the scout was silent past the deadline of 3s" {
 			t.Errorf("logged as %q", reason)
 		}
 	})

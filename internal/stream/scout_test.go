@@ -201,9 +201,9 @@ func TestMasterLost(t *testing.T) {
 	}{
 		{"stops", func(_ *network, m *master) { m.stop() }, "NOT_SERVING: the scoutmaster is stopping", 0},
 		{"dies", func(_ *network, m *master) { m.kill() }, "EOF", 0},
-		{"is not heard", func(n *network, _ *master) { n.down.lose() }, "silent past the deadline of 3s", deadline},
-		{"is frozen", func(n *network, _ *master) { n.down.hold() }, "silent past the deadline of 3s", deadline},
-		{"does not hear", func(n *network, _ *master) { n.up.lose() }, "silent past the deadline of 3s", deadline},
+		{"is not heard", func(n *network, _ *master) { n.down.lose() }, "the master was silent past the deadline of 3s", deadline},
+		{"is frozen", func(n *network, _ *master) { n.down.hold() }, "the master was silent past the deadline of 3s", deadline},
+		{"does not hear", func(n *network, _ *master) { n.up.lose() }, "the scout was silent past the deadline of 3s", deadline},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

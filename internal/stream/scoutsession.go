@@ -131,7 +131,7 @@ func (c *scoutSession) run(ctx context.Context) error {
 	defer receiving.Wait()
 	defer c.close()
 	receiving.Go(c.receive)
-	c.life.watch(c.deadline, func() { c.end(fmt.Errorf("silent past the deadline of %v", c.deadline)) })
+	c.life.watch(c.deadline, func() { c.end(fmt.Errorf("the master was silent past the deadline of %v", c.deadline)) })
 	defer c.life.unwatch()
 	stop := context.AfterFunc(ctx, c.hurry)
 	defer stop()

@@ -101,7 +101,7 @@ func TestEnds(t *testing.T) {
 		{"half-close", func(_ *network, _ *master, r *raw) { _ = r.stream.CloseSend() }, codes.OK, "EOF", LeftDeregistered, 0},
 		{"cancelled", func(_ *network, _ *master, r *raw) { r.cancel() }, codes.Canceled, "", LeftBroken, 0},
 		{"connection closed", func(_ *network, _ *master, r *raw) { _ = r.conn.Close() }, codes.Canceled, "", LeftBroken, 0},
-		{"silent", func(*network, *master, *raw) {}, codes.DeadlineExceeded, "silent past the deadline of 3s", LeftSilent, deadline},
+		{"silent", func(*network, *master, *raw) {}, codes.DeadlineExceeded, "the scout was silent past the deadline of 3s", LeftSilent, deadline},
 		{"not heard", func(n *network, _ *master, _ *raw) { n.up.lose() }, codes.DeadlineExceeded, "silent", LeftSilent, deadline},
 		{"evicted", func(_ *network, m *master, _ *raw) { m.registry.last().peer.Evict("replaced by 10.0.0.7:40112") }, codes.Aborted, "replaced by 10.0.0.7:40112", LeftReplaced, 0},
 		{"stopping", func(_ *network, m *master, _ *raw) { m.stop() }, codes.Unavailable, "NOT_SERVING", LeftStopping, 0},
