@@ -130,7 +130,7 @@ func (s *stage) restart(ctx context.Context, l *lab) (time.Duration, error) {
 	}
 	context.AfterFunc(ctx, m.Kill)
 	s.master, s.pid = m, pid(m.Cmd.Process.Pid)
-	at, err := listed(m, 0, s.point.scouts)
+	at, err := s.listed()
 	return at.Sub(began), err
 }
 

@@ -33,8 +33,11 @@ type stage struct {
 	master  *fleet.Master
 	pid     pid
 	sources []*load.Source
-	stop    func() error
 	changes int // made so far
+
+	leave context.CancelFunc // ends the fleet
+	left  chan struct{}      // closed when it has ended
+	err   error              // why, valid then
 }
 
 // staged returns the stage for a point, which may be the last one.
@@ -92,31 +95,23 @@ func (s *stage) start(ctx context.Context, l *lab) (err error) {
 	}
 	context.AfterFunc(ctx, s.master.Kill)
 	s.pid = pid(s.master.Cmd.Process.Pid)
-	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan error, 1)
-	f := load.Fleet{Master: s.master.GRPC, Sources: s.sources, Pace: pace(len(s.sources))}
-	go func() { done <- f.Run(ctx) }()
-	s.stop = func() error {
-		cancel()
-		return <-done
-	}
-	if _, err := listed(s.master, 0, len(s.sources)); err != nil {
+	ctx, s.leave = context.WithCancel(ctx)
+	s.left = make(chan struct{})
+	f := load.Fleet{Master: s.master.GRPC, Sources: s.sources}
+	go func() {
+		defer close(s.left)
+		s.err = f.Run(ctx)
+	}()
+	if _, err := s.listed(); err != nil {
 		return err
 	}
 	return s.pid.calm(ctx, time.Minute)
 }
 
-// pace spreads the start of many scouts, so that none is told to come later.
-func pace(scouts int) time.Duration {
-	if scouts <= 100 {
-		return 0
-	}
-	return time.Millisecond
-}
-
 func (s *stage) close() {
-	if s.stop != nil {
-		s.stop() //nolint:errcheck // what was measured with it is known
+	if s.leave != nil {
+		s.leave()
+		<-s.left
 	}
 	if s.master != nil {
 		s.master.Kill()
@@ -126,20 +121,31 @@ func (s *stage) close() {
 // listTime is how long a list may take to be complete.
 const listTime = 5 * time.Minute
 
-// listed waits until so many scouts have been listed, each for the first time
-// since the from-th event, and returns when the last was.
-func listed(m *fleet.Master, from, scouts int) (time.Time, error) {
-	seen := map[string]bool{}
-	_, err := m.Await(listTime, from, func(e fleet.Event) bool {
-		if e.Msg() == "files synced" {
-			seen[e.Text("host")+"\x00"+e.Text("directory")] = true
+// listed waits until each scout has been listed by the master, and returns when
+// the last was.
+func (s *stage) listed() (time.Time, error) {
+	seen, from := map[string]bool{}, 0
+	for end := time.Now().Add(listTime); time.Now().Before(end); {
+		_, err := s.master.Await(time.Second, from, func(e fleet.Event) bool {
+			from++
+			if e.Msg() == "files synced" {
+				seen[e.Text("host")] = true
+			}
+			return len(seen) == len(s.sources)
+		})
+		switch {
+		case err == nil:
+			return time.Now(), nil
+		case !errors.Is(err, fleet.ErrTimeout):
+			return time.Time{}, err
 		}
-		return len(seen) == scouts
-	})
-	if err != nil {
-		return time.Time{}, fmt.Errorf("wait for %d scouts, %d are listed: %w", scouts, len(seen), err)
+		select {
+		case <-s.left:
+			return time.Time{}, fmt.Errorf("wait for %d scouts, %d were listed: the fleet has ended: %w", len(s.sources), len(seen), s.err)
+		default:
+		}
 	}
-	return time.Now(), nil
+	return time.Time{}, fmt.Errorf("wait for %d scouts, %d are listed: %w", len(s.sources), len(seen), fleet.ErrTimeout)
 }
 
 // change adds a file to one of the scouts and waits until that shows.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -15,12 +16,14 @@ import (
 	"scout/internal/stream"
 )
 
+// atOnce is how many scouts may be starting at a time: enough to keep the master
+// busy, and few enough that each is answered in time.
+const atOnce = 64
+
 // Fleet is scouts to be played, one for each source.
 type Fleet struct {
 	Master  string // the scoutmaster's gRPC address, on this machine
 	Sources []*Source
-	// Pace is how long to wait between the starts of two scouts.
-	Pace time.Duration
 }
 
 // Run plays the scouts until ctx is done; then they deregister. A scout whose
@@ -28,19 +31,26 @@ type Fleet struct {
 // error is that this went on failing for one of them.
 func (f *Fleet) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
+	starting := make(chan struct{}, atOnce)
 	for i, source := range f.Sources {
-		group.Go(func() error { return f.play(ctx, i, source) })
-		pause(ctx, f.Pace)
+		select {
+		case <-ctx.Done():
+		case starting <- struct{}{}:
+			group.Go(func() error { return f.play(ctx, i, source, func() { <-starting }) })
+		}
 	}
 	return group.Wait()
 }
 
 // attempts is how often a scout is started before that is an error.
-const attempts = 10
+const attempts = 30
 
-func (f *Fleet) play(ctx context.Context, i int, source *Source) (err error) {
+// play plays one scout and calls started when it is listed, or cannot be.
+func (f *Fleet) play(ctx context.Context, i int, source *Source, started func()) (err error) {
+	once := sync.OnceFunc(started)
+	defer once()
 	for range attempts {
-		if err = f.scout(i, source).Run(ctx); ctx.Err() != nil {
+		if err = f.scout(i, source, once).Run(ctx); ctx.Err() != nil {
 			return nil //nolint:nilerr // the scout was told to stop, and has
 		}
 		pause(ctx, time.Second+rand.N(time.Second))
@@ -48,10 +58,10 @@ func (f *Fleet) play(ctx context.Context, i int, source *Source) (err error) {
 	return fmt.Errorf("scout %d: %w", i, err)
 }
 
-func (f *Fleet) scout(i int, source *Source) *stream.Scout {
+func (f *Fleet) scout(i int, source *Source, listed func()) *stream.Scout {
 	return &stream.Scout{
 		Origin:  OriginOf(i),
-		Version: "load", Source: source, Master: f.Master, Log: zap.NewNop(),
+		Version: "load", Source: source, Master: f.Master, Log: zap.New(listener{listed}),
 		Dial: func() (*grpc.ClientConn, error) { return Dial(f.Master) },
 	}
 }
@@ -68,9 +78,6 @@ func Dial(master string) (*grpc.ClientConn, error) {
 }
 
 func pause(ctx context.Context, d time.Duration) {
-	if d <= 0 {
-		return
-	}
 	select {
 	case <-ctx.Done():
 	case <-time.After(d):
