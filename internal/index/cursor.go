@@ -59,22 +59,13 @@ func (c *Cursor) Next() bool {
 	if c.left == 0 && !c.step() {
 		return false
 	}
-	p := c.data
-	shared, rest, k := int(p[0]), int(p[1]), 2
-	if shared >= 0x80 || rest >= 0x80 {
-		var i, j int
-		shared, i = uvarint(p)
-		rest, j = uvarint(p[i:])
-		k = i + j
-	}
+	shared, rest, owner, behind := Decode(c.data, c.mixed)
 	c.shared = shared
-	c.name = append(c.name[:shared], p[k:k+rest]...)
-	p = p[k+rest:]
+	c.name = append(c.name[:shared], rest...)
+	c.data = behind
 	if c.mixed {
-		owner, k := uvarint(p)
-		c.owner, p = uint32(owner), p[k:]
+		c.owner = owner
 	}
-	c.data = p
 	c.left--
 	return true
 }

@@ -38,7 +38,8 @@ func (l *Leaf) first() []byte { return l.blocks[0].first() }
 
 // single returns an Index of one block.
 func single(b block) *Index {
-	return &Index{leaves: []*Leaf{{blocks: []block{b}}}}
+	l := &Leaf{blocks: []block{b}, len: int(b.n), size: len(b.data)}
+	return l.Index()
 }
 
 // Len returns the number of entries.
@@ -96,4 +97,50 @@ func (ix *Index) Blocks() iter.Seq[[]byte] {
 			}
 		}
 	}
+}
+
+// Run is a block as it is encoded, for readers to whom a Cursor is too slow: a
+// run of entries that starts afresh. See the package's documentation for the
+// format.
+type Run struct {
+	Data  []byte // must not be changed
+	Len   int
+	Owner uint32 // of all entries, unless Mixed
+	Mixed bool   // each entry is followed by its owner
+}
+
+// Runs yields the leaf's entries in order, a run at a time.
+func (l *Leaf) Runs() iter.Seq[Run] {
+	return func(yield func(Run) bool) {
+		for i := range l.blocks {
+			b := &l.blocks[i]
+			if !yield(Run{b.data, int(b.n), b.owner, b.owner == mixed}) {
+				return
+			}
+		}
+	}
+}
+
+// Entries returns the run's entries as an Index.
+func (r Run) Entries() *Index {
+	return single(block{data: r.Data, n: uint32(r.Len), owner: r.Owner})
+}
+
+// Decode splits the first entry off data, which is a run's or the rest of one,
+// and returns how long the part that it shares with the name before is, the
+// part that follows, its owner if it is mixed, and what is behind it.
+func Decode(data []byte, mixed bool) (shared int, rest []byte, owner uint32, behind []byte) {
+	shared, n, k := int(data[0]), int(data[1]), 2
+	if shared >= 0x80 || n >= 0x80 {
+		var i, j int
+		shared, i = uvarint(data)
+		n, j = uvarint(data[i:])
+		k = i + j
+	}
+	rest, behind = data[k:k+n], data[k+n:]
+	if mixed {
+		o, k := uvarint(behind)
+		owner, behind = uint32(o), behind[k:]
+	}
+	return shared, rest, owner, behind
 }

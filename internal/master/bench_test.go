@@ -122,3 +122,23 @@ func BenchmarkServe(b *testing.B) {
 		conn.Close()
 	}
 }
+
+// BenchmarkRenderLeaf renders without keeping anything.
+func BenchmarkRenderLeaf(b *testing.B) {
+	for name, shape := range map[string]shape{"apart": apart, "same": same, "interleaved": interleaved} {
+		b.Run(name, func(b *testing.B) {
+			v := fleetOf(b, 10, 1_000_000, shape).Current()
+			var s sink
+			for b.Loop() {
+				s.n = 0
+				for _, l := range v.main.Leaves() {
+					if _, err := writeLeaf(&s, v, l); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+			b.SetBytes(s.n)
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(v.Len), "ns/entry")
+		})
+	}
+}

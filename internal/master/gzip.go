@@ -82,7 +82,7 @@ func (v *Version) deflated(l *index.Leaf) (*deflated, error) {
 		return d, nil
 	}
 	d, err := deflate(func(out io.Writer) error {
-		_, err := writeEntries(out, v.entriesOf(l.Index()), everything)
+		_, err := writeLeaf(out, v, l)
 		return err
 	})
 	if err == nil {

@@ -8,12 +8,14 @@ import (
 	"unicode/utf8"
 
 	"scout/internal/files"
+	"scout/internal/index"
 )
 
 // sourceFormat is what every entry of a source has in common, rendered once.
 type sourceFormat struct {
 	// json is what follows a filename, from its closing quote to the opening
-	// quote of the next entry's filename: two copies make an entry.
+	// quote of the next entry's filename: two copies make an entry. It is
+	// padded.
 	json []byte
 }
 
@@ -36,7 +38,7 @@ func formatOf(o files.Origin) sourceFormat {
 		p = append(p, `","directory_base64":"`...)
 		p = base64.StdEncoding.AppendEncode(p, []byte(o.Directory))
 	}
-	return sourceFormat{json: append(p, `"}`+jsonNext...)}
+	return sourceFormat{json: padded(append(p, `"}`+jsonNext...))}
 }
 
 func jsonEnd(some bool) string {
@@ -47,29 +49,29 @@ func jsonEnd(some bool) string {
 }
 
 // Entries are written in pieces so large that what a piece costs is little
-// beside its bytes. One with a name of common length fits into the margin.
+// beside its bytes. A run of entries with names of common lengths fits into the
+// margin.
 const (
-	pieceSize   = 128 << 10
-	pieceMargin = 4 << 10
+	pieceSize   = 256 << 10
+	pieceMargin = 32 << 10
 )
 
 // writeEntries writes the entries whose names have one of the prefixes, which
 // ascend, as jsonOpen and the commas between entries have it. It reports
 // whether there were some.
 func writeEntries(out io.Writer, e *Entries, prefixes [][]byte) (some bool, err error) {
-	j := jsonEntries{buf: append(make([]byte, 0, pieceSize+pieceMargin), jsonOpen...)}
+	j := newJSONEntries()
 	for _, prefix := range prefixes {
 		e.Seek(prefix)
 		for e.Next() && bytes.HasPrefix(e.Name(), prefix) {
 			some = true
-			j.add(e.Name(), e.Shared(), &e.source().format)
+			j.add(e.Name(), &e.source().format)
 			if len(j.buf) >= pieceSize {
 				if err := j.flush(out); err != nil {
 					return some, err
 				}
 			}
 		}
-		j.plain = 0
 	}
 	if !some {
 		return false, nil
@@ -77,11 +79,34 @@ func writeEntries(out io.Writer, e *Entries, prefixes [][]byte) (some bool, err 
 	return true, j.flush(out)
 }
 
-// jsonEntries renders entries. Its buffer ends with what opens the next one.
-type jsonEntries struct {
-	buf   []byte
-	plain int // how many leading bytes of the last name stand for themselves
+// writeLeaf is writeEntries for all entries of a leaf.
+func writeLeaf(out io.Writer, v *Version, l *index.Leaf) (some bool, err error) {
+	j := newJSONEntries()
+	for run := range l.Runs() {
+		if !j.addRun(v, run) {
+			for e := v.entriesOf(run.Entries()); e.Next(); {
+				j.add(e.Name(), &e.source().format)
+			}
+		}
+		if len(j.buf) >= pieceSize {
+			some = true
+			if err := j.flush(out); err != nil {
+				return some, err
+			}
+		}
+	}
+	if !some && len(j.buf) == len(jsonOpen) {
+		return false, nil
+	}
+	return true, j.flush(out)
 }
+
+func newJSONEntries() jsonEntries {
+	return jsonEntries{buf: append(make([]byte, 0, pieceSize+pieceMargin), jsonOpen...)}
+}
+
+// jsonEntries renders entries. Its buffer ends with what opens the next one.
+type jsonEntries struct{ buf []byte }
 
 // flush writes what is rendered, but for what opens the next entry.
 func (j *jsonEntries) flush(out io.Writer) error {
@@ -90,43 +115,108 @@ func (j *jsonEntries) flush(out io.Writer) error {
 	return err
 }
 
-// add renders an entry of which the name's first shared bytes are those of the
-// last one's.
-func (j *jsonEntries) add(name []byte, shared int, f *sourceFormat) {
-	if from := min(shared, j.plain); isPlain(name, from) {
-		j.plain = len(name)
-		j.buf = append(j.buf, name...)
-	} else {
-		j.plain = 0
-		j.addEscaped(name)
+// addRun renders a run of entries of v. It is the fast way: a name's shared part
+// is copied from the line before, and only what follows is looked at. It gives
+// up, having rendered nothing, when a name has to be escaped or a source is not
+// shown.
+func (j *jsonEntries) addRun(v *Version, r index.Run) bool {
+	buf := j.buf[:cap(j.buf)]
+	n, last := len(j.buf), len(j.buf) // where the line begins, and the one before
+	data, owner, tail := r.Data, r.Owner, v.tail(r.Owner)
+	for range r.Len {
+		shared, rest, o, behind := index.Decode(data, r.Mixed)
+		data = behind
+		if r.Mixed && (o != owner || tail == nil) {
+			owner, tail = o, v.tail(o)
+		}
+		if tail == nil {
+			return false
+		}
+		if need := n + shared + len(rest) + len(tail) + copyAhead; need > len(buf) {
+			buf = append(buf, make([]byte, need)...)
+			buf = buf[:cap(buf)]
+		}
+		line := n
+		copyShort(buf[n:], buf[last:], shared)
+		n += shared
+		copyRest(buf[n:], rest, data)
+		if !isPlain(buf[n:], len(rest)) {
+			return false
+		}
+		n += len(rest)
+		copyPadded(buf[n:], tail)
+		n += len(tail)
+		last = line
 	}
-	j.buf = append(j.buf, f.json...)
+	j.buf = buf[:n]
+	return true
 }
 
-func (j *jsonEntries) addEscaped(name []byte) {
+// copyAhead is how much further than they have to the functions below may
+// write: to copy a fixed size is several times as fast as to copy just enough.
+const copyAhead = 64
+
+// copyShort copies n bytes, which are seldom more than 32.
+func copyShort(to, from []byte, n int) {
+	if n <= 32 {
+		*(*[32]byte)(to) = *(*[32]byte)(from)
+	} else {
+		copy(to, from[:n])
+	}
+}
+
+// copyRest copies rest, which is seldom more than 16 bytes long and has behind
+// behind it in memory.
+func copyRest(to, rest, behind []byte) {
+	if len(rest) <= 16 && len(rest)+len(behind) >= 16 {
+		*(*[16]byte)(to) = *(*[16]byte)(rest[:16])
+	} else {
+		copy(to, rest)
+	}
+}
+
+// copyPadded copies from, which has room for a multiple of copyAhead.
+func copyPadded(to, from []byte) {
+	for i := 0; i < len(from); i += copyAhead {
+		*(*[copyAhead]byte)(to[i:]) = *(*[copyAhead]byte)(from[i : i+copyAhead])
+	}
+}
+
+// padded returns p with room for a multiple of copyAhead.
+func padded(p []byte) []byte {
+	size := (len(p) + copyAhead - 1) / copyAhead * copyAhead
+	return append(make([]byte, 0, size), p...)
+}
+
+// tail returns what follows a name of the source, or nil when it is not shown.
+func (v *Version) tail(owner uint32) []byte {
+	if !v.live.has(owner) {
+		return nil
+	}
+	return v.sources[owner].format.json
+}
+
+// add renders an entry.
+func (j *jsonEntries) add(name []byte, f *sourceFormat) {
 	j.buf = appendJSONText(j.buf, name)
 	if !utf8.Valid(name) {
 		j.buf = append(j.buf, `","filename_base64":"`...)
 		j.buf = base64.StdEncoding.AppendEncode(j.buf, name)
 	}
+	j.buf = append(j.buf, f.json...)
 }
 
-// isPlain reports whether name[from:] is ASCII that stands for itself in a JSON
-// string, given that name[:from] is. It looks at eight bytes at a time: the high
-// bit of a byte of x is set when that byte is not plain.
-func isPlain(name []byte, from int) bool {
+// isPlain reports whether the first n bytes are ASCII that stands for itself in a
+// JSON string. It looks at eight bytes at a time, and so needs seven more behind
+// them: the high bit of a byte of x is set when that byte is not plain.
+func isPlain(p []byte, n int) bool {
 	const ones = 0x0101010101010101
-	n := len(name)
-	if n < 8 {
-		for _, c := range name[from:] {
-			if !plain[c] {
-				return false
-			}
+	for i := 0; i < n; i += 8 {
+		w := binary.LittleEndian.Uint64(p[i:])
+		if left := n - i; left < 8 {
+			over := ^uint64(0) << (8 * left)
+			w = w&^over | ' '*ones&over
 		}
-		return true
-	}
-	for i := from; i < n; i += 8 {
-		w := binary.LittleEndian.Uint64(name[min(i, n-8):])
 		x := w | (w + ones) | (w - ' '*ones) | ((w ^ '"'*ones) - ones) | ((w ^ '\\'*ones) - ones)
 		if x&(0x80*ones) != 0 {
 			return false
@@ -149,10 +239,12 @@ var plain = func() (t [256]bool) {
 // escaped, so that a name cannot talk to the terminal that it is printed on.
 func appendJSONText(p, s []byte) []byte {
 	for len(s) > 0 {
-		if plain[s[0]] {
-			p = append(p, s[0])
-			s = s[1:]
-			continue
+		n := 0
+		for n < len(s) && plain[s[n]] {
+			n++
+		}
+		if p, s = append(p, s[:n]...), s[n:]; len(s) == 0 {
+			break
 		}
 		r, n := utf8.DecodeRune(s)
 		p = appendJSONRune(p, r)

@@ -89,7 +89,7 @@ func (v *Version) writeLeaf(out *separated, l *index.Leaf) error {
 	if v.room.left.Load() > 0 {
 		to = io.MultiWriter(out, copied)
 	}
-	some, err := writeEntries(to, v.entriesOf(l.Index()), everything)
+	some, err := writeLeaf(to, v, l)
 	if err == nil && some && copied.Len() > 1 {
 		k.text.Store(v.room.keep(copied.Bytes()))
 	}
