@@ -76,6 +76,11 @@ func TestWrongStarts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			for i, arg := range test.args {
+				if arg == dir { // those that get so far claim it
+					test.args[i] = tempDir(t)
+				}
+			}
 			fails(t, test.want, programs.Scout, test.args...)
 			failsOnConsole(t, test.want, programs.Scout, test.args...)
 		})
