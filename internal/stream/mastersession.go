@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"io"
 	"time"
 
@@ -290,8 +289,7 @@ func (m *masterSession) send() {
 	defer beats.Stop()
 	for msg := m.welcome(); msg != nil; msg = m.next(beats.C) {
 		if err := m.stream.Send(msg); err != nil {
-			m.end(fmt.Errorf("send: %w", err))
-			return
+			return // the call is over, and receive learns why
 		}
 	}
 }
