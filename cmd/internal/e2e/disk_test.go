@@ -37,7 +37,7 @@ func scriptIn(t *testing.T, dir string) (m *master, s *scout, at func(string) st
 func TestFilesInNewDirectories(t *testing.T) {
 	t.Parallel()
 	m, s, at := script(t)
-	for round := range 3 {
+	for round := range rounds(3) {
 		for i := range 100 {
 			write(t, at(fmt.Sprintf("%d/%d/a/b", round, i)), "file")
 		}
@@ -54,7 +54,7 @@ func TestTreeMovedInAndOut(t *testing.T) {
 	for i := range 50 {
 		write(t, outside, fmt.Sprintf("%d/x/y/z", i), "file")
 	}
-	for round := range 5 {
+	for round := range rounds(5) {
 		must(t, os.Rename(outside, at("tree")))
 		for i := range 50 {
 			write(t, at("tree"), fmt.Sprintf("%d/x/y/z", i), fmt.Sprint("later ", round))
@@ -76,7 +76,7 @@ func TestSubdirectoryRemade(t *testing.T) {
 	m, s, at := script(t)
 	write(t, at("a/b"), "x")
 	converges(t, m, s)
-	for i := range 30 {
+	for i := range rounds(30) {
 		must(t, os.RemoveAll(at("a")))
 		must(t, os.MkdirAll(at("a/b"), 0o755))
 		if i%2 == 0 {
@@ -243,7 +243,7 @@ func TestConstantChurn(t *testing.T) {
 func TestHardLinks(t *testing.T) {
 	t.Parallel()
 	m, s, at := script(t)
-	for i := range 20 {
+	for i := range rounds(20) {
 		write(t, s.dir, "one")
 		must(t, os.Mkdir(at("sub"), 0o755))
 		must(t, os.Link(at("one"), at("two")))

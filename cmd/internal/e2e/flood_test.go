@@ -38,7 +38,7 @@ func TestQueueOverflow(t *testing.T) {
 	}
 	s := startScout(t, m, "h", dir)
 	converges(t, m, s)
-	for round := range 2 {
+	for round := range rounds(2) {
 		signal(t, s.Process, syscall.SIGSTOP)
 		crowd := filepath.Join(dir, fmt.Sprint("crowd", round))
 		must(t, os.Mkdir(crowd, 0o755))
@@ -75,8 +75,8 @@ func TestQueueOverflow(t *testing.T) {
 func TestBurst(t *testing.T) {
 	t.Parallel()
 	n := 100_000
-	if raced || testing.Short() {
-		n = 20_000
+	if raced {
+		n = rounds(20_000)
 	}
 	m, s, at := scriptIn(t, roomyDir(t))
 	create(t, s.dir, n)

@@ -16,7 +16,7 @@ func TestDirectoriesBecomeLinks(t *testing.T) {
 	m, s, at := script(t)
 	must(t, os.MkdirAll(at("other/deep"), 0o755))
 	c := consume(t, m)
-	for range 20 {
+	for range rounds(20) {
 		for _, target := range linkTargets(s.dir) {
 			becomeLink(t, at("x"), target)
 			probe(t, m, s)
@@ -34,7 +34,7 @@ func TestDirectoriesAreLinksForMoments(t *testing.T) {
 	must(t, os.MkdirAll(filepath.Join(dir, "other/deep"), 0o755))
 	s := startScout(t, m, "h", dir, "-poll", "300ms")
 	c := consume(t, m)
-	for range 10 {
+	for range rounds(10) {
 		for _, target := range linkTargets(dir) {
 			for range 10 {
 				becomeLink(t, filepath.Join(dir, "x"), target)

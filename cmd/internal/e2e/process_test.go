@@ -230,6 +230,15 @@ func write(t *testing.T, parts ...string) {
 	must(t, os.WriteFile(path, nil, 0o644))
 }
 
+// rounds is how often to do what is as good a test when done less often, if
+// time is short.
+func rounds(n int) int {
+	if testing.Short() {
+		return (n + 3) / 4
+	}
+	return n
+}
+
 // needRoot skips a test that this user cannot run.
 func needRoot(t *testing.T) {
 	t.Helper()

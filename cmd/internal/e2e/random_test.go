@@ -54,7 +54,7 @@ func rampage(t *testing.T, links []string, args ...string) {
 	}
 	consume(t, m)
 
-	for round := range rounds() {
+	for round := range roundsOfRage() {
 		var workers sync.WaitGroup
 		stop := time.Now().Add(500 * time.Millisecond)
 		done := make([]int, len(scouts))
@@ -78,14 +78,11 @@ func rampage(t *testing.T, links []string, args ...string) {
 	}
 }
 
-func rounds() int {
-	switch {
-	case *long:
+func roundsOfRage() int {
+	if *long {
 		return 200
-	case testing.Short():
-		return 2
 	}
-	return 5
+	return rounds(5)
 }
 
 // vandal does random things below its home, and now and then takes something
