@@ -65,8 +65,11 @@ type Builder struct {
 }
 
 // Add appends a name, which is copied and must sort after all before it.
-func (b *Builder) Add(name []byte) {
-	b.index.Add(name, 0)
+func (b *Builder) Add(name []byte) { b.add(name, 0) }
+
+// add is Add of a name that shares at least so many bytes with the last.
+func (b *Builder) add(name []byte, shared int) {
+	b.index.AddSharing(name, 0, shared)
 	b.digest += xxhash.Sum64(name)
 }
 

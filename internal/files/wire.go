@@ -39,7 +39,7 @@ func (s *Set) Parts(limit int) iter.Seq[[]byte] {
 // the part was added.
 func (b *Builder) Append(part []byte) error {
 	var name []byte
-	for first := b.Len() == 0; len(part) > 0; first = false {
+	for len(part) > 0 {
 		shared, rest, k, err := header(part)
 		if err != nil {
 			return err
@@ -53,13 +53,13 @@ func (b *Builder) Append(part []byte) error {
 		}
 		name = append(name[:shared], part[:rest]...)
 		part = part[rest:]
-		if !first && bytes.Compare(name, b.index.Last()) <= 0 {
-			return fmt.Errorf("name %.80q does not sort after %.80q", name, b.index.Last())
+		if last := b.index.Last(); b.Len() > 0 && bytes.Compare(name[shared:], last[shared:]) <= 0 {
+			return fmt.Errorf("name %.80q does not sort after %.80q", name, last)
 		}
 		if err := checkName(name, shared); err != nil {
 			return err
 		}
-		b.Add(name)
+		b.add(name, shared)
 	}
 	return nil
 }

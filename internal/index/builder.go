@@ -37,10 +37,11 @@ func (b *Builder) Last() []byte { return b.name }
 
 // Add appends an entry. Its name, which is copied, must not sort before the
 // last one's.
-func (b *Builder) Add(name []byte, owner uint32) { b.add(name, owner, 0) }
+func (b *Builder) Add(name []byte, owner uint32) { b.AddSharing(name, owner, 0) }
 
-// add is Add of a name that shares at least its first bytes with the last.
-func (b *Builder) add(name []byte, owner uint32, shared int) {
+// AddSharing is Add for a caller that knows that the name has at least its
+// first shared bytes in common with the one that was last added.
+func (b *Builder) AddSharing(name []byte, owner uint32, shared int) {
 	switch {
 	case b.n == 0:
 		b.owner, shared = owner, 0
