@@ -96,7 +96,8 @@ func TestLargeDirectoryRenamedAgainAndAgain(t *testing.T) {
 	eachMode(t, func(t *testing.T, o Options) {
 		dir := in(t)
 		mkdir(t, dir+"/d0/sub")
-		shell(t, dir+"/d0", "seq 50000 | xargs touch; touch sub/f")
+		fill(t, dir+"/d0", 50_000)
+		write(t, dir+"/d0/sub/f")
 		s := start(t, dir, o)
 		s.converge()
 		for i := range 20 {
@@ -133,4 +134,24 @@ func TestExchangesUnderWay(t *testing.T) {
 		}
 	}
 	s.converge()
+}
+
+// A watch goes by the path, and another directory may be there by then.
+func TestExchangedWhileItIsWatched(t *testing.T) {
+	dir := in(t)
+	shell(t, dir, "mkdir d; touch d/old; mkdir ../next; touch ../next/new")
+	n := new(fakeNotifier)
+	n.refuse = func(path string) error {
+		if filepath.Base(path) == "d" && n.watched[path] == 0 {
+			shell(t, dir, "mv d ../gone; mv ../next d")
+		}
+		return nil
+	}
+	f := scanned(t, dir, func(*hints) notifier { return n })
+	if got := names(f.View().Set); len(got) != 1 || got[0] != "d/new" {
+		t.Errorf("listed %q, want what is there now", got)
+	}
+	if times := n.watched[filepath.Join(f.tree.dir, "d")]; times != 2 {
+		t.Errorf("watched %d times, want 2: once each directory", times)
+	}
 }

@@ -124,12 +124,13 @@ func TestOverlay(t *testing.T) {
 	eachMode(t, func(t *testing.T, o Options) {
 		dir := in(t)
 		t.Cleanup(func() { shell(t, "/", fmt.Sprintf("umount -l %q %q || true", dir, dir+".t")) })
-		shell(t, filepath.Dir(dir), `mkdir watched.t; mount -t tmpfs t watched.t; cd watched.t; mkdir -p l/d/e u w; touch l/a l/d/e/b
+		shell(t, filepath.Dir(dir), `mkdir watched.t; mount -t tmpfs t watched.t; cd watched.t; mkdir -p l/top/d/e u w; touch l/top/a l/top/d/e/b
 			mount -t overlay o -o lowerdir=$PWD/l,upperdir=$PWD/u,workdir=$PWD/w ../watched`)
-		s := start(t, dir, o)
+		top := dir + "/top" // only below until something changes in it
+		s := start(t, top, o)
 		s.converge()
 		for _, step := range []string{"touch c", "touch d/f", "touch g d/e/h; rm a", "rm d/e/b; mkdir d/i", "touch d/i/j d/k", "mv d/i l", "rm -r d"} {
-			shell(t, dir, step)
+			shell(t, top, step)
 			s.converge()
 		}
 	})
