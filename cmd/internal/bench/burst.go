@@ -32,7 +32,7 @@ var burstRows = []row{
 
 func burstInOne(ctx context.Context, l *lab, p point) (result, error) {
 	return bursts(ctx, l, p, func(dir string) error {
-		if err := os.Mkdir(dir, 0o755); err != nil { //nolint:gosec // there is nothing in it to read
+		if err := os.Mkdir(dir, 0o755); err != nil {
 			return err
 		}
 		return makeFiles(dir, "file", 0, p.files)
@@ -44,7 +44,7 @@ func burstInMany(ctx context.Context, l *lab, p point) (result, error) {
 }
 
 // bursts makes files, waits until they are listed, removes them, and so on.
-func bursts(ctx context.Context, l *lab, p point, make func(dir string) error) (res result, err error) {
+func bursts(ctx context.Context, l *lab, p point, fill func(dir string) error) (res result, err error) {
 	if err := checkWatches(p.files); err != nil {
 		return res, err
 	}
@@ -59,7 +59,7 @@ func bursts(ctx context.Context, l *lab, p point, make func(dir string) error) (
 	}
 	var took, rates, peaks []float64
 	for i := range l.rounds(5, 2) {
-		making, d, err := w.burst(p.files, func() error { return make(filepath.Join(dir, fmt.Sprintf("burst-%d", i))) })
+		making, d, err := w.burst(p.files, func() error { return fill(filepath.Join(dir, fmt.Sprintf("burst-%d", i))) })
 		if err != nil {
 			return res, err
 		}
@@ -82,10 +82,10 @@ func bursts(ctx context.Context, l *lab, p point, make func(dir string) error) (
 
 // burst returns how long it took to make files, and how long after the last the
 // list had all of them.
-func (w *watched) burst(files int, make func() error) (making, after time.Duration, err error) {
+func (w *watched) burst(files int, fill func() error) (making, after time.Duration, err error) {
 	from := len(w.master.Events())
 	began := time.Now()
-	if err := make(); err != nil {
+	if err := fill(); err != nil {
 		return 0, 0, err
 	}
 	made := time.Now()

@@ -74,6 +74,7 @@ type answers []answer
 func (all answers) first() float64 {
 	return median(all.each(func(a answer) time.Duration { return a.first }))
 }
+
 func (all answers) whole() float64 {
 	return median(all.each(func(a answer) time.Duration { return a.whole }))
 }

@@ -68,17 +68,15 @@ func (l *lab) idleStreams(ctx context.Context, n int) (serverLoad, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	ready, done := make(chan struct{}), make(chan error, 1)
 	go func() { done <- bareClients(ctx, e.Text("grpc"), n, ready) }()
-	defer func() {
-		cancel()
-		<-done
-	}()
+	defer cancel()
 	select {
 	case <-ready:
 	case err := <-done:
-		done <- err
 		return serverLoad{}, err
 	}
-	return l.loadOf(ctx, pid(p.Process.Pid))
+	load, err := l.loadOf(ctx, pid(p.Process.Pid))
+	cancel()
+	return load, errors.Join(err, <-done)
 }
 
 // loadOf watches a server that has come to rest.

@@ -60,7 +60,8 @@ func (k *kernel) close() error {
 	if err := touch(filepath.Join(k.dir, last)); err != nil {
 		return err
 	}
-	for range k.seen { //nolint:revive // the reader ends
+	if _, more := <-k.seen; more {
+		return fmt.Errorf("inotify: an event too many in %s", k.dir)
 	}
 	return unix.Close(k.fd)
 }

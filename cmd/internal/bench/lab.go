@@ -32,7 +32,7 @@ func openLab(o options) (*lab, error) {
 		return nil, err
 	}
 	l := &lab{options: o, dir: dir, began: time.Now(), trees: map[int]string{}}
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // nginx reads it as another user
+	if err := os.Chmod(dir, 0o755); err != nil {
 		return nil, err
 	}
 	l.log("building the programs")

@@ -19,14 +19,14 @@ func (r *report) write(path string) error {
 	if err := os.RemoveAll(dir); err != nil { // of plots of another time
 		return fmt.Errorf("write the report: %w", err)
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // for everybody to read
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
 	page, err := r.page(dir)
 	if err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
-	return os.WriteFile(path, []byte(page), 0o644) //nolint:gosec // likewise
+	return os.WriteFile(path, []byte(page), 0o644)
 }
 
 // page is the report, whose plots go into a directory.
@@ -78,7 +78,7 @@ func (r *report) growthOf(b *strings.Builder, w *row, dir string) error {
 		charts := plots(plain(title), g.over, plain(w.reference), all)
 		for _, u := range slices.Sorted(maps.Keys(charts)) {
 			file := slug(title+" "+string(u)) + ".svg"
-			if err := os.WriteFile(filepath.Join(dir, file), charts[u].svg(), 0o644); err != nil { //nolint:gosec // for everybody to read
+			if err := os.WriteFile(filepath.Join(dir, file), charts[u].svg(), 0o644); err != nil {
 				return err
 			}
 			fmt.Fprintf(b, "![%s, in %s](%s/%s)\n", plain(title), u, filepath.Base(dir), file)

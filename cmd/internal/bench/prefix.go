@@ -45,27 +45,29 @@ func prefix(ctx context.Context, l *lab, p point) (res result, err error) {
 		return res, err
 	}
 	defer small.close()
-	var askers [2]*asker
-	for i, s := range []*stage{large, small} {
-		if askers[i], err = newAsker(ctx, s.master.HTTP); err != nil {
+	ours, err := newAsker(ctx, large.master.HTTP)
+	if err != nil {
+		return res, err
+	}
+	defer ours.close()
+	theirs, err := newAsker(ctx, small.master.HTTP)
+	if err != nil {
+		return res, err
+	}
+	defer theirs.close()
+	var took, reference []float64
+	for i := range l.rounds(1000, 100) {
+		d, err := ours.hundred(i % p.scouts)
+		if err != nil {
 			return res, err
 		}
-		defer askers[i].close()
-	}
-	var took [2][]time.Duration
-	for n := range l.rounds(1000, 100) {
-		for i, a := range askers {
-			d, err := a.hundred(n % p.scouts)
-			if err != nil {
-				return res, err
-			}
-			took[i] = append(took[i], d)
+		took = append(took, d.Seconds())
+		if d, err = theirs.hundred(i % p.scouts); err != nil {
+			return res, err
 		}
+		reference = append(reference, d.Seconds())
 	}
-	res.add(figure{
-		name: "p50", unit: seconds, bound: atMostTimes(3),
-		value: median(inSeconds(took[0])), reference: median(inSeconds(took[1])),
-	})
+	res.add(figure{name: "p50", unit: seconds, value: median(took), reference: median(reference), bound: atMostTimes(3)})
 	return res, nil
 }
 

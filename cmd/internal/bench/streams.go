@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
 	"time"
 
@@ -58,7 +57,7 @@ func beats(ctx context.Context, send func() error) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			if err := send(); err != nil {
+			if err := send(); err != nil && ctx.Err() == nil {
 				return err
 			}
 		}
@@ -74,21 +73,22 @@ func bareClients(ctx context.Context, addr string, n int, ready chan<- struct{})
 		if err != nil {
 			return errors.Join(err, group.Wait())
 		}
-		group.Go(func() error {
-			_, err := stream.Recv()
-			for err == nil {
-				_, err = stream.Recv()
-			}
-			if errors.Is(err, io.EOF) || ctx.Err() != nil {
-				return nil
-			}
-			return err
-		})
+		group.Go(func() error { return drain(ctx, stream) })
 		message := &scoutv1.SessionRequest{Message: &scoutv1.SessionRequest_Beat{Beat: &scoutv1.Beat{Revision: 1, Count: 1, Digest: 1}}}
 		group.Go(func() error { return beats(ctx, func() error { return stream.Send(message) }) })
 	}
 	close(ready)
 	return group.Wait()
+}
+
+// drain receives what a stream says, until ctx is done.
+func drain(ctx context.Context, stream scoutv1.ScoutmasterService_SessionClient) error {
+	for ctx.Err() == nil {
+		if _, err := stream.Recv(); err != nil && ctx.Err() == nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // bareStream opens a stream that ends, with its connection, with ctx.

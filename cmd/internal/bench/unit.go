@@ -7,7 +7,6 @@ import (
 	"math"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // unit is what a figure is counted in.
@@ -104,5 +103,3 @@ func (b bound) in(u unit) string {
 	}
 	return "≤ " + limit
 }
-
-func secondsOf(d time.Duration) float64 { return d.Seconds() }

@@ -50,8 +50,8 @@ func (f *Fleet) play(ctx context.Context, i int, source *Source, started func())
 	once := sync.OnceFunc(started)
 	defer once()
 	for range attempts {
-		if err = f.scout(i, source, once).Run(ctx); ctx.Err() != nil {
-			return nil //nolint:nilerr // the scout was told to stop, and has
+		if err = f.scout(i, source, once).Run(ctx); err == nil {
+			return nil
 		}
 		pause(ctx, time.Second+rand.N(time.Second))
 	}
