@@ -20,7 +20,7 @@ import (
 // Nothing but notifications tell the scouts: the poll is off.
 func TestRandomOperations(t *testing.T) {
 	t.Parallel()
-	rampage(t, []string{"nothing", "/etc", "/nothing/at/all"}, "-poll", "1h")
+	rampage(t, []string{"/", "/etc", "/nothing/at/all"}, "-poll", "1h")
 }
 
 // The same with links that lead to what is watched, where the poll must help.
