@@ -119,8 +119,7 @@ func (m *member) String() string {
 }
 
 // Reset shows a whole list.
-func (m *member) Reset(set *files.Set, revision uint64) {
-	began := time.Now()
+func (m *member) Reset(set *files.Set, by stream.Arrival) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.gone {
@@ -136,12 +135,11 @@ func (m *member) Reset(set *files.Set, revision uint64) {
 		m.log.Info("scout shown", zap.String("reason", "snapshot received"))
 		m.hidden = ""
 	}
-	m.logSynced(set.Len(), set.Len(), removed, revision, began)
+	m.logSynced(set.Len(), set.Len(), removed, by)
 }
 
 // Apply changes what is shown.
-func (m *member) Apply(d files.Delta, revision uint64) error {
-	began := time.Now()
+func (m *member) Apply(d files.Delta, by stream.Arrival) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.gone {
@@ -150,13 +148,13 @@ func (m *member) Apply(d files.Delta, revision uint64) error {
 	if _, err := m.registry.listing.change(m.shown, d); err != nil {
 		return err
 	}
-	m.logSynced(m.shown.len, d.Added.Len(), d.Removed.Len(), revision, began)
+	m.logSynced(m.shown.len, d.Added.Len(), d.Removed.Len(), by)
 	return nil
 }
 
-func (m *member) logSynced(files, added, removed int, revision uint64, began time.Time) {
+func (m *member) logSynced(files, added, removed int, by stream.Arrival) {
 	m.log.Info("files synced", zap.Int("files", files), zap.Int("added", added), zap.Int("removed", removed),
-		zap.Uint64("revision", revision), zap.Float64("seconds", time.Since(began).Seconds()))
+		zap.Uint64("revision", by.Revision), zap.Float64("seconds", time.Since(by.Began).Seconds()))
 }
 
 // Hide takes away what is shown.

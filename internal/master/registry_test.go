@@ -94,23 +94,23 @@ func TestMembersShowWhatTheyShow(t *testing.T) {
 	m.Hide("scanning", 0)
 	m.Hide("scanning", 10)
 	expectShown(t, r)
-	m.Reset(setOf("x", "y"), 1)
+	m.Reset(setOf("x", "y"), stream.Arrival{Revision: 1})
 	expectShown(t, r, "x", "y")
-	if err := m.Apply(files.Delta{Removed: setOf("x"), Added: setOf("z")}, 2); err != nil {
+	if err := m.Apply(files.Delta{Removed: setOf("x"), Added: setOf("z")}, stream.Arrival{Revision: 2}); err != nil {
 		t.Fatal(err)
 	}
 	expectShown(t, r, "y", "z")
-	if err := m.Apply(files.Delta{Removed: setOf("x"), Added: setOf()}, 3); err == nil {
+	if err := m.Apply(files.Delta{Removed: setOf("x"), Added: setOf()}, stream.Arrival{Revision: 3}); err == nil {
 		t.Error("what is not there was removed")
 	}
 	m.Hide("the directory vanished", 0)
 	expectShown(t, r)
-	m.Reset(setOf("new"), 3)
+	m.Reset(setOf("new"), stream.Arrival{Revision: 3})
 	expectShown(t, r, "new")
 	m.Leave(stream.LeftDeregistered)
 	m.Leave(stream.LeftBroken)
 	expectShown(t, r)
-	m.Reset(setOf("late"), 4)
+	m.Reset(setOf("late"), stream.Arrival{Revision: 4})
 	m.Hide("late", 0)
 	expectShown(t, r)
 	want := []string{
@@ -129,7 +129,7 @@ func TestMembersShowWhatTheyShow(t *testing.T) {
 func TestALiveHolderIsKept(t *testing.T) {
 	r, logs := observed()
 	first := &fakePeer{answers: true}
-	join(t, r, first.peer("first")).Reset(setOf("x"), 1)
+	join(t, r, first.peer("first")).Reset(setOf("x"), stream.Arrival{Revision: 1})
 	for range 3 {
 		_, err := r.Join(t.Context(), (&fakePeer{}).peer("second"))
 		var held *stream.HeldError
@@ -152,7 +152,7 @@ func TestAGhostIsReplaced(t *testing.T) {
 		r, logs := observed()
 		ghost := &fakePeer{}
 		old := join(t, r, ghost.peer("ghost"))
-		old.Reset(setOf("x"), 1)
+		old.Reset(setOf("x"), stream.Arrival{Revision: 1})
 		began := time.Now()
 		m := join(t, r, (&fakePeer{answers: true}).peer("successor"))
 		if took := time.Since(began); took > time.Second {
@@ -162,8 +162,8 @@ func TestAGhostIsReplaced(t *testing.T) {
 		if !strings.Contains(ghost.evicted, "replaced by successor") {
 			t.Errorf("the ghost was told %q", ghost.evicted)
 		}
-		m.Reset(setOf("y"), 1)
-		old.Reset(setOf("late"), 2)
+		m.Reset(setOf("y"), stream.Arrival{Revision: 1})
+		old.Reset(setOf("late"), stream.Arrival{Revision: 2})
 		old.Leave(stream.LeftBroken)
 		expectShown(t, r, "y")
 		if _, err := r.Join(t.Context(), (&fakePeer{}).peer("third")); err == nil {
@@ -204,7 +204,7 @@ func TestANewcomerThatLeavesReplacesNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := observed()
 		holder := &fakePeer{}
-		join(t, r, holder.peer("holder")).Reset(setOf("x"), 1)
+		join(t, r, holder.peer("holder")).Reset(setOf("x"), stream.Arrival{Revision: 1})
 		ctx, cancel := context.WithTimeout(t.Context(), probeTimeout/2)
 		defer cancel()
 		if _, err := r.Join(ctx, (&fakePeer{}).peer("gone")); !errors.Is(err, context.DeadlineExceeded) {

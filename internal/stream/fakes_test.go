@@ -140,7 +140,7 @@ func (m *member) note(format string, args ...any) {
 	m.script = append(m.script, fmt.Sprintf(format, args...))
 }
 
-func (m *member) Reset(set *files.Set, revision uint64) {
+func (m *member) Reset(set *files.Set, by Arrival) {
 	m.mu.Lock()
 	busy := m.busy
 	m.mu.Unlock()
@@ -149,13 +149,13 @@ func (m *member) Reset(set *files.Set, revision uint64) {
 	defer m.mu.Unlock()
 	m.set = set
 	if set.Len() > 10 {
-		m.note("reset %d: %d names", revision, set.Len())
+		m.note("reset %d: %d names", by.Revision, set.Len())
 		return
 	}
-	m.note("reset %d: %s", revision, strings.Join(namesOf(set), " "))
+	m.note("reset %d: %s", by.Revision, strings.Join(namesOf(set), " "))
 }
 
-func (m *member) Apply(d files.Delta, revision uint64) error {
+func (m *member) Apply(d files.Delta, by Arrival) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	set, err := m.set.Apply(d)
@@ -163,7 +163,7 @@ func (m *member) Apply(d files.Delta, revision uint64) error {
 		return err
 	}
 	m.set = set
-	m.note("apply %d: -%d +%d", revision, d.Removed.Len(), d.Added.Len())
+	m.note("apply %d: -%d +%d", by.Revision, d.Removed.Len(), d.Added.Len())
 	return nil
 }
 

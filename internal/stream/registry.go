@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"scout/internal/files"
 )
@@ -46,13 +47,13 @@ type Peer struct {
 // The session has checked revisions, counts, digests and the shape of names
 // before it calls; sets and deltas are the member's to keep and to share.
 type Member interface {
-	// Reset makes set, at this revision, all that the scout shows.
-	Reset(set *files.Set, revision uint64)
+	// Reset makes set all that the scout shows.
+	Reset(set *files.Set, by Arrival)
 	// Apply changes what the scout shows, all of it at once. An error says which
 	// removed name is not shown or which added one is already, and means that
 	// nothing has changed; a name in both is such a one. Apply is called only
 	// after a Reset that no Hide followed.
-	Apply(d files.Delta, revision uint64) error
+	Apply(d files.Delta, by Arrival) error
 	// Hide takes away what the scout shows, until the next Reset. It keeps its
 	// registration. It is called again as the reason or the number of files
 	// scanned so far changes.
@@ -63,6 +64,12 @@ type Member interface {
 	Report(unreadable, polled uint64)
 	// Leave ends the registration, and with it all that the scout shows.
 	Leave(reason LeaveReason)
+}
+
+// Arrival is what is to be said of an update that has come whole.
+type Arrival struct {
+	Revision uint64
+	Began    time.Time // when its first part came
 }
 
 // LeaveReason is why a session ended, in the words of the log.

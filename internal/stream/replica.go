@@ -2,6 +2,7 @@ package stream
 
 import (
 	"fmt"
+	"time"
 
 	"scout/internal/files"
 	scoutv1 "scout/proto/scout/v1"
@@ -119,7 +120,7 @@ func (r *replica) expect(u *scoutv1.Update) error {
 	if err := r.mayBegin(u); err != nil {
 		return err
 	}
-	r.incoming = &incoming{reset: u.GetReset_(), revision: u.GetRevision()}
+	r.incoming = &incoming{reset: u.GetReset_(), revision: u.GetRevision(), began: time.Now()}
 	return nil
 }
 
@@ -148,7 +149,7 @@ func (r *replica) reset(in *incoming, said state) error {
 	if now != said {
 		return &difference{now, said}
 	}
-	r.member.Reset(set, in.revision)
+	r.member.Reset(set, in.arrival())
 	r.state = now
 	return nil
 }
@@ -159,7 +160,7 @@ func (r *replica) apply(in *incoming, said state) error {
 	if now != said {
 		return &difference{now, said}
 	}
-	if err := r.member.Apply(d, in.revision); err != nil {
+	if err := r.member.Apply(d, in.arrival()); err != nil {
 		return violation("%v", err)
 	}
 	r.state = now
@@ -181,8 +182,11 @@ func (s state) after(revision uint64, d files.Delta) state {
 type incoming struct {
 	reset          bool
 	revision       uint64
+	began          time.Time
 	removed, added files.Builder
 }
+
+func (in *incoming) arrival() Arrival { return Arrival{Revision: in.revision, Began: in.began} }
 
 func (in *incoming) append(u *scoutv1.Update) error {
 	if in.reset && len(u.GetRemoved()) > 0 {
