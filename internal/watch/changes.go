@@ -106,7 +106,7 @@ func (t *tree) commit() {
 	set, err := t.set.Apply(delta)
 	if err != nil {
 		t.broken = err
-		t.log.Error("changes do not fit", zap.String("directory", t.dir), zap.Error(err))
+		t.log.Error("changes do not fit", zap.Error(err))
 		return
 	}
 	t.set = set

@@ -80,7 +80,7 @@ func (d *doubt) schedule() {
 	wait := max(retakes[d.retake], -d.credit*doubtShare)
 	if wait > retakes[d.retake] && !d.limited {
 		d.limited = true
-		d.log.Warn("events lost again and again", zap.Float64("next_look_seconds", wait.Seconds()))
+		d.log.Warn("events lost again and again", zap.Duration("next_look", wait))
 	}
 	d.timer.Reset(wait)
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"time"
-
-	"go.uber.org/zap"
 )
 
 // following is the Watcher's loop over one tree.
@@ -23,7 +21,7 @@ type following struct {
 // follow keeps the View true until the directory is lost. The first change
 // after a quiet time is shown at once, and what comes meanwhile together next.
 func (w *Watcher) follow(ctx context.Context, t *tree) error {
-	f := &following{Watcher: w, tree: t, doubt: newDoubt(w.log.With(zap.String("directory", t.dir))), counted: time.Now()}
+	f := &following{Watcher: w, tree: t, doubt: newDoubt(w.log), counted: time.Now()}
 	defer f.doubt.stop()
 	check := time.NewTicker(w.check)
 	defer check.Stop()

@@ -26,17 +26,17 @@ func newLimits(log *zap.Logger) *limits {
 // refused is told why the directory at path cannot be watched. It may be called
 // by several goroutines at once.
 func (l *limits) refused(path string, err error) {
-	switch dir := zap.String("directory", path); {
+	switch at := zap.String("path", path); {
 	case isGone(err), errors.Is(err, syscall.EACCES): // will be seen when it is read
 	case errors.Is(err, syscall.ENOSPC):
 		l.reached.Store(true)
-		l.warn("watch limit reached", dir, zap.String("raise", "sysctl fs.inotify.max_user_watches"))
+		l.warn("watch limit reached", at, zap.String("raise", "sysctl fs.inotify.max_user_watches"))
 	case isShortage(err):
 		l.reached.Store(true)
-		l.warn("watches unavailable", dir, zap.Error(err),
+		l.warn("watches unavailable", at, zap.Error(err),
 			zap.String("raise", "sysctl fs.inotify.max_user_instances, or the limit of open files"))
 	default:
-		l.warn("directory not watched", dir, zap.Error(cause(err)))
+		l.warn("directory not watched", at, zap.Error(cause(err)))
 	}
 }
 

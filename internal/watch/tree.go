@@ -129,7 +129,7 @@ func (t *tree) absolute(path string) string {
 }
 
 func (t *tree) field(d *directory) zap.Field {
-	return zap.String("directory", t.absolute(string(d.appendPath(nil))))
+	return zap.String("path", t.absolute(string(d.appendPath(nil))))
 }
 
 var (

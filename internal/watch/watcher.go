@@ -24,7 +24,7 @@ type Options struct {
 	// Notify makes use of the system's notifications; otherwise there is only
 	// the poll.
 	Notify bool
-	// Log may be nil.
+	// Log says which directory it is about. It may be nil.
 	Log *zap.Logger
 }
 
@@ -173,8 +173,7 @@ func (w *Watcher) scan(ctx context.Context, t *tree) error {
 		return reason(err)
 	}
 	t.set = names.Set()
-	w.log.Info("directory scanned", zap.String("directory", t.dir), zap.Int("files", t.set.Len()),
-		zap.Float64("seconds", time.Since(began).Seconds()))
+	w.log.Info("directory scanned", zap.Int("files", t.set.Len()), zap.Float64("seconds", time.Since(began).Seconds()))
 	return nil
 }
 
@@ -188,7 +187,7 @@ func (w *Watcher) publish(t *tree) {
 
 func (w *Watcher) unavailable(err error) {
 	if was := w.View(); was.Reason != err.Error() {
-		w.log.Warn("directory unavailable", zap.String("directory", w.claim.Dir()), zap.Error(err))
+		w.log.Warn("directory unavailable", zap.Error(err))
 	}
 	w.show(files.View{Reason: err.Error()})
 }
