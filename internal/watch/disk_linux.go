@@ -114,7 +114,7 @@ func (o opened) parse(l *listing, buf []byte) error {
 // reports whether it is a directory. It needs room for one byte behind path to
 // do without an allocation.
 func statx(fd int, path []byte) (stamp, bool, error) {
-	const mask = unix.STATX_BASIC_STATS | unix.STATX_BTIME
+	const mask = unix.STATX_TYPE | unix.STATX_INO | unix.STATX_MTIME | unix.STATX_CTIME | unix.STATX_BTIME
 	flags := unix.AT_SYMLINK_NOFOLLOW | unix.AT_NO_AUTOMOUNT
 	if len(path) == 0 {
 		flags |= unix.AT_EMPTY_PATH

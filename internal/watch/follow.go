@@ -123,8 +123,8 @@ func (f *following) breathe() bool {
 }
 
 // verifyRate is how many entries a second are listed although nothing seems to
-// have changed. A million files take about an hour.
-const verifyRate = 250
+// have changed. A million files take a few hours.
+const verifyRate = 100
 
 // verify lists a few directories of those just looked at, in turn, for what no
 // hint and no stamp shows: this costs some ten-thousandths of one processor.

@@ -196,7 +196,8 @@ func (w *Watcher) show(v files.View) {
 	if v == w.View() {
 		return
 	}
-	w.view.Store(&v)
+	shown := v // escapes, which v had better not when nothing has changed
+	w.view.Store(&shown)
 	select {
 	case w.changed <- struct{}{}:
 	default:
