@@ -33,15 +33,6 @@ test: ## vet, and run all tests with the race detector
 test-long: ## the end-to-end tests that take minutes too: a million files and the like
 	go test -race -timeout 30m ./cmd/internal/e2e -long
 
-.PHONY: bench
-bench: ## measure everything beside its reference, and write docs/benchmarks.md
-	mkdir -p docs
-	go run ./cmd/internal/bench -install -out docs/benchmarks.md
-
-.PHONY: bench-short
-bench-short: ## does every row of the benchmark run?
-	go run ./cmd/internal/bench -short
-
 .PHONY: demo
 demo: build ## show a scoutmaster and a scout at work: make demo [DIR=/some/where]
 	go run ./cmd/internal/demo $(DIR)
