@@ -1,6 +1,7 @@
 package files
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/cespare/xxhash/v2"
@@ -29,7 +30,7 @@ func (s *Set) Index() *index.Index { return &s.index }
 func (s *Set) Contains(name []byte) bool {
 	c := s.Cursor()
 	c.Seek(name)
-	return c.Next() && string(c.Name()) == string(name)
+	return c.Next() && bytes.Equal(c.Name(), name)
 }
 
 // Cursor reads a Set in order.

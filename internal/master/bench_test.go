@@ -79,7 +79,7 @@ func BenchmarkChange(b *testing.B) {
 	for _, n := range []int{10_000, 1_000_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			l := fleetOf(b, 10, n, same)
-			s, _ := l.show(originOf(1), setOf("x"), nil)
+			s := l.show(originOf(1), setOf("x"), nil)
 			if err := l.merge(); err != nil {
 				b.Fatal(err)
 			}
@@ -87,10 +87,10 @@ func BenchmarkChange(b *testing.B) {
 			remove := files.Delta{Removed: add.Added, Added: add.Removed}
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := l.change(s, add); err != nil {
+				if err := l.change(s, add); err != nil {
 					b.Fatal(err)
 				}
-				if _, err := l.change(s, remove); err != nil {
+				if err := l.change(s, remove); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -39,7 +39,7 @@ func alikeFleet(t *testing.T, scouts, each int) (l *Listing, first *source) {
 	set := b.Set()
 	l = NewListing()
 	for i := range scouts {
-		s, _ := l.show(originOf(i), set, nil)
+		s := l.show(originOf(i), set, nil)
 		if i == 0 {
 			first = s
 		}
@@ -56,7 +56,7 @@ func TestCostOfOneChange(t *testing.T) {
 	remove := files.Delta{Removed: add.Added, Added: add.Removed}
 	allocs, bytes := cost(func() {
 		for _, d := range []files.Delta{add, remove} {
-			if _, err := l.change(s, d); err != nil {
+			if err := l.change(s, d); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -69,10 +69,10 @@ func NewListing() *Listing {
 func (l *Listing) Current() *Version { return l.current.Load() }
 
 // show adds a source with its whole list and takes away old, unless that is
-// nil, in the same moment. It returns the source and the new revision.
-func (l *Listing) show(origin files.Origin, set *files.Set, old *source) (*source, uint64) {
+// nil, in the same moment.
+func (l *Listing) show(origin files.Origin, set *files.Set, old *source) *source {
 	s := &source{origin: origin, format: formatOf(origin), len: set.Len()}
-	rev := l.update(func(v *Version) {
+	l.update(func(v *Version) {
 		if old != nil {
 			l.mask(v, old)
 		}
@@ -83,42 +83,40 @@ func (l *Listing) show(origin files.Origin, set *files.Set, old *source) (*sourc
 			v.runs = append(slices.Clip(v.runs), run{s.number, set.Index().Owned(s.number)})
 		}
 	})
-	return s, rev
+	return s
 }
 
-// drop takes a source away and returns the new revision.
-func (l *Listing) drop(s *source) uint64 {
-	return l.update(func(v *Version) { l.mask(v, s) })
+// drop takes a source away.
+func (l *Listing) drop(s *source) {
+	l.update(func(v *Version) { l.mask(v, s) })
 }
 
-// change applies a delta to a source, all at once, and returns the new
-// revision. An error says which name does not fit; then nothing has changed.
-func (l *Listing) change(s *source, d files.Delta) (rev uint64, err error) {
+// change applies a delta to a source, all at once. An error says which name does not fit; then nothing has changed.
+func (l *Listing) change(s *source, d files.Delta) error {
 	e := edit{Removed: d.Removed.Index(), Added: d.Added.Index(), Owner: s.number}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	v := l.next()
 	if err := v.apply(e); err != nil {
-		return 0, err
+		return err
 	}
 	grown := d.Added.Len() - d.Removed.Len()
 	s.len += grown
 	v.Len += grown
 	l.journal.note(e)
 	l.publish(v)
-	return v.Revision, nil
+	return nil
 }
 
 type edit = index.Edit
 
 // update publishes the Version that f makes of the current one.
-func (l *Listing) update(f func(v *Version)) uint64 {
+func (l *Listing) update(f func(v *Version)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	v := l.next()
 	f(v)
 	l.publish(v)
-	return v.Revision
 }
 
 // next returns a copy of the current Version, one revision on.

@@ -72,7 +72,7 @@ func TestListingAgainstModel(t *testing.T) {
 				}
 			case op == 1 || sources[o] == nil:
 				names := randomNames(r, 500)
-				sources[o], _ = l.show(o, setOf(slices.Collect(maps.Keys(names))...), sources[o])
+				sources[o] = l.show(o, setOf(slices.Collect(maps.Keys(names))...), sources[o])
 				want[o] = names
 			case op == 2:
 				if err := l.merge(); err != nil {
@@ -80,7 +80,7 @@ func TestListingAgainstModel(t *testing.T) {
 				}
 			default:
 				d := randomDelta(r, want[o])
-				if _, err := l.change(sources[o], d); err != nil {
+				if err := l.change(sources[o], d); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -115,7 +115,7 @@ func compare(t *testing.T, when string, v *Version, want model) {
 
 func TestListingRefusesWhatDoesNotFit(t *testing.T) {
 	l := NewListing()
-	s, _ := l.show(originOf(1), setOf("a"), nil)
+	s := l.show(originOf(1), setOf("a"), nil)
 	for range 2 { // as a run, then in main
 		before := l.Current()
 		for _, d := range []files.Delta{
@@ -123,7 +123,7 @@ func TestListingRefusesWhatDoesNotFit(t *testing.T) {
 			{Removed: setOf(), Added: setOf("a")},
 			{Removed: setOf("a", "b"), Added: setOf("c")},
 		} {
-			if _, err := l.change(s, d); err == nil {
+			if err := l.change(s, d); err == nil {
 				t.Errorf("%d removed, %d added: taken", d.Removed.Len(), d.Added.Len())
 			}
 		}
@@ -165,15 +165,15 @@ func TestMergeBesideReadersAndWriters(t *testing.T) {
 		writers.Go(func() {
 			r := rand.New(rand.NewPCG(uint64(n), 3))
 			names := randomNames(r, 500)
-			s, _ := l.show(originOf(n), setOf(slices.Collect(maps.Keys(names))...), nil)
+			s := l.show(originOf(n), setOf(slices.Collect(maps.Keys(names))...), nil)
 			for range 150 {
 				switch r.IntN(20) {
 				case 0:
 					l.drop(s)
 					names = randomNames(r, 500)
-					s, _ = l.show(originOf(n), setOf(slices.Collect(maps.Keys(names))...), nil)
+					s = l.show(originOf(n), setOf(slices.Collect(maps.Keys(names))...), nil)
 				default:
-					if _, err := l.change(s, randomDelta(r, names)); err != nil {
+					if err := l.change(s, randomDelta(r, names)); err != nil {
 						t.Error(err)
 						return
 					}
@@ -204,10 +204,10 @@ func TestListingForgets(t *testing.T) {
 	done := make(chan error)
 	go func() { done <- l.Run(ctx) }()
 	for i := range 5000 {
-		s, _ := l.show(originOf(i%3), setOf("a", "b", "c"), nil)
+		s := l.show(originOf(i%3), setOf("a", "b", "c"), nil)
 		l.drop(s)
 	}
-	last, _ := l.show(originOf(1), setOf("a"), nil)
+	last := l.show(originOf(1), setOf("a"), nil)
 	deadline := time.Now().Add(time.Minute)
 	for {
 		v := l.Current()

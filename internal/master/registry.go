@@ -129,7 +129,7 @@ func (m *member) Reset(set *files.Set, by stream.Arrival) {
 	if m.shown != nil {
 		removed = m.shown.len
 	}
-	m.shown, _ = m.registry.listing.show(m.peer.Origin, set, m.shown)
+	m.shown = m.registry.listing.show(m.peer.Origin, set, m.shown)
 	m.synced = true
 	if m.hidden != "" {
 		m.log.Info("scout shown", zap.String("reason", "snapshot received"))
@@ -145,7 +145,7 @@ func (m *member) Apply(d files.Delta, by stream.Arrival) error {
 	if m.gone {
 		return nil
 	}
-	if _, err := m.registry.listing.change(m.shown, d); err != nil {
+	if err := m.registry.listing.change(m.shown, d); err != nil {
 		return err
 	}
 	m.logSynced(m.shown.len, d.Added.Len(), d.Removed.Len(), by)

@@ -53,9 +53,6 @@ func (c *consumer) isBack(s *scout) { c.set(func() { delete(c.dead, s) }) }
 // perhaps others.
 func (c *consumer) isWhole(s *scout, names []string) { c.set(func() { c.whole[s] = names }) }
 
-// mayBeAway says whether the master may not answer.
-func (c *consumer) mayBeAway(away bool) { c.set(func() { c.away = away }) }
-
 // done ends the reading, once, and reports what was wrong.
 func (c *consumer) done() {
 	select {
@@ -99,7 +96,7 @@ func (c *consumer) read() error {
 	entries, err := c.master.list()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if wrong := (*wrongList)(nil); err != nil && c.away && !errors.As(err, &wrong) {
+	if wrong := (*wrongListError)(nil); err != nil && c.away && !errors.As(err, &wrong) {
 		return nil
 	} else if err != nil {
 		return err

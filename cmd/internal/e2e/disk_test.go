@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -221,10 +222,8 @@ func TestConstantChurn(t *testing.T) {
 		write(t, s.dir, name)
 		took := within(t, patience, func() error {
 			entries, err := m.list()
-			for _, listed := range of(entries, s.host, s.dir) {
-				if listed == name {
-					return nil
-				}
+			if slices.Contains(of(entries, s.host, s.dir), name) {
+				return nil
 			}
 			return first(err, fmt.Errorf("%s is not listed", name))
 		})

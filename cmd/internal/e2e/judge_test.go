@@ -45,13 +45,13 @@ func (m *master) list() ([]fleet.Entry, error) {
 	}
 	entries, err := parse(body)
 	if err != nil {
-		return nil, &wrongList{err}
+		return nil, &wrongListError{err}
 	}
 	return entries, nil
 }
 
-// wrongList is a list that no master may ever give.
-type wrongList struct{ error }
+// wrongListError is a list that no master may ever give.
+type wrongListError struct{ error }
 
 // parse reads a list strictly: known fields, one entry a line, in order,
 // nothing twice, and exact bytes where the text cannot say them.
@@ -200,7 +200,7 @@ func eventually(limit time.Duration, check func() error) (time.Duration, error) 
 		start := time.Now()
 		err := check()
 		took := time.Since(began)
-		if wrong := (*wrongList)(nil); err == nil || errors.As(err, &wrong) || took > limit {
+		if wrong := (*wrongListError)(nil); err == nil || errors.As(err, &wrong) || took > limit {
 			return took, err
 		}
 		time.Sleep(max(5*time.Millisecond, 2*time.Since(start))) // leave the machine to the programs

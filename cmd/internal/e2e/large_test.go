@@ -79,13 +79,14 @@ func proveLarge(t *testing.T, dir string, n int) {
 	s := startScout(t, m, "h", dir)
 	registered := time.Since(began)
 	within(t, 2*time.Minute, func() error {
-		for _, e := range events(m.Process, 0, "files synced") {
-			if files := int(e.Number("files")); files != n {
-				t.Fatalf("%d files were shown, of %d: %v", files, n, e)
-			}
-			return nil
+		shown := events(m.Process, 0, "files synced")
+		if len(shown) == 0 {
+			return fmt.Errorf("nothing was shown: %s", tail(s.Process))
 		}
-		return fmt.Errorf("nothing was shown: %s", tail(s.Process))
+		if files := int(shown[0].Number("files")); files != n {
+			t.Fatalf("%d files were shown, of %d: %v", files, n, shown[0])
+		}
+		return nil
 	})
 	t.Logf("%d files: registered after %s, listed after %s", n, registered, time.Since(began))
 	convergesWithin(t, 2*time.Minute, m, s)

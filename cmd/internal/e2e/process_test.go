@@ -209,9 +209,9 @@ func tempDir(t *testing.T) string {
 	for _, d := range []string{filepath.Dir(dir), dir} {
 		must(t, os.Chmod(d, 0o755))
 	}
-	real, err := filepath.EvalSymlinks(dir)
+	resolved, err := filepath.EvalSymlinks(dir)
 	must(t, err)
-	return real
+	return resolved
 }
 
 // must fails the test at an error of its own doing.

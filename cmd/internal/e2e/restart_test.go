@@ -184,13 +184,13 @@ func TestBrieflyFrozenMaster(t *testing.T) {
 // hundred scouts, those too that do not listen.
 func TestMasterStops(t *testing.T) {
 	t.Parallel()
-	real, talking, mute := 10, 45, 45
+	watching, talking, mute := 10, 45, 45
 	if testing.Short() {
-		real, talking, mute = 3, 12, 15
+		watching, talking, mute = 3, 12, 15
 	}
 	m := startMaster(t)
 	var scouts []*scout
-	for i := range real {
+	for i := range watching {
 		dir := tempDir(t)
 		fill(t, dir, 3)
 		scouts = append(scouts, startScout(t, m, fmt.Sprint("h", i), dir))

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -110,14 +111,14 @@ func (p *Process) note(change func()) {
 func (p *Process) Events() []Event {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.events[:len(p.events):len(p.events)]
+	return slices.Clip(p.events)
 }
 
 // Stray returns the lines of standard error that are not JSON.
 func (p *Process) Stray() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.stray[:len(p.stray):len(p.stray)]
+	return slices.Clip(p.stray)
 }
 
 // ErrTimeout is what a wait that took too long returns.
