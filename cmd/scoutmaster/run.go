@@ -17,8 +17,10 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"scout/cmd/internal/cli"
+	"scout/internal/listing"
 	"scout/internal/master"
 	"scout/internal/stream"
+	"scout/internal/web"
 	scoutv1 "scout/proto/scout/v1"
 )
 
@@ -42,14 +44,14 @@ func run(ctx context.Context, c config, log *zap.Logger) error {
 		return err
 	}
 
-	listing := master.NewListing()
-	sessions := stream.NewServer(master.NewRegistry(listing, log), stream.Config{
+	list := listing.New()
+	sessions := stream.NewServer(master.NewRegistry(list, log), stream.Config{
 		Heartbeat: c.heartbeat, Deadline: c.deadline, Log: log,
 	})
 	scouts := newScoutServer(sessions)
 	ready := new(readiness)
 	consumers := &http.Server{
-		Handler:           master.NewHandler(listing, ready.check, log),
+		Handler:           web.NewHandler(list, ready.check, log),
 		ReadHeaderTimeout: headerTime,
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    64 << 10,
@@ -59,7 +61,7 @@ func run(ctx context.Context, c config, log *zap.Logger) error {
 	log.Info("serving", zap.Stringer("grpc", grpcListener.Addr()), zap.Stringer("http", httpListener.Addr()),
 		zap.Duration("heartbeat", c.heartbeat), zap.Duration("deadline", c.deadline), zap.String("version", cli.Version()))
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return listing.Run(ctx) })
+	group.Go(func() error { return list.Run(ctx) })
 	group.Go(func() error { return sessions.Run(ctx) })
 	group.Go(func() error { return scouts.server.Serve(grpcListener) })
 	group.Go(func() error { return ignore(consumers.Serve(httpListener), http.ErrServerClosed) })

@@ -2,25 +2,11 @@ package files
 
 import (
 	"fmt"
-	"runtime"
 	"slices"
 	"testing"
-)
 
-// cost returns what one run of f allocates: that does not depend on how fast
-// the machine is, so it can be held to a bound anywhere.
-func cost(f func()) (allocs, bytes float64) {
-	const runs = 5
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // nobody else allocates meanwhile
-	f()
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	for range runs {
-		f()
-	}
-	runtime.ReadMemStats(&after)
-	return float64(after.Mallocs-before.Mallocs) / runs, float64(after.TotalAlloc-before.TotalAlloc) / runs
-}
+	"scout/internal/guard"
+)
 
 // many returns a Set of n paths, a hundred in each directory.
 func many(n int) *Set {
@@ -37,7 +23,7 @@ func TestCostOfOneChange(t *testing.T) {
 	s := many(100_000)
 	d := Delta{Removed: setOf("some/directory/d00700/file-000007.txt"), Added: setOf("some/directory/d00300/new")}
 	var changed *Set
-	allocs, bytes := cost(func() {
+	allocs, bytes := guard.Cost(func() {
 		var err error
 		if changed, err = s.Apply(d); err != nil {
 			t.Fatal(err)
@@ -46,7 +32,7 @@ func TestCostOfOneChange(t *testing.T) {
 	if allocs > 100 || bytes > 128<<10 {
 		t.Errorf("a change among 100,000 names allocates %.0f times, %.0f bytes", allocs, bytes)
 	}
-	allocs, bytes = cost(func() { Diff(s, changed) })
+	allocs, bytes = guard.Cost(func() { Diff(s, changed) })
 	if allocs > 50 || bytes > 16<<10 {
 		t.Errorf("the difference of 100,000 names and one more allocates %.0f times, %.0f bytes", allocs, bytes)
 	}
@@ -56,7 +42,7 @@ func TestCostOfTheWire(t *testing.T) {
 	const n = 10_000
 	s := many(n)
 	size := 0
-	allocs, _ := cost(func() {
+	allocs, _ := guard.Cost(func() {
 		size = 0
 		for part := range s.Parts(64 << 10) {
 			size += len(part)
@@ -69,7 +55,7 @@ func TestCostOfTheWire(t *testing.T) {
 	for part := range s.Parts(64 << 10) {
 		parts = append(parts, slices.Clone(part))
 	}
-	allocs, bytes := cost(func() {
+	allocs, bytes := guard.Cost(func() {
 		var b Builder
 		for _, part := range parts {
 			if err := b.Append(part); err != nil {

@@ -1,30 +1,16 @@
 package index
 
 import (
-	"runtime"
 	"testing"
-)
 
-// cost returns what one run of f allocates: that does not depend on how fast
-// the machine is, so it can be held to a bound anywhere.
-func cost(f func()) (allocs, bytes float64) {
-	const runs = 5
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // nobody else allocates meanwhile
-	f()
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	for range runs {
-		f()
-	}
-	runtime.ReadMemStats(&after)
-	return float64(after.Mallocs-before.Mallocs) / runs, float64(after.TotalAlloc-before.TotalAlloc) / runs
-}
+	"scout/internal/guard"
+)
 
 func TestCostOfOneChange(t *testing.T) {
 	ix := numbered(1_000_000)
 	edit := Edit{Removed: new(Index), Added: buildNames(0, "d00000/f000050x")}
 	var changed *Index
-	allocs, bytes := cost(func() {
+	allocs, bytes := guard.Cost(func() {
 		var err error
 		if changed, err = ix.Apply(edit); err != nil {
 			t.Fatal(err)
@@ -34,7 +20,7 @@ func TestCostOfOneChange(t *testing.T) {
 		t.Errorf("a change among a million names allocates %.0f times, %.0f bytes", allocs, bytes)
 	}
 	none := func([]byte) {}
-	allocs, bytes = cost(func() { Diff(ix, changed, none, none) })
+	allocs, bytes = guard.Cost(func() { Diff(ix, changed, none, none) })
 	if allocs > 20 || bytes > 4<<10 {
 		t.Errorf("comparing a million names with one more allocates %.0f times, %.0f bytes", allocs, bytes)
 	}
@@ -47,7 +33,7 @@ func TestCostOfEachName(t *testing.T) {
 		names = append(names, append([]byte(nil), c.Name()...))
 	}
 	var ix *Index
-	allocs, bytes := cost(func() {
+	allocs, bytes := guard.Cost(func() {
 		var b Builder
 		for _, name := range names {
 			b.Add(name, 0)
@@ -60,7 +46,7 @@ func TestCostOfEachName(t *testing.T) {
 	if each := float64(ix.Size()) / n; each > 6 {
 		t.Errorf("a name takes %.1f bytes", each)
 	}
-	allocs, bytes = cost(func() {
+	allocs, bytes = guard.Cost(func() {
 		for c := ix.Cursor(); c.Next(); {
 			_ = c.Name()
 		}

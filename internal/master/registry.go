@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"scout/internal/files"
+	"scout/internal/listing"
 	"scout/internal/stream"
 )
 
@@ -21,7 +22,7 @@ const probeTimeout = 750 * time.Millisecond
 // Registry is who is live. It lets one scout at a time hold an origin, and
 // shows in the Listing what each holder shows.
 type Registry struct {
-	listing *Listing
+	listing *listing.Listing
 	log     *zap.Logger
 
 	mu      sync.Mutex
@@ -29,7 +30,7 @@ type Registry struct {
 }
 
 // NewRegistry returns a Registry without members.
-func NewRegistry(l *Listing, log *zap.Logger) *Registry {
+func NewRegistry(l *listing.Listing, log *zap.Logger) *Registry {
 	return &Registry{listing: l, log: log, members: make(map[files.Origin]*member)}
 }
 
@@ -103,9 +104,10 @@ type member struct {
 
 	mu     sync.Mutex // a session calls one at a time, but a successor may call Leave
 	gone   bool
-	shown  *source // what the Listing has of it, nil when hidden
-	hidden string  // why it is hidden
-	synced bool    // it was shown once
+	shown  *listing.Source // what the Listing has of it, nil when hidden
+	files  int             // how many files that is
+	hidden string          // why it is hidden
+	synced bool            // it was shown once
 
 	degraded degradation
 }
@@ -125,11 +127,9 @@ func (m *member) Reset(set *files.Set, by stream.Arrival) {
 	if m.gone {
 		return
 	}
-	removed := 0
-	if m.shown != nil {
-		removed = m.shown.len
-	}
-	m.shown = m.registry.listing.show(m.peer.Origin, set, m.shown)
+	removed := m.files
+	m.files = set.Len()
+	m.shown = m.registry.listing.Show(m.peer.Origin, set, m.shown)
 	m.synced = true
 	if m.hidden != "" {
 		m.log.Info("scout shown", zap.String("reason", "snapshot received"))
@@ -145,10 +145,12 @@ func (m *member) Apply(d files.Delta, by stream.Arrival) error {
 	if m.gone {
 		return nil
 	}
-	if err := m.registry.listing.change(m.shown, d); err != nil {
+	n, err := m.registry.listing.Change(m.shown, d)
+	if err != nil {
 		return err
 	}
-	m.logSynced(m.shown.len, d.Added.Len(), d.Removed.Len(), by)
+	m.files = n
+	m.logSynced(m.files, d.Added.Len(), d.Removed.Len(), by)
 	return nil
 }
 
@@ -198,8 +200,8 @@ func (m *member) Report(unreadable, polled uint64) {
 
 func (m *member) unshow() {
 	if m.shown != nil {
-		m.registry.listing.drop(m.shown)
-		m.shown = nil
+		m.registry.listing.Drop(m.shown)
+		m.shown, m.files = nil, 0
 	}
 }
 

@@ -14,6 +14,8 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"scout/internal/files"
+	"scout/internal/files/filestest"
+	"scout/internal/listing"
 	"scout/internal/stream"
 )
 
@@ -41,7 +43,7 @@ func (f *fakePeer) peer(session string) stream.Peer {
 
 func observed() (*Registry, *observer.ObservedLogs) {
 	core, logs := observer.New(zapcore.DebugLevel)
-	return NewRegistry(NewListing(), zap.New(core)), logs
+	return NewRegistry(listing.New(), zap.New(core)), logs
 }
 
 func join(t *testing.T, r *Registry, p stream.Peer) stream.Member {
@@ -54,8 +56,8 @@ func join(t *testing.T, r *Registry, p stream.Peer) stream.Member {
 }
 
 func shown(r *Registry) (names []string) {
-	for _, e := range read(r.listing.Current()) {
-		names = append(names, e[0])
+	for e := r.listing.Current().Entries(); e.Next(); {
+		names = append(names, string(e.Name()))
 	}
 	return names
 }
@@ -94,23 +96,23 @@ func TestMembersShowWhatTheyShow(t *testing.T) {
 	m.Hide("scanning", 0)
 	m.Hide("scanning", 10)
 	expectShown(t, r)
-	m.Reset(setOf("x", "y"), stream.Arrival{Revision: 1})
+	m.Reset(filestest.Set("x", "y"), stream.Arrival{Revision: 1})
 	expectShown(t, r, "x", "y")
-	if err := m.Apply(files.Delta{Removed: setOf("x"), Added: setOf("z")}, stream.Arrival{Revision: 2}); err != nil {
+	if err := m.Apply(files.Delta{Removed: filestest.Set("x"), Added: filestest.Set("z")}, stream.Arrival{Revision: 2}); err != nil {
 		t.Fatal(err)
 	}
 	expectShown(t, r, "y", "z")
-	if err := m.Apply(files.Delta{Removed: setOf("x"), Added: setOf()}, stream.Arrival{Revision: 3}); err == nil {
+	if err := m.Apply(files.Delta{Removed: filestest.Set("x"), Added: filestest.Set()}, stream.Arrival{Revision: 3}); err == nil {
 		t.Error("what is not there was removed")
 	}
 	m.Hide("the directory vanished", 0)
 	expectShown(t, r)
-	m.Reset(setOf("new"), stream.Arrival{Revision: 3})
+	m.Reset(filestest.Set("new"), stream.Arrival{Revision: 3})
 	expectShown(t, r, "new")
 	m.Leave(stream.LeftDeregistered)
 	m.Leave(stream.LeftBroken)
 	expectShown(t, r)
-	m.Reset(setOf("late"), stream.Arrival{Revision: 4})
+	m.Reset(filestest.Set("late"), stream.Arrival{Revision: 4})
 	m.Hide("late", 0)
 	expectShown(t, r)
 	want := []string{
@@ -129,7 +131,7 @@ func TestMembersShowWhatTheyShow(t *testing.T) {
 func TestALiveHolderIsKept(t *testing.T) {
 	r, logs := observed()
 	first := &fakePeer{answers: true}
-	join(t, r, first.peer("first")).Reset(setOf("x"), stream.Arrival{Revision: 1})
+	join(t, r, first.peer("first")).Reset(filestest.Set("x"), stream.Arrival{Revision: 1})
 	for range 3 {
 		_, err := r.Join(t.Context(), (&fakePeer{}).peer("second"))
 		var held *stream.HeldError
@@ -152,7 +154,7 @@ func TestAGhostIsReplaced(t *testing.T) {
 		r, logs := observed()
 		ghost := &fakePeer{}
 		old := join(t, r, ghost.peer("ghost"))
-		old.Reset(setOf("x"), stream.Arrival{Revision: 1})
+		old.Reset(filestest.Set("x"), stream.Arrival{Revision: 1})
 		began := time.Now()
 		m := join(t, r, (&fakePeer{answers: true}).peer("successor"))
 		if took := time.Since(began); took > time.Second {
@@ -162,8 +164,8 @@ func TestAGhostIsReplaced(t *testing.T) {
 		if !strings.Contains(ghost.evicted, "replaced by successor") {
 			t.Errorf("the ghost was told %q", ghost.evicted)
 		}
-		m.Reset(setOf("y"), stream.Arrival{Revision: 1})
-		old.Reset(setOf("late"), stream.Arrival{Revision: 2})
+		m.Reset(filestest.Set("y"), stream.Arrival{Revision: 1})
+		old.Reset(filestest.Set("late"), stream.Arrival{Revision: 2})
 		old.Leave(stream.LeftBroken)
 		expectShown(t, r, "y")
 		if _, err := r.Join(t.Context(), (&fakePeer{}).peer("third")); err == nil {
@@ -204,7 +206,7 @@ func TestANewcomerThatLeavesReplacesNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := observed()
 		holder := &fakePeer{}
-		join(t, r, holder.peer("holder")).Reset(setOf("x"), stream.Arrival{Revision: 1})
+		join(t, r, holder.peer("holder")).Reset(filestest.Set("x"), stream.Arrival{Revision: 1})
 		ctx, cancel := context.WithTimeout(t.Context(), probeTimeout/2)
 		defer cancel()
 		if _, err := r.Join(ctx, (&fakePeer{}).peer("gone")); !errors.Is(err, context.DeadlineExceeded) {

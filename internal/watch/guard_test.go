@@ -4,24 +4,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"testing"
-)
 
-// cost returns what one run of f allocates: that does not depend on how fast
-// the machine is, so it can be held to a bound anywhere.
-func cost(f func()) (allocs, bytes float64) {
-	const runs = 5
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // nobody else allocates meanwhile
-	f()
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	for range runs {
-		f()
-	}
-	runtime.ReadMemStats(&after)
-	return float64(after.Mallocs-before.Mallocs) / runs, float64(after.TotalAlloc-before.TotalAlloc) / runs
-}
+	"scout/internal/guard"
+)
 
 func quietNotifier(*hints) notifier { return new(fakeNotifier) }
 
@@ -34,7 +20,7 @@ func TestCostOfThePoll(t *testing.T) {
 		write(t, filepath.Join(sub, "file"))
 	}
 	f := scanned(t, dir, quietNotifier)
-	allocs, bytes := cost(f.lookEverywhere)
+	allocs, bytes := guard.Cost(f.lookEverywhere)
 	if allocs/directories > 0.05 || bytes/directories > 16 {
 		t.Errorf("a poll allocates %.2f times, %.0f bytes for each directory that has not changed", allocs/directories, bytes/directories)
 	}
@@ -54,7 +40,7 @@ func TestCostOfOneChange(t *testing.T) {
 		f.tree.follow(findings{names: map[string]map[string]bool{"": {"file-000050.new": false}}})
 		f.publish(f.tree)
 	}
-	allocs, bytes := cost(func() {
+	allocs, bytes := guard.Cost(func() {
 		change(func(path string) error { return os.WriteFile(path, nil, 0o600) })
 		change(os.Remove)
 	})
@@ -77,7 +63,7 @@ func TestCostOfTheScan(t *testing.T) {
 		}
 	}
 	const n = directories * each
-	allocs, bytes := cost(func() { scanned(t, dir, quietNotifier).claim.Release() })
+	allocs, bytes := guard.Cost(func() { scanned(t, dir, quietNotifier).claim.Release() })
 	if allocs/n > 0.5 || bytes/n > 400 {
 		t.Errorf("a scan allocates %.2f times, %.0f bytes for each file", allocs/n, bytes/n)
 	}

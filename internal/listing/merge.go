@@ -1,4 +1,4 @@
-package master
+package listing
 
 import (
 	"context"
@@ -37,7 +37,7 @@ func (l *Listing) Run(ctx context.Context) error {
 			continue
 		}
 		began := time.Now()
-		if err := l.merge(); err != nil {
+		if err := l.Merge(); err != nil {
 			return err
 		}
 		if !sleep(ctx, mergeShare*time.Since(began)) {
@@ -64,7 +64,7 @@ func (l *Listing) mergeDue(calm bool) bool {
 	return len(v.runs) > mergeRuns ||
 		len(v.runs) > 0 && calm ||
 		l.dead > sweepLeast && l.dead > v.main.Len()/sweepShare ||
-		len(v.sources) > 2*v.live.count()+sweepLeast
+		v.sources.Numbers() > 2*v.sources.live.count()+sweepLeast
 }
 
 // journal is what a merge that is under way must be told when it is done.
@@ -80,16 +80,16 @@ func (j *journal) note(e edit) {
 	}
 }
 
-// merge makes one list of main and the runs, without the masked entries.
+// Merge makes one list of main and the runs, without the masked entries.
 // Readers and writers go on meanwhile. It changes nothing that can be seen. An
 // error says that the books are wrong; then nothing has changed at all.
-func (l *Listing) merge() error {
+func (l *Listing) Merge() error {
 	from := l.beginMerge()
 	inputs := []*index.Index{from.main}
 	for _, r := range from.runs {
 		inputs = append(inputs, r.names)
 	}
-	merged := index.Merge(from.order, from.live.has, inputs...)
+	merged := index.Merge(from.order, from.sources.live.has, inputs...)
 	for {
 		edits := l.manyEdits()
 		if edits == nil {
@@ -107,7 +107,7 @@ func (l *Listing) beginMerge() *Version {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	v := l.Current()
-	l.journal = &journal{merging: v.live}
+	l.journal = &journal{merging: v.sources.live}
 	return v
 }
 
@@ -154,8 +154,8 @@ func (l *Listing) endMerge(from *Version, merged *index.Index) error {
 	}
 	v := *l.Current()
 	v.main = merged
-	v.runs = slices.DeleteFunc(slices.Clone(v.runs), func(r run) bool { return from.live.has(r.number) })
-	if err := l.recycle(&v, from.live); err != nil {
+	v.runs = slices.DeleteFunc(slices.Clone(v.runs), func(r run) bool { return from.sources.live.has(r.number) })
+	if err := l.recycle(&v, from.sources.live); err != nil {
 		return err
 	}
 	l.current.Store(&v)
@@ -166,17 +166,18 @@ func (l *Listing) endMerge(from *Version, merged *index.Index) error {
 // merged into it, and counts what is masked in it. The slice of sources is made
 // anew, so that no reader of an older Version sees a number change hands.
 func (l *Listing) recycle(v *Version, merged bitset) error {
-	sources, free := slices.Clone(v.sources), slices.Clone(l.free)
+	live := v.sources.live
+	sources, free := slices.Clone(v.sources.all), slices.Clone(l.free)
 	entries, dead := 0, 0
 	for n, s := range sources {
 		switch n := uint32(n); {
 		case s == nil:
 		case merged.has(n):
 			entries += s.len
-			if !v.live.has(n) {
+			if !live.has(n) {
 				dead += s.len
 			}
-		case !v.live.has(n):
+		case !live.has(n):
 			sources[n] = nil
 			free = append(free, n)
 		}
@@ -184,6 +185,6 @@ func (l *Listing) recycle(v *Version, merged bitset) error {
 	if entries != v.main.Len() {
 		return fmt.Errorf("a merge made %d entries of %d", v.main.Len(), entries)
 	}
-	v.sources, l.free, l.dead = sources, free, dead
+	v.sources, l.free, l.dead = &Sources{all: sources, live: live}, free, dead
 	return nil
 }

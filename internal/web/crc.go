@@ -1,4 +1,4 @@
-package master
+package web
 
 import "hash/crc32"
 

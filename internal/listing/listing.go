@@ -1,4 +1,4 @@
-package master
+package listing
 
 import (
 	"slices"
@@ -37,18 +37,54 @@ type Version struct {
 
 	main    *index.Index
 	runs    []run
-	sources []*source // by number, those too that are masked but still in main
-	live    bitset    // the numbers of the sources that are shown
-	masked  uint64    // counts how often one that is in main was taken out of live
-	room    *room     // for text that is kept with main
+	sources *Sources
+	masked  uint64 // counts how often a source that is in main was taken out of sight
 }
 
-// source is one whole list from one scout, later changed, and the number that
+// Sources are those of a Version. They are immutable.
+type Sources struct {
+	// Memo is for what a reader makes of the sources and would like to find
+	// again. It lives as long as they stay the same.
+	Memo atomic.Value
+
+	all  []*Source // by number, those too that are masked but still in main
+	live bitset    // the numbers of those that are shown
+}
+
+// Shown returns the source of an entry, or nil when it is masked.
+func (s *Sources) Shown(owner uint32) *Source {
+	if !s.live.has(owner) {
+		return nil
+	}
+	return s.all[owner]
+}
+
+// Numbers is how many numbers there are: all owners are below.
+func (s *Sources) Numbers() int { return len(s.all) }
+
+// with returns the sources with one more. The slice is shared with older
+// ones: an element that one of them might read is never written, see
+// [Listing.recycle].
+func (s *Sources) with(n uint32, added *Source) *Sources {
+	all := s.all
+	if int(n) < len(all) {
+		all[n] = added
+	} else {
+		all = append(all, added)
+	}
+	return &Sources{all: all, live: s.live.with(n)}
+}
+
+func (s *Sources) without(n uint32) *Sources {
+	return &Sources{all: s.all, live: s.live.without(n)}
+}
+
+// Source is one whole list from one scout, later changed, and the number that
 // its entries carry. A scout that sends a whole list again is a new source.
-type source struct {
+type Source struct {
+	Origin files.Origin
+
 	number uint32
-	origin files.Origin
-	format sourceFormat
 	len    int // entries; guarded by the Listing's mu
 }
 
@@ -58,26 +94,26 @@ type run struct {
 	names  *index.Index
 }
 
-// NewListing returns an empty Listing. Its [Listing.Run] merges.
-func NewListing() *Listing {
+// New returns an empty Listing. Its [Listing.Run] merges.
+func New() *Listing {
 	l := &Listing{changed: make(chan struct{}, 1)}
-	l.current.Store(&Version{main: new(index.Index), room: newRoom(textRoom)})
+	l.current.Store(&Version{main: new(index.Index), sources: new(Sources)})
 	return l
 }
 
 // Current returns the list as it is now.
 func (l *Listing) Current() *Version { return l.current.Load() }
 
-// show adds a source with its whole list and takes away old, unless that is
+// Show adds a source with its whole list and takes away old, unless that is
 // nil, in the same moment.
-func (l *Listing) show(origin files.Origin, set *files.Set, old *source) *source {
-	s := &source{origin: origin, format: formatOf(origin), len: set.Len()}
+func (l *Listing) Show(origin files.Origin, set *files.Set, old *Source) *Source {
+	s := &Source{Origin: origin, len: set.Len()}
 	l.update(func(v *Version) {
 		if old != nil {
 			l.mask(v, old)
 		}
-		l.number(v, s)
-		v.live = v.live.with(s.number)
+		s.number = l.number(v)
+		v.sources = v.sources.with(s.number, s)
 		v.Len += s.len
 		if s.len > 0 {
 			v.runs = append(slices.Clip(v.runs), run{s.number, set.Index().Owned(s.number)})
@@ -86,26 +122,28 @@ func (l *Listing) show(origin files.Origin, set *files.Set, old *source) *source
 	return s
 }
 
-// drop takes a source away.
-func (l *Listing) drop(s *source) {
+// Drop takes a source away. What is done to it later is not seen.
+func (l *Listing) Drop(s *Source) {
 	l.update(func(v *Version) { l.mask(v, s) })
 }
 
-// change applies a delta to a source, all at once. An error says which name does not fit; then nothing has changed.
-func (l *Listing) change(s *source, d files.Delta) error {
+// Change applies a delta to a source, all at once, and returns how many entries
+// the source has then. An error says which name does not fit; then nothing has
+// changed.
+func (l *Listing) Change(s *Source, d files.Delta) (int, error) {
 	e := edit{Removed: d.Removed.Index(), Added: d.Added.Index(), Owner: s.number}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	v := l.next()
 	if err := v.apply(e); err != nil {
-		return err
+		return s.len, err
 	}
 	grown := d.Added.Len() - d.Removed.Len()
 	s.len += grown
 	v.Len += grown
 	l.journal.note(e)
 	l.publish(v)
-	return nil
+	return s.len, nil
 }
 
 type edit = index.Edit
@@ -134,23 +172,21 @@ func (l *Listing) publish(v *Version) {
 	}
 }
 
-// number gives a source the number that its entries will carry. The slice of
-// sources is shared with older Versions: an element that one of them might
-// read is never written, see [Listing.recycle].
-func (l *Listing) number(v *Version, s *source) {
-	if n := len(l.free); n > 0 {
-		s.number, l.free = l.free[n-1], l.free[:n-1]
-		v.sources[s.number] = s
-		return
+// number returns a number that no entry has.
+func (l *Listing) number(v *Version) uint32 {
+	n := len(l.free)
+	if n == 0 {
+		return uint32(v.sources.Numbers())
 	}
-	s.number = uint32(len(v.sources))
-	v.sources = append(v.sources, s)
+	number := l.free[n-1]
+	l.free = l.free[:n-1]
+	return number
 }
 
 // mask takes a source out of sight. Its run is forgotten; what main has of it
 // stays until it is swept.
-func (l *Listing) mask(v *Version, s *source) {
-	v.live = v.live.without(s.number)
+func (l *Listing) mask(v *Version, s *Source) {
+	v.sources = v.sources.without(s.number)
 	v.Len -= s.len
 	if i := v.runOf(s.number); i >= 0 {
 		v.runs = slices.Delete(slices.Clone(v.runs), i, i+1)
@@ -189,54 +225,8 @@ func (v *Version) apply(e edit) error {
 // order sorts the sources of one name: by origin, then by number, for two may
 // have one origin while one of them is masked.
 func (v *Version) order(a, b uint32) int {
-	if c := v.sources[a].origin.Compare(v.sources[b].origin); c != 0 {
+	if c := v.sources.all[a].Origin.Compare(v.sources.all[b].Origin); c != 0 {
 		return c
 	}
 	return int(a) - int(b)
 }
-
-// Entries reads a Version in order: by filename, then host, then directory.
-//
-//	for e := v.Entries(); e.Next(); {
-//		use(e.Name(), e.source())
-//	}
-type Entries struct {
-	*index.Merger
-	v      *Version
-	shared int
-}
-
-// Entries returns a reader before the first entry.
-func (v *Version) Entries() *Entries {
-	inputs := []*index.Index{v.main}
-	for _, r := range v.runs {
-		inputs = append(inputs, r.names)
-	}
-	return v.entriesOf(inputs...)
-}
-
-// entriesOf reads some of the indexes that v consists of.
-func (v *Version) entriesOf(inputs ...*index.Index) *Entries {
-	return &Entries{Merger: index.NewMerger(v.order, inputs...), v: v}
-}
-
-// Next moves to the next entry of a source that is shown.
-func (e *Entries) Next() bool {
-	for shared := maxShared; e.Merger.Next(); {
-		shared = min(shared, e.Merger.Shared())
-		if e.v.live.has(e.Owner()) {
-			e.shared = shared
-			return true
-		}
-	}
-	return false
-}
-
-const maxShared = int(^uint(0) >> 1)
-
-// Shared returns how many bytes the current name is known to have in common
-// with the last one that Next stopped at.
-func (e *Entries) Shared() int { return e.shared }
-
-// source returns whose the current entry is.
-func (e *Entries) source() *source { return e.v.sources[e.Owner()] }

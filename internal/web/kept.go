@@ -1,4 +1,4 @@
-package master
+package web
 
 import (
 	"bytes"
@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"scout/internal/index"
+	"scout/internal/listing"
 )
 
 // What is made of a leaf of the merged index, as text or compressed, stays
@@ -22,7 +23,7 @@ const textRoom = 80 << 20
 // kept is what was made of a leaf. It is immutable, but for what it points to
 // being replaced by whoever makes more of the leaf.
 type kept struct {
-	masked   uint64 // Version.masked, on which all of it depends
+	masked   uint64 // Version.Masked, on which all of it depends
 	text     atomic.Pointer[text]
 	deflated atomic.Pointer[deflated]
 }
@@ -30,12 +31,12 @@ type kept struct {
 // text is the entries of a leaf in JSON, each with a comma before it.
 type text struct{ json []byte }
 
-// keptOf returns what was made of a leaf of v.main.
-func (v *Version) keptOf(l *index.Leaf) *kept {
-	if k, ok := l.Memo.Load().(*kept); ok && k.masked == v.masked {
+// keptOf returns what was made of a leaf of v.
+func keptOf(v *listing.Version, l *index.Leaf) *kept {
+	if k, ok := l.Memo.Load().(*kept); ok && k.masked == v.Masked() {
 		return k
 	}
-	k := &kept{masked: v.masked}
+	k := &kept{masked: v.Masked()}
 	l.Memo.Store(k)
 	return k
 }
@@ -64,10 +65,10 @@ func (r *room) keep(json []byte) *text {
 
 // writeAll writes all entries, of which none is in a run. It reports whether
 // there were some.
-func (v *Version) writeAll(out io.Writer) (some bool, err error) {
-	for _, leaf := range v.main.Leaves() {
+func (r *renderer) writeAll(out io.Writer, v *listing.Version) (some bool, err error) {
+	for _, leaf := range v.Leaves() {
 		entries := separated{out: out, first: !some}
-		if err := v.writeLeaf(&entries, leaf); err != nil {
+		if err := r.writeLeaf(&entries, v, leaf); err != nil {
 			return some, err
 		}
 		some = some || !entries.first
@@ -76,8 +77,8 @@ func (v *Version) writeAll(out io.Writer) (some bool, err error) {
 }
 
 // writeLeaf writes the entries of a leaf.
-func (v *Version) writeLeaf(out *separated, l *index.Leaf) error {
-	k := v.keptOf(l)
+func (r *renderer) writeLeaf(out *separated, v *listing.Version, l *index.Leaf) error {
+	k := keptOf(v, l)
 	if t := k.text.Load(); t != nil {
 		return out.writeText(t.json)
 	}
@@ -86,12 +87,12 @@ func (v *Version) writeLeaf(out *separated, l *index.Leaf) error {
 	copied.Reset()
 	copied.WriteByte(',')
 	var to io.Writer = out
-	if v.room.left.Load() > 0 {
+	if r.room.left.Load() > 0 {
 		to = io.MultiWriter(out, copied)
 	}
 	some, err := writeLeaf(to, v, l)
 	if err == nil && some && copied.Len() > 1 {
-		k.text.Store(v.room.keep(copied.Bytes()))
+		k.text.Store(r.room.keep(copied.Bytes()))
 	}
 	return err
 }

@@ -1,4 +1,4 @@
-package master
+package listing
 
 import (
 	"context"
@@ -11,15 +11,8 @@ import (
 	"time"
 
 	"scout/internal/files"
+	"scout/internal/files/filestest"
 )
-
-func setOf(names ...string) *files.Set {
-	var b files.Builder
-	for _, n := range slices.Compact(slices.Sorted(slices.Values(names))) {
-		b.Add([]byte(n))
-	}
-	return b.Set()
-}
 
 func originOf(n int) files.Origin {
 	// Hosts sort the other way round than their numbers.
@@ -30,7 +23,7 @@ func originOf(n int) files.Origin {
 func read(v *Version) (out [][3]string) {
 	e := v.Entries()
 	for e.Next() {
-		o := e.source().origin
+		o := e.Source().Origin
 		out = append(out, [3]string{string(e.Name()), o.Host, o.Directory})
 	}
 	return out
@@ -60,27 +53,27 @@ func randomNames(r *rand.Rand, most int) map[string]bool {
 func TestListingAgainstModel(t *testing.T) {
 	for seed := range uint64(10) {
 		r := rand.New(rand.NewPCG(seed, 0))
-		l, want, sources := NewListing(), model{}, map[files.Origin]*source{}
+		l, want, sources := New(), model{}, map[files.Origin]*Source{}
 		for step := range 300 {
 			o := originOf(r.IntN(6))
 			switch op := r.IntN(10); {
 			case op == 0:
 				if s := sources[o]; s != nil {
-					l.drop(s)
+					l.Drop(s)
 					delete(sources, o)
 					delete(want, o)
 				}
 			case op == 1 || sources[o] == nil:
 				names := randomNames(r, 500)
-				sources[o] = l.show(o, setOf(slices.Collect(maps.Keys(names))...), sources[o])
+				sources[o] = l.Show(o, filestest.Set(slices.Collect(maps.Keys(names))...), sources[o])
 				want[o] = names
 			case op == 2:
-				if err := l.merge(); err != nil {
+				if err := l.Merge(); err != nil {
 					t.Fatal(err)
 				}
 			default:
 				d := randomDelta(r, want[o])
-				if err := l.change(sources[o], d); err != nil {
+				if _, err := l.Change(sources[o], d); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -99,7 +92,7 @@ func randomDelta(r *rand.Rand, names map[string]bool) files.Delta {
 			names[n] = true
 		}
 	}
-	return files.Diff(setOf(slices.Collect(maps.Keys(before))...), setOf(slices.Collect(maps.Keys(names))...))
+	return files.Diff(filestest.Set(slices.Collect(maps.Keys(before))...), filestest.Set(slices.Collect(maps.Keys(names))...))
 }
 
 func compare(t *testing.T, when string, v *Version, want model) {
@@ -114,23 +107,23 @@ func compare(t *testing.T, when string, v *Version, want model) {
 }
 
 func TestListingRefusesWhatDoesNotFit(t *testing.T) {
-	l := NewListing()
-	s := l.show(originOf(1), setOf("a"), nil)
+	l := New()
+	s := l.Show(originOf(1), filestest.Set("a"), nil)
 	for range 2 { // as a run, then in main
 		before := l.Current()
 		for _, d := range []files.Delta{
-			{Removed: setOf("b"), Added: setOf()},
-			{Removed: setOf(), Added: setOf("a")},
-			{Removed: setOf("a", "b"), Added: setOf("c")},
+			{Removed: filestest.Set("b"), Added: filestest.Set()},
+			{Removed: filestest.Set(), Added: filestest.Set("a")},
+			{Removed: filestest.Set("a", "b"), Added: filestest.Set("c")},
 		} {
-			if err := l.change(s, d); err == nil {
+			if _, err := l.Change(s, d); err == nil {
 				t.Errorf("%d removed, %d added: taken", d.Removed.Len(), d.Added.Len())
 			}
 		}
 		if l.Current() != before {
 			t.Error("a refused change left a trace")
 		}
-		if err := l.merge(); err != nil {
+		if err := l.Merge(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -139,12 +132,12 @@ func TestListingRefusesWhatDoesNotFit(t *testing.T) {
 // A merge runs beside writers and readers. Every version that a reader pins is
 // consistent, and the list is right when all is over.
 func TestMergeBesideReadersAndWriters(t *testing.T) {
-	l := NewListing()
+	l := New()
 	ctx, cancel := context.WithCancel(t.Context())
 	var background, writers sync.WaitGroup
 	background.Go(func() {
 		for ctx.Err() == nil {
-			if err := l.merge(); err != nil {
+			if err := l.Merge(); err != nil {
 				t.Error(err)
 				return
 			}
@@ -165,15 +158,15 @@ func TestMergeBesideReadersAndWriters(t *testing.T) {
 		writers.Go(func() {
 			r := rand.New(rand.NewPCG(uint64(n), 3))
 			names := randomNames(r, 500)
-			s := l.show(originOf(n), setOf(slices.Collect(maps.Keys(names))...), nil)
+			s := l.Show(originOf(n), filestest.Set(slices.Collect(maps.Keys(names))...), nil)
 			for range 150 {
 				switch r.IntN(20) {
 				case 0:
-					l.drop(s)
+					l.Drop(s)
 					names = randomNames(r, 500)
-					s = l.show(originOf(n), setOf(slices.Collect(maps.Keys(names))...), nil)
+					s = l.Show(originOf(n), filestest.Set(slices.Collect(maps.Keys(names))...), nil)
 				default:
-					if err := l.change(s, randomDelta(r, names)); err != nil {
+					if _, err := l.Change(s, randomDelta(r, names)); err != nil {
 						t.Error(err)
 						return
 					}
@@ -190,7 +183,7 @@ func TestMergeBesideReadersAndWriters(t *testing.T) {
 		want[originOf(n)] = names
 	}
 	compare(t, "at the end", l.Current(), want)
-	if err := l.merge(); err != nil {
+	if err := l.Merge(); err != nil {
 		t.Fatal(err)
 	}
 	compare(t, "merged", l.Current(), want)
@@ -199,15 +192,15 @@ func TestMergeBesideReadersAndWriters(t *testing.T) {
 // What is gone costs nothing for long: numbers and masked entries are reclaimed
 // however often scouts come and go.
 func TestListingForgets(t *testing.T) {
-	l := NewListing()
+	l := New()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- l.Run(ctx) }()
 	for i := range 5000 {
-		s := l.show(originOf(i%3), setOf("a", "b", "c"), nil)
-		l.drop(s)
+		s := l.Show(originOf(i%3), filestest.Set("a", "b", "c"), nil)
+		l.Drop(s)
 	}
-	last := l.show(originOf(1), setOf("a"), nil)
+	last := l.Show(originOf(1), filestest.Set("a"), nil)
 	deadline := time.Now().Add(time.Minute)
 	for {
 		v := l.Current()
@@ -222,16 +215,16 @@ func TestListingForgets(t *testing.T) {
 		}
 		time.Sleep(time.Millisecond)
 	}
-	if err := l.merge(); err != nil { // the one that the last changes made due
+	if err := l.Merge(); err != nil { // the one that the last changes made due
 		t.Fatal(err)
 	}
 	free := 0
-	for _, s := range l.Current().sources {
+	for _, s := range l.Current().sources.all {
 		if s == nil {
 			free++
 		}
 	}
-	if used := len(l.Current().sources) - free; used > 1 {
+	if used := l.Current().sources.Numbers() - free; used > 1 {
 		t.Errorf("%d numbers are in use by one source", used)
 	}
 	cancel()

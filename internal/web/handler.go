@@ -1,4 +1,4 @@
-package master
+package web
 
 import (
 	"bytes"
@@ -12,20 +12,23 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"scout/internal/listing"
 )
 
 // Handler serves the Listing over HTTP.
 type Handler struct {
 	mux     *http.ServeMux
-	listing *Listing
+	listing *listing.Listing
+	render  *renderer
 	ready   func() error
 	log     *zap.Logger
 }
 
 // NewHandler returns a Handler. ready says why scouts cannot be served now, or
 // nil.
-func NewHandler(l *Listing, ready func() error, log *zap.Logger) *Handler {
-	h := &Handler{mux: http.NewServeMux(), listing: l, ready: ready, log: log}
+func NewHandler(l *listing.Listing, ready func() error, log *zap.Logger) *Handler {
+	h := &Handler{mux: http.NewServeMux(), listing: l, render: newRenderer(), ready: ready, log: log}
 	h.route("/files", h.files)
 	h.route("/healthz", h.healthz)
 	h.route("/readyz", h.readyz)
@@ -88,11 +91,11 @@ func (h *Handler) files(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	write := writeJSON
+	write := h.render.writeJSON
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Vary", "Accept-Encoding")
 	if acceptsGzip(r.Header) {
-		write = writeGzip
+		write = h.render.writeGzip
 		w.Header().Set("Content-Encoding", "gzip")
 	}
 	if r.Method == http.MethodHead {
@@ -130,12 +133,19 @@ func parseQuery(r *http.Request) ([][]byte, error) {
 // everything is the prefix of all names.
 var everything = [][]byte{nil}
 
+// renderer writes versions of the list. It may serve many requests at once.
+type renderer struct {
+	room *room // for text that is kept
+}
+
+func newRenderer() *renderer { return &renderer{room: newRoom(textRoom)} }
+
 // writeJSON writes the entries whose names have one of the prefixes.
-func writeJSON(out io.Writer, v *Version, prefixes [][]byte) error {
+func (r *renderer) writeJSON(out io.Writer, v *listing.Version, prefixes [][]byte) error {
 	if _, err := io.WriteString(out, jsonHead); err != nil {
 		return err
 	}
-	some, err := v.write(out, prefixes)
+	some, err := r.write(out, v, prefixes)
 	if err != nil {
 		return err
 	}
@@ -143,16 +153,17 @@ func writeJSON(out io.Writer, v *Version, prefixes [][]byte) error {
 	return err
 }
 
-func (v *Version) write(out io.Writer, prefixes [][]byte) (some bool, err error) {
-	if v.isAll(prefixes) {
-		return v.writeAll(out)
+func (r *renderer) write(out io.Writer, v *listing.Version, prefixes [][]byte) (some bool, err error) {
+	if isAll(v, prefixes) {
+		return r.writeAll(out, v)
 	}
-	return writeEntries(out, v.Entries(), prefixes)
+	return writeEntries(out, v, prefixes)
 }
 
-// isAll reports whether the prefixes select all entries, and all are in main.
-func (v *Version) isAll(prefixes [][]byte) bool {
-	return len(prefixes[0]) == 0 && len(v.runs) == 0
+// isAll reports whether the prefixes select all entries, and all are in
+// leaves.
+func isAll(v *listing.Version, prefixes [][]byte) bool {
+	return len(prefixes[0]) == 0 && v.Merged()
 }
 
 // writeTimeout is for how long a client may take nothing of what is written to

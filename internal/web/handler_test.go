@@ -1,4 +1,4 @@
-package master
+package web
 
 import (
 	"bytes"
@@ -17,6 +17,8 @@ import (
 	"go.uber.org/zap"
 
 	"scout/internal/files"
+	"scout/internal/files/filestest"
+	"scout/internal/listing"
 )
 
 var updateGolden = flag.Bool("update", false, "write the golden files anew")
@@ -39,13 +41,13 @@ func golden(t *testing.T, file string, got []byte) {
 	}
 }
 
-func sample() *Listing {
-	l := NewListing()
-	l.show(files.Origin{Host: "web-02", Directory: "/srv/data"}, setOf("logs/2026/app.log", "app.log", "a/b", "a.txt", "a"), nil)
-	l.show(files.Origin{Host: "web-01", Directory: "/srv/data"}, setOf("app.log"), nil)
-	l.show(files.Origin{Host: "web-01", Directory: "/srv/more"}, setOf("app.log"), nil)
-	l.show(files.Origin{Host: "wéb \"3\"", Directory: "/srv/\xff"},
-		setOf("bad\xff\xfeutf8", "cut\xe2\x82", "new\nline", "tab\t\x1b[31m\u009b", `quote"back\slash`, "snow☃", "<script>", "\u2028", "del\x7f"), nil)
+func sample() *listing.Listing {
+	l := listing.New()
+	l.Show(files.Origin{Host: "web-02", Directory: "/srv/data"}, filestest.Set("logs/2026/app.log", "app.log", "a/b", "a.txt", "a"), nil)
+	l.Show(files.Origin{Host: "web-01", Directory: "/srv/data"}, filestest.Set("app.log"), nil)
+	l.Show(files.Origin{Host: "web-01", Directory: "/srv/more"}, filestest.Set("app.log"), nil)
+	l.Show(files.Origin{Host: "wéb \"3\"", Directory: "/srv/\xff"},
+		filestest.Set("bad\xff\xfeutf8", "cut\xe2\x82", "new\nline", "tab\t\x1b[31m\u009b", `quote"back\slash`, "snow☃", "<script>", "\u2028", "del\x7f"), nil)
 	return l
 }
 
@@ -66,20 +68,22 @@ func body(t *testing.T, r *http.Response) []byte {
 	return b
 }
 
-func alwaysReady() error { return nil }
+func newTestHandler(l *listing.Listing) *Handler {
+	return NewHandler(l, func() error { return nil }, zap.NewNop())
+}
 
 func TestFilesGolden(t *testing.T) {
 	l := sample()
 	for range 2 { // as runs, then merged
-		h := NewHandler(l, alwaysReady, zap.NewNop())
+		h := newTestHandler(l)
 		golden(t, "files.json", body(t, get(t, h, "GET", "/files")))
 		golden(t, "prefix.json", body(t, get(t, h, "GET", "/files?prefix=a%2F&prefix=bad%FF&prefix=app&prefix=app.l")))
 		golden(t, "nothing.json", body(t, get(t, h, "GET", "/files?prefix=zzz")))
-		if err := l.merge(); err != nil {
+		if err := l.Merge(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	golden(t, "empty.json", body(t, get(t, NewHandler(NewListing(), alwaysReady, zap.NewNop()), "GET", "/files")))
+	golden(t, "empty.json", body(t, get(t, newTestHandler(listing.New()), "GET", "/files")))
 }
 
 // Whatever the bytes of a name, the answer is JSON and the bytes come back.
@@ -90,18 +94,18 @@ func TestEveryByteComesBack(t *testing.T) {
 			names = append(names, "x"+string([]byte{byte(c)}), string([]byte{byte(c)})+"é")
 		}
 	}
-	l := NewListing()
-	l.show(files.Origin{Host: "h", Directory: "/d"}, setOf(names...), nil)
+	l := listing.New()
+	l.Show(files.Origin{Host: "h", Directory: "/d"}, filestest.Set(names...), nil)
 	var answer struct {
 		Files []struct {
 			Filename       string `json:"filename"`
 			FilenameBase64 string `json:"filename_base64"`
 		} `json:"files"`
 	}
-	if err := json.Unmarshal(body(t, get(t, NewHandler(l, alwaysReady, zap.NewNop()), "GET", "/files")), &answer); err != nil {
+	if err := json.Unmarshal(body(t, get(t, newTestHandler(l), "GET", "/files")), &answer); err != nil {
 		t.Fatal(err)
 	}
-	set := setOf(names...)
+	set := filestest.Set(names...)
 	i := 0
 	for c := set.Cursor(); c.Next(); i++ {
 		got := answer.Files[i].Filename
@@ -158,14 +162,14 @@ func TestErrorsAreProblems(t *testing.T) {
 }
 
 func TestHead(t *testing.T) {
-	r := get(t, NewHandler(sample(), alwaysReady, zap.NewNop()), "HEAD", "/files")
+	r := get(t, newTestHandler(sample()), "HEAD", "/files")
 	if b := body(t, r); r.StatusCode != 200 || len(b) != 0 || r.Header.Get("Content-Type") != "application/json" {
 		t.Errorf("%d, %d bytes, %v", r.StatusCode, len(b), r.Header)
 	}
 }
 
 func TestHealthIsPlain(t *testing.T) {
-	h := NewHandler(NewListing(), alwaysReady, zap.NewNop())
+	h := newTestHandler(listing.New())
 	for _, path := range []string{"/healthz", "/readyz"} {
 		if r := get(t, h, "GET", path); r.StatusCode != 200 || string(body(t, r)) != "ok\n" {
 			t.Errorf("%s: %d", path, r.StatusCode)

@@ -1,4 +1,4 @@
-package master
+package web
 
 import (
 	"bytes"
@@ -14,6 +14,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"scout/internal/index"
+	"scout/internal/listing"
 )
 
 // The list is compressed leaf by leaf of the merged index. An answer is stitched
@@ -34,13 +35,13 @@ func acceptsGzip(h http.Header) bool {
 }
 
 // writeGzip is writeJSON, compressed.
-func writeGzip(out io.Writer, v *Version, prefixes [][]byte) error {
-	if !v.isAll(prefixes) {
+func (r *renderer) writeGzip(out io.Writer, v *listing.Version, prefixes [][]byte) error {
+	if !isAll(v, prefixes) {
 		z, err := gzip.NewWriterLevel(out, gzipLevel)
 		if err != nil {
 			return err
 		}
-		if err := writeJSON(z, v, prefixes); err != nil {
+		if err := r.writeJSON(z, v, prefixes); err != nil {
 			return err
 		}
 		return z.Close()
@@ -49,8 +50,8 @@ func writeGzip(out io.Writer, v *Version, prefixes [][]byte) error {
 	s.plain(gzipHeader)
 	s.add(deflateText(jsonHead))
 	some := false
-	for _, leaf := range v.main.Leaves() {
-		d, err := v.deflated(leaf)
+	for _, leaf := range v.Leaves() {
+		d, err := deflatedOf(v, leaf)
 		if err != nil {
 			return err
 		}
@@ -75,9 +76,9 @@ type deflated struct {
 	size int64  // of the text
 }
 
-// deflated returns the entries of a leaf of v.main.
-func (v *Version) deflated(l *index.Leaf) (*deflated, error) {
-	k := v.keptOf(l)
+// deflatedOf returns the entries of a leaf of v.
+func deflatedOf(v *listing.Version, l *index.Leaf) (*deflated, error) {
+	k := keptOf(v, l)
 	if d := k.deflated.Load(); d != nil {
 		return d, nil
 	}

@@ -1,4 +1,4 @@
-package master
+package web
 
 import (
 	"bytes"
@@ -9,15 +9,8 @@ import (
 
 	"scout/internal/files"
 	"scout/internal/index"
+	"scout/internal/listing"
 )
-
-// sourceFormat is what every entry of a source has in common, rendered once.
-type sourceFormat struct {
-	// json is what follows a filename, from its closing quote to the opening
-	// quote of the next entry's filename: two copies make an entry. It is
-	// padded.
-	json []byte
-}
 
 // The list is jsonHead, entries that begin with jsonOpen and are separated by
 // commas, and jsonTail, or jsonNone when there are none.
@@ -29,7 +22,28 @@ const (
 	jsonNone = "]}"
 )
 
-func formatOf(o files.Origin) sourceFormat {
+// tails are what follows a filename, from its closing quote to the opening
+// quote of the next entry's filename, by the number of the source: two copies
+// make an entry. That of a source that is not shown is nil. They are padded.
+type tails [][]byte
+
+// tailsOf returns the tails of a Version's sources, which keep them.
+func tailsOf(v *listing.Version) tails {
+	sources := v.Sources()
+	if t, ok := sources.Memo.Load().(tails); ok {
+		return t
+	}
+	t := make(tails, sources.Numbers())
+	for n := range t {
+		if s := sources.Shown(uint32(n)); s != nil {
+			t[n] = tailOf(s.Origin)
+		}
+	}
+	sources.Memo.Store(t)
+	return t
+}
+
+func tailOf(o files.Origin) []byte {
 	p := append([]byte(nil), `","host":"`...)
 	p = appendJSONText(p, []byte(o.Host))
 	p = append(p, `","directory":"`...)
@@ -38,7 +52,7 @@ func formatOf(o files.Origin) sourceFormat {
 		p = append(p, `","directory_base64":"`...)
 		p = base64.StdEncoding.AppendEncode(p, []byte(o.Directory))
 	}
-	return sourceFormat{json: padded(append(p, `"}`+jsonNext...))}
+	return padded(append(p, `"}`+jsonNext...))
 }
 
 func jsonEnd(some bool) string {
@@ -59,13 +73,13 @@ const (
 // writeEntries writes the entries whose names have one of the prefixes, which
 // ascend, as jsonOpen and the commas between entries have it. It reports
 // whether there were some.
-func writeEntries(out io.Writer, e *Entries, prefixes [][]byte) (some bool, err error) {
-	j := newJSONEntries()
+func writeEntries(out io.Writer, v *listing.Version, prefixes [][]byte) (some bool, err error) {
+	j, e := newJSONEntries(v), v.Entries()
 	for _, prefix := range prefixes {
 		e.Seek(prefix)
 		for e.Next() && bytes.HasPrefix(e.Name(), prefix) {
 			some = true
-			j.add(e.Name(), &e.source().format)
+			j.add(e.Name(), e.Owner())
 			if len(j.buf) >= pieceSize {
 				if err := j.flush(out); err != nil {
 					return some, err
@@ -80,12 +94,12 @@ func writeEntries(out io.Writer, e *Entries, prefixes [][]byte) (some bool, err 
 }
 
 // writeLeaf is writeEntries for all entries of a leaf.
-func writeLeaf(out io.Writer, v *Version, l *index.Leaf) (some bool, err error) {
-	j := newJSONEntries()
+func writeLeaf(out io.Writer, v *listing.Version, l *index.Leaf) (some bool, err error) {
+	j := newJSONEntries(v)
 	for run := range l.Runs() {
-		if !j.addRun(v, run) {
-			for e := v.entriesOf(run.Entries()); e.Next(); {
-				j.add(e.Name(), &e.source().format)
+		if !j.addRun(run) {
+			for e := v.EntriesOf(run.Entries()); e.Next(); {
+				j.add(e.Name(), e.Owner())
 			}
 		}
 		if len(j.buf) >= pieceSize {
@@ -101,12 +115,15 @@ func writeLeaf(out io.Writer, v *Version, l *index.Leaf) (some bool, err error) 
 	return true, j.flush(out)
 }
 
-func newJSONEntries() jsonEntries {
-	return jsonEntries{buf: append(make([]byte, 0, pieceSize+pieceMargin), jsonOpen...)}
+func newJSONEntries(v *listing.Version) jsonEntries {
+	return jsonEntries{tails: tailsOf(v), buf: append(make([]byte, 0, pieceSize+pieceMargin), jsonOpen...)}
 }
 
 // jsonEntries renders entries. Its buffer ends with what opens the next one.
-type jsonEntries struct{ buf []byte }
+type jsonEntries struct {
+	buf   []byte
+	tails tails
+}
 
 // flush writes what is rendered, but for what opens the next entry.
 func (j *jsonEntries) flush(out io.Writer) error {
@@ -115,19 +132,22 @@ func (j *jsonEntries) flush(out io.Writer) error {
 	return err
 }
 
-// addRun renders a run of entries of v. It is the fast way: a name's shared part
+// addRun renders a run of entries. It is the fast way: a name's shared part
 // is copied from the line before, and only what follows is looked at. It gives
 // up, having rendered nothing, when a name has to be escaped or a source is not
 // shown.
-func (j *jsonEntries) addRun(v *Version, r index.Run) bool {
+func (j *jsonEntries) addRun(r index.Run) bool {
 	buf := j.buf[:cap(j.buf)]
 	n, last := len(j.buf), len(j.buf) // where the line begins, and the one before
-	data, owner, tail := r.Data, r.Owner, v.tail(r.Owner)
+	data, owner, tail := r.Data, r.Owner, []byte(nil)
+	if !r.Mixed {
+		tail = j.tails[owner]
+	}
 	for range r.Len {
 		shared, rest, o, behind := index.Decode(data, r.Mixed)
 		data = behind
 		if r.Mixed && (o != owner || tail == nil) {
-			owner, tail = o, v.tail(o)
+			owner, tail = o, j.tails[o]
 		}
 		if tail == nil {
 			return false
@@ -188,22 +208,14 @@ func padded(p []byte) []byte {
 	return append(make([]byte, 0, size), p...)
 }
 
-// tail returns what follows a name of the source, or nil when it is not shown.
-func (v *Version) tail(owner uint32) []byte {
-	if !v.live.has(owner) {
-		return nil
-	}
-	return v.sources[owner].format.json
-}
-
 // add renders an entry.
-func (j *jsonEntries) add(name []byte, f *sourceFormat) {
+func (j *jsonEntries) add(name []byte, owner uint32) {
 	j.buf = appendJSONText(j.buf, name)
 	if !utf8.Valid(name) {
 		j.buf = append(j.buf, `","filename_base64":"`...)
 		j.buf = base64.StdEncoding.AppendEncode(j.buf, name)
 	}
-	j.buf = append(j.buf, f.json...)
+	j.buf = append(j.buf, j.tails[owner]...)
 }
 
 // isPlain reports whether the first n bytes are ASCII that stands for itself in a

@@ -1,4 +1,4 @@
-package master
+package listing
 
 import (
 	"math/bits"

@@ -1,4 +1,4 @@
-package master
+package web
 
 import (
 	"bytes"
@@ -13,6 +13,9 @@ import (
 	"time"
 
 	"scout/internal/files"
+	"scout/internal/files/filestest"
+	"scout/internal/listing"
+	"scout/internal/listing/listingtest"
 )
 
 func gunzip(t *testing.T, p []byte) []byte {
@@ -31,13 +34,13 @@ func gunzip(t *testing.T, p []byte) []byte {
 // Compressed and not, kept and not, the list is the same, whatever has happened
 // to it.
 func TestGzipIsTheSameList(t *testing.T) {
-	l := NewListing()
+	l, r := listing.New(), newRenderer()
 	compare := func(when string) {
 		t.Helper()
 		for _, prefixes := range [][][]byte{everything, {[]byte("d1"), []byte("d3")}} {
 			var plain, packed, again bytes.Buffer
 			for _, out := range []io.Writer{&plain, &again} {
-				if err := writeJSON(out, l.Current(), prefixes); err != nil {
+				if err := r.writeJSON(out, l.Current(), prefixes); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -45,14 +48,14 @@ func TestGzipIsTheSameList(t *testing.T) {
 				t.Errorf("%s: the second answer has %d bytes, the first %d", when, again.Len(), plain.Len())
 			}
 			var simple bytes.Buffer
-			some, err := writeEntries(&simple, l.Current().Entries(), prefixes)
+			some, err := writeEntries(&simple, l.Current(), prefixes)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if want := jsonHead + simple.String() + jsonEnd(some); plain.String() != want {
 				t.Errorf("%s: %d bytes, want %d", when, plain.Len(), len(want))
 			}
-			if err := writeGzip(&packed, l.Current(), prefixes); err != nil {
+			if err := r.writeGzip(&packed, l.Current(), prefixes); err != nil {
 				t.Fatal(err)
 			}
 			if got := gunzip(t, packed.Bytes()); !bytes.Equal(got, plain.Bytes()) {
@@ -61,54 +64,54 @@ func TestGzipIsTheSameList(t *testing.T) {
 		}
 	}
 	compare("empty")
-	var sources []*source
+	var sources []*listing.Source
 	for n := range 3 {
 		var names []string
 		for i := range 60_000 {
 			names = append(names, fmt.Sprintf("d%d/%d/é%d", i%7, n, i))
 		}
-		s := l.show(originOf(n), setOf(names...), nil)
+		s := l.Show(listingtest.Origin(n), filestest.Set(names...), nil)
 		sources = append(sources, s)
 	}
 	compare("runs")
 	merge(t, l)
 	compare("merged")
-	if err := l.change(sources[1], files.Delta{Removed: setOf("d3/1/é3"), Added: setOf("a", "z")}); err != nil {
+	if _, err := l.Change(sources[1], files.Delta{Removed: filestest.Set("d3/1/é3"), Added: filestest.Set("a", "z")}); err != nil {
 		t.Fatal(err)
 	}
 	compare("changed")
-	l.drop(sources[0])
+	l.Drop(sources[0])
 	compare("masked")
 	merge(t, l)
 	compare("swept")
-	l.drop(sources[1])
-	l.drop(sources[2])
+	l.Drop(sources[1])
+	l.Drop(sources[2])
 	compare("all masked")
 }
 
-func merge(t *testing.T, l *Listing) {
+func merge(t *testing.T, l *listing.Listing) {
 	t.Helper()
-	if err := l.merge(); err != nil {
+	if err := l.Merge(); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // What did not change is not compressed again.
 func TestGzipKeepsStretches(t *testing.T) {
-	l := NewListing()
+	l := listing.New()
 	var names []string
 	for i := range 200_000 {
 		names = append(names, fmt.Sprintf("d%06d", i))
 	}
-	s := l.show(originOf(1), setOf(names...), nil)
+	s := l.Show(listingtest.Origin(1), filestest.Set(names...), nil)
 	merge(t, l)
-	if err := writeGzip(io.Discard, l.Current(), everything); err != nil {
+	if err := newRenderer().writeGzip(io.Discard, l.Current(), everything); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.change(s, files.Delta{Removed: setOf(), Added: setOf("d000007x")}); err != nil {
+	if _, err := l.Change(s, files.Delta{Removed: filestest.Set(), Added: filestest.Set("d000007x")}); err != nil {
 		t.Fatal(err)
 	}
-	leaves, fresh := l.Current().main.Leaves(), 0
+	leaves, fresh := l.Current().Leaves(), 0
 	for _, leaf := range leaves {
 		if leaf.Memo.Load() == nil {
 			fresh++
@@ -146,13 +149,14 @@ func TestAcceptsGzip(t *testing.T) {
 }
 
 func BenchmarkGzip(b *testing.B) {
-	l := fleetOf(b, 10, 1_000_000, same)
+	l, _ := listingtest.Fleet(b, 10, 1_000_000, listingtest.Same)
 	for name, prefixes := range map[string][][]byte{"kept": everything, "on the fly": {[]byte("t")}} {
 		b.Run(name, func(b *testing.B) {
 			var s sink
+			r := newRenderer()
 			for b.Loop() {
 				s.n = 0
-				if err := writeGzip(&s, l.Current(), prefixes); err != nil {
+				if err := r.writeGzip(&s, l.Current(), prefixes); err != nil {
 					b.Fatal(err)
 				}
 			}

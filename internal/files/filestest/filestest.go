@@ -1,0 +1,18 @@
+// Package filestest makes sets for tests.
+package filestest
+
+import (
+	"slices"
+
+	"scout/internal/files"
+)
+
+// Set returns the set of the names, in whatever order and however often they
+// are given.
+func Set(names ...string) *files.Set {
+	var b files.Builder
+	for _, n := range slices.Compact(slices.Sorted(slices.Values(names))) {
+		b.Add([]byte(n))
+	}
+	return b.Set()
+}

@@ -1,0 +1,64 @@
+package listing
+
+import "scout/internal/index"
+
+// Entries reads a Version in order: by filename, then host, then directory.
+//
+//	for e := v.Entries(); e.Next(); {
+//		use(e.Name(), e.Source())
+//	}
+type Entries struct {
+	*index.Merger
+	v      *Version
+	shared int
+}
+
+// Entries returns a reader before the first entry.
+func (v *Version) Entries() *Entries {
+	inputs := []*index.Index{v.main}
+	for _, r := range v.runs {
+		inputs = append(inputs, r.names)
+	}
+	return v.EntriesOf(inputs...)
+}
+
+// EntriesOf returns a reader of some of the entries that v consists of.
+func (v *Version) EntriesOf(inputs ...*index.Index) *Entries {
+	return &Entries{Merger: index.NewMerger(v.order, inputs...), v: v}
+}
+
+// Next moves to the next entry of a source that is shown.
+func (e *Entries) Next() bool {
+	for shared := maxShared; e.Merger.Next(); {
+		shared = min(shared, e.Merger.Shared())
+		if e.v.sources.live.has(e.Owner()) {
+			e.shared = shared
+			return true
+		}
+	}
+	return false
+}
+
+const maxShared = int(^uint(0) >> 1)
+
+// Shared returns how many bytes the current name is known to have in common
+// with the last one that Next stopped at.
+func (e *Entries) Shared() int { return e.shared }
+
+// Source returns whose the current entry is.
+func (e *Entries) Source() *Source { return e.v.sources.all[e.Owner()] }
+
+// Merged reports whether all entries are in the leaves of the merged list.
+func (v *Version) Merged() bool { return len(v.runs) == 0 }
+
+// Leaves returns the merged list in stretches, masked entries and all. A
+// stretch is the same pointer for as long as it stays the same.
+func (v *Version) Leaves() []*index.Leaf { return v.main.Leaves() }
+
+// Sources returns whose the entries are.
+func (v *Version) Sources() *Sources { return v.sources }
+
+// Masked is different in two Versions when a source that is in the merged list
+// of both is shown in only one. What was made of a leaf is true of it in another
+// Version while this is the same.
+func (v *Version) Masked() uint64 { return v.masked }

@@ -1,0 +1,86 @@
+package web
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"scout/internal/listing/listingtest"
+)
+
+// sink is a response that is thrown away.
+type sink struct{ n int64 }
+
+func (s *sink) Header() http.Header         { return http.Header{} }
+func (s *sink) WriteHeader(int)             {}
+func (s *sink) Write(p []byte) (int, error) { s.n += int64(len(p)); return len(p), nil }
+
+func BenchmarkRender(b *testing.B) {
+	for _, tc := range []struct {
+		name   string
+		scouts int
+		shape  listingtest.Shape
+	}{{"10 apart", 10, listingtest.Apart}, {"10 same", 10, listingtest.Same}, {"1000 interleaved", 1000, listingtest.Interleaved}} {
+		b.Run(tc.name, func(b *testing.B) {
+			l, _ := listingtest.Fleet(b, tc.scouts, 1_000_000, tc.shape)
+			v, r := l.Current(), newRenderer()
+			var s sink
+			for b.Loop() {
+				s.n = 0
+				if err := r.writeJSON(&s, v, everything); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.SetBytes(s.n)
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(v.Len), "ns/entry")
+		})
+	}
+}
+
+// BenchmarkServe is BenchmarkRender to a client over loopback.
+func BenchmarkServe(b *testing.B) {
+	l, _ := listingtest.Fleet(b, 10, 1_000_000, listingtest.Same)
+	server := httptest.NewServer(newTestHandler(l))
+	defer server.Close()
+	buf := make([]byte, 1<<20)
+	for b.Loop() {
+		conn, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			b.Fatal(err)
+		}
+		fmt.Fprintf(conn, "GET /files HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+		n := int64(0)
+		for {
+			k, err := conn.Read(buf)
+			n += int64(k)
+			if err != nil {
+				break
+			}
+		}
+		b.SetBytes(n)
+		conn.Close()
+	}
+}
+
+// BenchmarkRenderLeaf renders without keeping anything.
+func BenchmarkRenderLeaf(b *testing.B) {
+	for name, shape := range map[string]listingtest.Shape{"apart": listingtest.Apart, "same": listingtest.Same, "interleaved": listingtest.Interleaved} {
+		b.Run(name, func(b *testing.B) {
+			l, _ := listingtest.Fleet(b, 10, 1_000_000, shape)
+			v := l.Current()
+			var s sink
+			for b.Loop() {
+				s.n = 0
+				for _, l := range v.Leaves() {
+					if _, err := writeLeaf(&s, v, l); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+			b.SetBytes(s.n)
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(v.Len), "ns/entry")
+		})
+	}
+}

@@ -1,0 +1,37 @@
+package web
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"scout/internal/guard"
+	"scout/internal/listing/listingtest"
+)
+
+// void is a response that nobody reads.
+type void struct{ header http.Header }
+
+func (v void) Header() http.Header         { return v.header }
+func (v void) WriteHeader(int)             {}
+func (v void) Write(p []byte) (int, error) { return len(p), nil }
+
+func TestCostOfAnAnswer(t *testing.T) {
+	l, _ := listingtest.Fleet(t, 10, 100_000, listingtest.Same)
+	h := newTestHandler(l)
+	for _, tc := range []struct {
+		target, encoding string
+		allocs, bytes    float64
+	}{
+		{"/files", "", 1000, 2 << 20},
+		{"/files", "gzip", 1000, 2 << 20},
+		{"/files?prefix=team/d00050/", "", 200, 1 << 20},
+	} {
+		r := httptest.NewRequest(http.MethodGet, tc.target, nil)
+		r.Header.Set("Accept-Encoding", tc.encoding)
+		allocs, bytes := guard.Cost(func() { h.ServeHTTP(void{http.Header{}}, r) })
+		if allocs > tc.allocs || bytes > tc.bytes {
+			t.Errorf("%s %s of 100,000 entries allocates %.0f times, %.0f bytes", tc.target, tc.encoding, allocs, bytes)
+		}
+	}
+}
