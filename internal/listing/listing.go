@@ -83,6 +83,8 @@ func (s *Sources) without(n uint32) *Sources {
 // its entries carry. A scout that sends a whole list again is a new source.
 type Source struct {
 	Origin files.Origin
+	// Memo is for what a reader makes of the Origin and would like to find again.
+	Memo atomic.Value
 
 	number uint32
 	len    int // entries; guarded by the Listing's mu

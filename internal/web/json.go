@@ -36,14 +36,25 @@ func tailsOf(v *listing.Version) tails {
 	t := make(tails, sources.Numbers())
 	for n := range t {
 		if s := sources.Shown(uint32(n)); s != nil {
-			t[n] = tailOf(s.Origin)
+			t[n] = tailOf(s)
 		}
 	}
 	sources.Memo.Store(t)
 	return t
 }
 
-func tailOf(o files.Origin) []byte {
+// tailOf returns the tail of a source, which keeps it: sources come and go more
+// often than each of them is new.
+func tailOf(s *listing.Source) []byte {
+	t, ok := s.Memo.Load().([]byte)
+	if !ok {
+		t = renderTail(s.Origin)
+		s.Memo.Store(t)
+	}
+	return t
+}
+
+func renderTail(o files.Origin) []byte {
 	p := append([]byte(nil), `","host":"`...)
 	p = appendJSONText(p, []byte(o.Host))
 	p = append(p, `","directory":"`...)
