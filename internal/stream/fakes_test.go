@@ -15,11 +15,11 @@ import (
 type source struct {
 	mu      sync.Mutex
 	view    files.View
-	changed chan struct{}
+	changed chan time.Time
 }
 
 func newSource(names ...string) *source {
-	s := &source{changed: make(chan struct{}, 1)}
+	s := &source{changed: make(chan time.Time, 1)}
 	s.list(names...)
 	return s
 }
@@ -30,14 +30,14 @@ func (s *source) View() files.View {
 	return s.view
 }
 
-func (s *source) Changed() <-chan struct{} { return s.changed }
+func (s *source) Changed() <-chan time.Time { return s.changed }
 
 func (s *source) show(v files.View) {
 	s.mu.Lock()
 	s.view = v
 	s.mu.Unlock()
 	select {
-	case s.changed <- struct{}{}:
+	case s.changed <- time.Now():
 	default:
 	}
 }
@@ -128,6 +128,7 @@ type member struct {
 	polled  uint64
 	reports int
 	busy    time.Duration // how long it takes to take in a snapshot
+	lag     time.Duration // of the last change: from when it was learned to when it was shown
 }
 
 func (m *member) keepBusy(d time.Duration) {
@@ -163,6 +164,7 @@ func (m *member) Apply(d files.Delta, by Arrival) error {
 		return err
 	}
 	m.set = set
+	m.lag = time.Since(by.Learned)
 	m.note("apply %d: -%d +%d", by.Revision, d.Removed.Len(), d.Added.Len())
 	return nil
 }
@@ -187,6 +189,12 @@ func (m *member) Leave(reason LeaveReason) {
 	m.set = nil
 	m.note("leave %s", reason)
 	close(m.left)
+}
+
+func (m *member) lagged() time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.lag
 }
 
 func (m *member) shown() *files.Set {

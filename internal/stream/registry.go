@@ -70,6 +70,9 @@ type Member interface {
 type Arrival struct {
 	Revision uint64
 	Began    time.Time // when its first part came
+	// Learned is when the scout learned of the oldest change in it, as if it
+	// had arrived the moment that it was sent. Of a snapshot it says nothing.
+	Learned time.Time
 }
 
 // LeaveReason is why a session ended, in the words of the log.

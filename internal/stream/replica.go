@@ -102,6 +102,7 @@ func (r *replica) update(u *scoutv1.Update) error {
 	}
 	whole := r.incoming
 	r.incoming = nil
+	whole.learned = time.Now().Add(-age(u))
 	said := state{u.GetRevision(), u.GetCount(), u.GetDigest()}
 	if whole.reset {
 		return r.reset(whole, said)
@@ -182,11 +183,21 @@ func (s state) after(revision uint64, d files.Delta) state {
 type incoming struct {
 	reset          bool
 	revision       uint64
-	began          time.Time
+	began, learned time.Time
 	removed, added files.Builder
 }
 
-func (in *incoming) arrival() Arrival { return Arrival{Revision: in.revision, Began: in.began} }
+func (in *incoming) arrival() Arrival {
+	return Arrival{Revision: in.revision, Began: in.began, Learned: in.learned}
+}
+
+// longestAge bounds what a scout can make of a measurement.
+const longestAge = time.Hour
+
+// age is how long the scout had known what u says.
+func age(u *scoutv1.Update) time.Duration {
+	return min(max(u.GetAge().AsDuration(), 0), longestAge)
+}
 
 func (in *incoming) append(u *scoutv1.Update) error {
 	if in.reset && len(u.GetRemoved()) > 0 {

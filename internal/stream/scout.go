@@ -22,8 +22,8 @@ type Source interface {
 	// state of the directory its Set is the same pointer.
 	View() files.View
 	// Changed is a channel of one that has something in it when View may have
-	// changed since it was last emptied.
-	Changed() <-chan struct{}
+	// changed since it was last emptied: the time of the first such change.
+	Changed() <-chan time.Time
 }
 
 // Scout is the scout's end: it keeps the master told of what Source shows, in

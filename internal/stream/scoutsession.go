@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"scout/internal/files"
 	scoutv1 "scout/proto/scout/v1"
@@ -41,6 +42,7 @@ type scoutSession struct {
 	revision uint64     // of the last update
 	offered  bool       // since sent became nil an Offer was made
 	granted  bool       // and a Grant has come
+	learned  time.Time  // when the oldest of what it may not know yet was learned; zero: just now
 	hidden   bool       // it knows that there is no set, and why:
 	reason   string
 	scanned  int
@@ -150,9 +152,11 @@ func (c *scoutSession) loop(ctx context.Context) error {
 	beats := time.NewTicker(c.heartbeat)
 	defer beats.Stop()
 	for {
+		c.note()
 		if err := c.tell(ctx, c.source.View()); err != nil {
 			return err
 		}
+		c.learned = time.Time{}
 		if err := c.wait(ctx, beats.C); err != nil {
 			return err
 		}
@@ -167,7 +171,7 @@ func (c *scoutSession) wait(ctx context.Context, beats <-chan time.Time) error {
 		return c.deregister()
 	case <-c.ctx.Done():
 		return context.Cause(c.ctx)
-	case <-c.source.Changed():
+	case c.learned = <-c.source.Changed():
 		return nil
 	case msg := <-c.inbox:
 		c.handle(msg)
@@ -176,6 +180,17 @@ func (c *scoutSession) wait(ctx context.Context, beats <-chan time.Time) error {
 		return c.beat()
 	case <-beats:
 		return c.beat()
+	}
+}
+
+// note takes down when what is to be told was learned, unless wait has.
+func (c *scoutSession) note() {
+	if !c.learned.IsZero() {
+		return
+	}
+	select {
+	case c.learned = <-c.source.Changed():
+	default:
 	}
 }
 
@@ -279,6 +294,9 @@ func (c *scoutSession) send(ctx context.Context, u update) (bytes int, err error
 		if v := c.source.View(); v.Set == nil {
 			return bytes, c.unavailable(v)
 		}
+		if !part.GetMore() && !part.GetReset_() {
+			part.Age = c.age()
+		}
 		bytes += len(part.GetRemoved()) + len(part.GetAdded())
 		if err := c.say(&scoutv1.SessionRequest{Message: &scoutv1.SessionRequest_Update{Update: part}}); err != nil {
 			return bytes, err
@@ -286,6 +304,15 @@ func (c *scoutSession) send(ctx context.Context, u update) (bytes int, err error
 	}
 	c.sent, c.revision = u.set, u.revision
 	return bytes, nil
+}
+
+// age is how long ago the oldest change was learned that the master is not
+// told yet.
+func (c *scoutSession) age() *durationpb.Duration {
+	if c.learned.IsZero() {
+		return durationpb.New(0)
+	}
+	return durationpb.New(time.Since(c.learned))
 }
 
 // say sends msg. It waits while the connection is full.

@@ -60,7 +60,7 @@ type Watcher struct {
 	check    time.Duration         // how often the watched directory itself is checked
 
 	view    atomic.Pointer[files.View] // written by Run alone
-	changed chan struct{}
+	changed chan time.Time
 }
 
 // New returns a Watcher of the claimed directory. It is an error when an
@@ -82,7 +82,7 @@ func New(c *Claimed, o Options) (*Watcher, error) {
 	w := &Watcher{
 		claim: c, poll: o.Poll, excludes: x, options: o, log: o.Log,
 		hints: newHints(c.Dir(), floodLevel()), limits: newLimits(o.Log),
-		check: checkEvery, changed: make(chan struct{}, 1),
+		check: checkEvery, changed: make(chan time.Time, 1),
 	}
 	if o.Notify {
 		w.notify = func(h *hints) notifier { return newLibrary(h) }
@@ -95,8 +95,9 @@ func New(c *Claimed, o Options) (*Watcher, error) {
 func (w *Watcher) View() files.View { return *w.view.Load() }
 
 // Changed returns a channel that receives after the View has changed. It holds
-// one token: a slow reader misses no change, only how many there were.
-func (w *Watcher) Changed() <-chan struct{} { return w.changed }
+// one token, the time of the first change that was not received: a slow reader
+// misses no change, only how many there were.
+func (w *Watcher) Changed() <-chan time.Time { return w.changed }
 
 // Run watches until the context ends, and then returns nil. It may be called
 // once.
@@ -199,7 +200,7 @@ func (w *Watcher) show(v files.View) {
 	shown := v // escapes, which v had better not when nothing has changed
 	w.view.Store(&shown)
 	select {
-	case w.changed <- struct{}{}:
+	case w.changed <- time.Now():
 	default:
 	}
 }

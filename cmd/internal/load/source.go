@@ -2,6 +2,7 @@ package load
 
 import (
 	"sync"
+	"time"
 
 	"scout/internal/files"
 )
@@ -10,12 +11,12 @@ import (
 type Source struct {
 	mu      sync.Mutex
 	view    files.View
-	changed chan struct{}
+	changed chan time.Time
 }
 
 // NewSource returns a Source that shows set.
 func NewSource(set *files.Set) *Source {
-	return &Source{view: files.View{Set: set}, changed: make(chan struct{}, 1)}
+	return &Source{view: files.View{Set: set}, changed: make(chan time.Time, 1)}
 }
 
 // View returns what is shown now.
@@ -26,7 +27,7 @@ func (s *Source) View() files.View {
 }
 
 // Changed says that View may have changed.
-func (s *Source) Changed() <-chan struct{} { return s.changed }
+func (s *Source) Changed() <-chan time.Time { return s.changed }
 
 // Change adds and removes names.
 func (s *Source) Change(d files.Delta) error {
@@ -38,7 +39,7 @@ func (s *Source) Change(d files.Delta) error {
 	}
 	s.view.Set = set
 	select {
-	case s.changed <- struct{}{}:
+	case s.changed <- time.Now():
 	default:
 	}
 	return nil

@@ -588,7 +588,11 @@ type Update struct {
 	// In the last part: how many names the set has after this update.
 	Count uint64 `protobuf:"varint,6,opt,name=count,proto3" json:"count,omitempty"`
 	// In the last part: the digest of the set after this update.
-	Digest        uint64 `protobuf:"fixed64,7,opt,name=digest,proto3" json:"digest,omitempty"`
+	Digest uint64 `protobuf:"fixed64,7,opt,name=digest,proto3" json:"digest,omitempty"`
+	// In the last part of a change: how long the scout had known of the oldest
+	// of what it tells when it sent this part. It only serves to measure, for
+	// which clocks of two machines are of no use; below 0 counts as 0.
+	Age           *durationpb.Duration `protobuf:"bytes,8,opt,name=age,proto3" json:"age,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -670,6 +674,13 @@ func (x *Update) GetDigest() uint64 {
 		return x.Digest
 	}
 	return 0
+}
+
+func (x *Update) GetAge() *durationpb.Duration {
+	if x != nil {
+		return x.Age
+	}
+	return nil
 }
 
 // Unavailable says that the scout cannot say which files exist. It is hidden,
@@ -963,7 +974,7 @@ const file_scout_v1_scout_proto_rawDesc = "" +
 	"\bdeadline\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\bdeadline\"\x1d\n" +
 	"\x05Offer\x12\x14\n" +
 	"\x05count\x18\x01 \x01(\x04R\x05count\"\a\n" +
-	"\x05Grant\"\xac\x01\n" +
+	"\x05Grant\"\xd9\x01\n" +
 	"\x06Update\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x14\n" +
 	"\x05reset\x18\x02 \x01(\bR\x05reset\x12\x12\n" +
@@ -971,7 +982,8 @@ const file_scout_v1_scout_proto_rawDesc = "" +
 	"\aremoved\x18\x04 \x01(\fR\aremoved\x12\x14\n" +
 	"\x05added\x18\x05 \x01(\fR\x05added\x12\x14\n" +
 	"\x05count\x18\x06 \x01(\x04R\x05count\x12\x16\n" +
-	"\x06digest\x18\a \x01(\x06R\x06digest\"?\n" +
+	"\x06digest\x18\a \x01(\x06R\x06digest\x12+\n" +
+	"\x03age\x18\b \x01(\v2\x19.google.protobuf.DurationR\x03age\"?\n" +
 	"\vUnavailable\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
 	"\ascanned\x18\x02 \x01(\x04R\ascanned\" \n" +
@@ -1032,13 +1044,14 @@ var file_scout_v1_scout_proto_depIdxs = []int32{
 	11, // 9: scout.v1.SessionResponse.beat:type_name -> scout.v1.MasterBeat
 	12, // 10: scout.v1.Welcome.heartbeat:type_name -> google.protobuf.Duration
 	12, // 11: scout.v1.Welcome.deadline:type_name -> google.protobuf.Duration
-	0,  // 12: scout.v1.ScoutmasterService.Session:input_type -> scout.v1.SessionRequest
-	1,  // 13: scout.v1.ScoutmasterService.Session:output_type -> scout.v1.SessionResponse
-	13, // [13:14] is the sub-list for method output_type
-	12, // [12:13] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	12, // 12: scout.v1.Update.age:type_name -> google.protobuf.Duration
+	0,  // 13: scout.v1.ScoutmasterService.Session:input_type -> scout.v1.SessionRequest
+	1,  // 14: scout.v1.ScoutmasterService.Session:output_type -> scout.v1.SessionResponse
+	14, // [14:15] is the sub-list for method output_type
+	13, // [13:14] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_scout_v1_scout_proto_init() }
