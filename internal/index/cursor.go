@@ -18,6 +18,8 @@ type Cursor struct {
 	mixed  bool
 	peeked bool // the entry below was decoded ahead, by Seek
 
+	want func(owner uint32) bool // whose blocks are read, or nil for all
+
 	name   []byte // of the current entry; the buffer is the cursor's own
 	shared int
 	owner  uint32
@@ -25,29 +27,34 @@ type Cursor struct {
 
 // Reset puts the cursor before the first entry of ix, keeping its buffer.
 func (c *Cursor) Reset(ix *Index) {
-	*c = Cursor{ix: ix, name: c.name[:0]}
+	*c = Cursor{ix: ix, name: c.name[:0], want: c.want}
 	c.open()
 }
 
-// open starts to read the block at the cursor's position, if there is one.
+// open starts to read the block at the cursor's position, if there is one that
+// is wanted.
 func (c *Cursor) open() {
 	c.left = 0
 	if c.leaf < len(c.ix.leaves) {
 		b := &c.ix.leaves[c.leaf].blocks[c.block]
-		c.data, c.left, c.owner, c.mixed = b.data, b.n, b.owner, b.owner == mixed
+		if c.want == nil || b.owner == mixed || c.want(b.owner) {
+			c.data, c.left, c.owner, c.mixed = b.data, b.n, b.owner, b.owner == mixed
+		}
 	}
 }
 
-// step moves on to the next block and reports whether there is one.
+// step moves on to the next block that is wanted and reports whether there is
+// one.
 func (c *Cursor) step() bool {
-	if c.leaf >= len(c.ix.leaves) {
-		return false
+	for c.leaf < len(c.ix.leaves) {
+		if c.block++; c.block == len(c.ix.leaves[c.leaf].blocks) {
+			c.leaf, c.block = c.leaf+1, 0
+		}
+		if c.open(); c.left > 0 {
+			return true
+		}
 	}
-	if c.block++; c.block == len(c.ix.leaves[c.leaf].blocks) {
-		c.leaf, c.block = c.leaf+1, 0
-	}
-	c.open()
-	return c.left > 0
+	return false
 }
 
 // Next moves to the next entry and reports whether there is one.

@@ -22,10 +22,19 @@ type Merger struct {
 
 // NewMerger returns a Merger before the first entry of all indexes.
 func NewMerger(order Order, indexes ...*Index) *Merger {
+	return NewMergerOf(order, nil, indexes...)
+}
+
+// NewMergerOf is NewMerger for a reader who is interested in some owners only,
+// those that want reports. It passes over the entries of others where that is
+// cheap: where they have a block to themselves.
+func NewMergerOf(order Order, want func(owner uint32) bool, indexes ...*Index) *Merger {
 	m := &Merger{order: order}
 	for _, ix := range indexes {
 		if ix.len > 0 {
-			m.inputs = append(m.inputs, ix.Cursor())
+			c := &Cursor{want: want}
+			c.Reset(ix)
+			m.inputs = append(m.inputs, c)
 		}
 	}
 	m.fill()

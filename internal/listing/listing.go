@@ -62,6 +62,18 @@ func (s *Sources) Shown(owner uint32) *Source {
 // Numbers is how many numbers there are: all owners are below.
 func (s *Sources) Numbers() int { return len(s.all) }
 
+// where returns the numbers of the sources that are shown and whose origins are
+// wanted.
+func (s *Sources) where(wanted func(files.Origin) bool) bitset {
+	some := make(bitset, len(s.live))
+	for n, source := range s.all {
+		if s.live.has(uint32(n)) && wanted(source.Origin) {
+			some[n/64] |= 1 << (n % 64)
+		}
+	}
+	return some
+}
+
 // with returns the sources with one more. The slice is shared with older
 // ones: an element that one of them might read is never written, see
 // [Listing.recycle].

@@ -1,6 +1,9 @@
 package listing
 
-import "scout/internal/index"
+import (
+	"scout/internal/files"
+	"scout/internal/index"
+)
 
 // Entries reads a Version in order: by filename, then host, then directory.
 //
@@ -9,29 +12,48 @@ import "scout/internal/index"
 //	}
 type Entries struct {
 	*index.Merger
-	v      *Version
-	shared int
+	sources *Sources
+	shown   bitset // the numbers of the sources whose entries are read
+	shared  int
 }
 
 // Entries returns a reader before the first entry.
 func (v *Version) Entries() *Entries {
-	inputs := []*index.Index{v.main}
-	for _, r := range v.runs {
-		inputs = append(inputs, r.names)
+	return v.EntriesOf(v.inputs(v.sources.live)...)
+}
+
+// EntriesWhere returns a reader of the entries of those sources whose origins
+// are wanted. Of other sources it passes over what has a block to itself.
+func (v *Version) EntriesWhere(wanted func(files.Origin) bool) *Entries {
+	shown := v.sources.where(wanted)
+	return &Entries{
+		Merger:  index.NewMergerOf(v.order, shown.has, v.inputs(shown)...),
+		sources: v.sources,
+		shown:   shown,
 	}
-	return v.EntriesOf(inputs...)
 }
 
 // EntriesOf returns a reader of some of the entries that v consists of.
 func (v *Version) EntriesOf(inputs ...*index.Index) *Entries {
-	return &Entries{Merger: index.NewMerger(v.order, inputs...), v: v}
+	return &Entries{Merger: index.NewMerger(v.order, inputs...), sources: v.sources, shown: v.sources.live}
+}
+
+// inputs returns the indexes that have the sources' entries.
+func (v *Version) inputs(shown bitset) []*index.Index {
+	inputs := []*index.Index{v.main}
+	for _, r := range v.runs {
+		if shown.has(r.number) {
+			inputs = append(inputs, r.names)
+		}
+	}
+	return inputs
 }
 
 // Next moves to the next entry of a source that is shown.
 func (e *Entries) Next() bool {
 	for shared := maxShared; e.Merger.Next(); {
 		shared = min(shared, e.Merger.Shared())
-		if e.v.sources.live.has(e.Owner()) {
+		if e.shown.has(e.Owner()) {
 			e.shared = shared
 			return true
 		}
@@ -46,7 +68,7 @@ const maxShared = int(^uint(0) >> 1)
 func (e *Entries) Shared() int { return e.shared }
 
 // Source returns whose the current entry is.
-func (e *Entries) Source() *Source { return e.v.sources.all[e.Owner()] }
+func (e *Entries) Source() *Source { return e.sources.all[e.Owner()] }
 
 // Merged reports whether all entries are in the leaves of the merged list.
 func (v *Version) Merged() bool { return len(v.runs) == 0 }

@@ -35,13 +35,13 @@ func acceptsGzip(h http.Header) bool {
 }
 
 // writeGzip is writeJSON, compressed.
-func (r *renderer) writeGzip(out io.Writer, v *listing.Version, prefixes [][]byte) error {
-	if !isAll(v, prefixes) {
+func (r *renderer) writeGzip(out io.Writer, v *listing.Version, q *query) error {
+	if !isAll(v, q) {
 		z, err := gzip.NewWriterLevel(out, gzipLevel)
 		if err != nil {
 			return err
 		}
-		if err := r.writeJSON(z, v, prefixes); err != nil {
+		if err := r.writeJSON(z, v, q); err != nil {
 			return err
 		}
 		return z.Close()

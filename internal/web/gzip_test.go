@@ -37,10 +37,10 @@ func TestGzipIsTheSameList(t *testing.T) {
 	l, r := listing.New(), newRenderer()
 	compare := func(when string) {
 		t.Helper()
-		for _, prefixes := range [][][]byte{everything, {[]byte("d1"), []byte("d3")}} {
+		for _, q := range []*query{everything, {prefixes: [][]byte{[]byte("d1"), []byte("d3")}}} {
 			var plain, packed, again bytes.Buffer
 			for _, out := range []io.Writer{&plain, &again} {
-				if err := r.writeJSON(out, l.Current(), prefixes); err != nil {
+				if err := r.writeJSON(out, l.Current(), q); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -48,14 +48,14 @@ func TestGzipIsTheSameList(t *testing.T) {
 				t.Errorf("%s: the second answer has %d bytes, the first %d", when, again.Len(), plain.Len())
 			}
 			var simple bytes.Buffer
-			some, err := writeEntries(&simple, l.Current(), prefixes)
+			some, err := writeEntries(&simple, l.Current(), q)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if want := jsonHead + simple.String() + jsonEnd(some); plain.String() != want {
 				t.Errorf("%s: %d bytes, want %d", when, plain.Len(), len(want))
 			}
-			if err := r.writeGzip(&packed, l.Current(), prefixes); err != nil {
+			if err := r.writeGzip(&packed, l.Current(), q); err != nil {
 				t.Fatal(err)
 			}
 			if got := gunzip(t, packed.Bytes()); !bytes.Equal(got, plain.Bytes()) {
@@ -150,13 +150,13 @@ func TestAcceptsGzip(t *testing.T) {
 
 func BenchmarkGzip(b *testing.B) {
 	l, _ := listingtest.Fleet(b, 10, 1_000_000, listingtest.Same)
-	for name, prefixes := range map[string][][]byte{"kept": everything, "on the fly": {[]byte("t")}} {
+	for name, q := range map[string]*query{"kept": everything, "on the fly": {prefixes: [][]byte{[]byte("t")}}} {
 		b.Run(name, func(b *testing.B) {
 			var s sink
 			r := newRenderer()
 			for b.Loop() {
 				s.n = 0
-				if err := r.writeGzip(&s, l.Current(), prefixes); err != nil {
+				if err := r.writeGzip(&s, l.Current(), q); err != nil {
 					b.Fatal(err)
 				}
 			}

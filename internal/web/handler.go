@@ -1,14 +1,11 @@
 package web
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
-	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -86,7 +83,7 @@ func (h *Handler) readyz(w http.ResponseWriter, r *http.Request) {
 
 // files answers GET /files.
 func (h *Handler) files(w http.ResponseWriter, r *http.Request) {
-	prefixes, err := parseQuery(r)
+	q, err := parseQuery(r.URL.RawQuery)
 	if err != nil {
 		problem(w, http.StatusBadRequest, err.Error())
 		return
@@ -102,36 +99,10 @@ func (h *Handler) files(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	out := pieces{w: w, deadline: http.NewResponseController(w).SetWriteDeadline}
-	if err := write(&out, h.listing.Current(), prefixes); err != nil {
+	if err := write(&out, h.listing.Current(), q); err != nil {
 		h.log.Debug("client left", zap.String("remote", r.RemoteAddr), zap.Error(err))
 	}
 }
-
-// parseQuery returns the prefixes that are asked for, sorted and none of them
-// covered by another. No prefix, or an empty one, asks for everything.
-func parseQuery(r *http.Request) ([][]byte, error) {
-	query, err := url.ParseQuery(r.URL.RawQuery) // strict, where r.URL.Query drops in silence
-	if err != nil {
-		return nil, fmt.Errorf("the query is not well-formed: %w", err)
-	}
-	var prefixes [][]byte
-	for key, values := range query {
-		if key != "prefix" {
-			return nil, fmt.Errorf("unknown parameter %.40q; /files knows prefix", key)
-		}
-		for _, v := range values {
-			prefixes = append(prefixes, []byte(v))
-		}
-	}
-	if prefixes == nil {
-		return everything, nil
-	}
-	slices.SortFunc(prefixes, bytes.Compare)
-	return slices.CompactFunc(prefixes, func(a, b []byte) bool { return bytes.HasPrefix(b, a) }), nil
-}
-
-// everything is the prefix of all names.
-var everything = [][]byte{nil}
 
 // renderer writes versions of the list. It may serve many requests at once.
 type renderer struct {
@@ -140,12 +111,12 @@ type renderer struct {
 
 func newRenderer() *renderer { return &renderer{room: newRoom(textRoom)} }
 
-// writeJSON writes the entries whose names have one of the prefixes.
-func (r *renderer) writeJSON(out io.Writer, v *listing.Version, prefixes [][]byte) error {
+// writeJSON writes the entries that q selects.
+func (r *renderer) writeJSON(out io.Writer, v *listing.Version, q *query) error {
 	if _, err := io.WriteString(out, jsonHead); err != nil {
 		return err
 	}
-	some, err := r.write(out, v, prefixes)
+	some, err := r.write(out, v, q)
 	if err != nil {
 		return err
 	}
@@ -153,17 +124,16 @@ func (r *renderer) writeJSON(out io.Writer, v *listing.Version, prefixes [][]byt
 	return err
 }
 
-func (r *renderer) write(out io.Writer, v *listing.Version, prefixes [][]byte) (some bool, err error) {
-	if isAll(v, prefixes) {
+func (r *renderer) write(out io.Writer, v *listing.Version, q *query) (some bool, err error) {
+	if isAll(v, q) {
 		return r.writeAll(out, v)
 	}
-	return writeEntries(out, v, prefixes)
+	return writeEntries(out, v, q)
 }
 
-// isAll reports whether the prefixes select all entries, and all are in
-// leaves.
-func isAll(v *listing.Version, prefixes [][]byte) bool {
-	return len(prefixes[0]) == 0 && v.Merged()
+// isAll reports whether q selects all entries, and all are in leaves.
+func isAll(v *listing.Version, q *query) bool {
+	return q.selectsAll() && v.Merged()
 }
 
 // writeTimeout is for how long a client may take nothing of what is written to

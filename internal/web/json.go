@@ -1,7 +1,6 @@
 package web
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/binary"
 	"io"
@@ -81,20 +80,15 @@ const (
 	pieceMargin = 32 << 10
 )
 
-// writeEntries writes the entries whose names have one of the prefixes, which
-// ascend, as jsonOpen and the commas between entries have it. It reports
-// whether there were some.
-func writeEntries(out io.Writer, v *listing.Version, prefixes [][]byte) (some bool, err error) {
-	j, e := newJSONEntries(v), v.Entries()
-	for _, prefix := range prefixes {
-		e.Seek(prefix)
-		for e.Next() && bytes.HasPrefix(e.Name(), prefix) {
-			some = true
-			j.add(e.Name(), e.Owner())
-			if len(j.buf) >= pieceSize {
-				if err := j.flush(out); err != nil {
-					return some, err
-				}
+// writeEntries writes the entries that q selects, as jsonOpen and the commas
+// between entries have it. It reports whether there were some.
+func writeEntries(out io.Writer, v *listing.Version, q *query) (some bool, err error) {
+	j := newJSONEntries(v)
+	for s := newSelection(v, q); s.Next(); some = true {
+		j.add(s.Name(), s.Owner())
+		if len(j.buf) >= pieceSize {
+			if err := j.flush(out); err != nil {
+				return true, err
 			}
 		}
 	}

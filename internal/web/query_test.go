@@ -1,0 +1,183 @@
+package web
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/bmatcuk/doublestar/v4"
+
+	"scout/internal/files"
+	"scout/internal/files/filestest"
+	"scout/internal/listing"
+)
+
+// everything is the query without conditions.
+var everything = new(query)
+
+// entry is an entry as tests compare them.
+type entry struct {
+	name string
+	files.Origin
+}
+
+// admits is selects as the README has it, without any trick.
+func admits(conditions url.Values, e entry) bool {
+	some := func(kind string, holds func(v string) bool) bool {
+		return !conditions.Has(kind) || slices.ContainsFunc(conditions[kind], holds)
+	}
+	return some("host", func(v string) bool { return v == e.Host }) &&
+		some("directory", func(v string) bool { return v == e.Directory }) &&
+		some("prefix", func(v string) bool { return strings.HasPrefix(e.name, v) }) &&
+		some("match", func(v string) bool { return doublestar.MatchUnvalidated(v, e.name) })
+}
+
+var (
+	someParts  = []string{"a", "b", "ab", "a.b", "logs", "logs.old", "\xff", "é", "a\nb", "*", "\ufffd"}
+	someHosts  = []string{"web-01", "web-02", "db", "é&=%"}
+	someDirs   = []string{"/", "/srv", "/srv/data", "/\xff"}
+	somePrefix = []string{"", "a", "a/", "logs", "logs/", "l", "\xff", "zz", "a/b/", "logs.", "é"}
+	someGlobs  = []string{
+		"**", "*", "a", "a/*", "a/**", "logs/**", "**/b", "*/*", "?", "**/a*", "[!a]*", "{a,logs}/**", "a{,/**}", "**/{b,é}",
+		`\*`, "l*/**/b", "\ufffd", "**/\ufffd", "logs{,.old}/*", "**/**", "logs/**/**", "a/**/", "x{a,b}", "*.b", "**/*.b",
+	}
+)
+
+func pick(r *rand.Rand, some []string) string { return some[r.IntN(len(some))] }
+
+func randomName(r *rand.Rand) string {
+	parts := []string{pick(r, someParts)}
+	for r.IntN(2) == 0 {
+		parts = append(parts, pick(r, someParts))
+	}
+	return strings.Join(parts, "/")
+}
+
+// randomListing returns a Listing, some of it merged, and its entries in order.
+func randomListing(t *testing.T, r *rand.Rand) (l *listing.Listing, all []entry) {
+	l = listing.New()
+	for _, host := range someHosts {
+		for _, directory := range someDirs {
+			if r.IntN(3) == 0 {
+				continue
+			}
+			names := map[string]bool{}
+			for range r.IntN(300) {
+				names[randomName(r)] = true
+			}
+			o := files.Origin{Host: host, Directory: directory}
+			var list []string
+			for n := range names {
+				list = append(list, n)
+			}
+			s := l.Show(o, filestest.Set(list...), nil)
+			switch r.IntN(6) {
+			case 0:
+				merge(t, l)
+			case 1:
+				l.Drop(s)
+				continue
+			}
+			for n := range names {
+				all = append(all, entry{n, o})
+			}
+		}
+	}
+	slices.SortFunc(all, compareEntries)
+	return l, all
+}
+
+func compareEntries(a, b entry) int {
+	if c := strings.Compare(a.name, b.name); c != 0 {
+		return c
+	}
+	return a.Origin.Compare(b.Origin)
+}
+
+func randomConditions(r *rand.Rand) url.Values {
+	conditions := url.Values{}
+	for kind, some := range map[string][]string{"host": someHosts, "directory": someDirs, "prefix": somePrefix, "match": someGlobs} {
+		for r.IntN(2) == 0 {
+			conditions.Add(kind, pick(r, some))
+		}
+	}
+	return conditions
+}
+
+func TestSelectionAgainstFilter(t *testing.T) {
+	for seed := range uint64(40) {
+		r := rand.New(rand.NewPCG(seed, 0))
+		l, all := randomListing(t, r)
+		for range 40 {
+			conditions := randomConditions(r)
+			q, err := parseQuery(conditions.Encode())
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := slices.DeleteFunc(slices.Clone(all), func(e entry) bool { return !admits(conditions, e) })
+			var got []entry
+			for s := newSelection(l.Current(), q); s.Next(); {
+				got = append(got, entry{string(s.Name()), s.Source().Origin})
+			}
+			if !slices.Equal(got, want) {
+				t.Fatalf("seed %d, %q: %d entries of %d, want %d", seed, conditions, len(got), len(all), len(want))
+			}
+			for _, e := range all {
+				if admits(conditions, e) != q.selects([]byte(e.name), e.Origin) {
+					t.Fatalf("%q: %q is selected: %v", conditions, e, q.selects([]byte(e.name), e.Origin))
+				}
+			}
+		}
+	}
+}
+
+func TestBadQueries(t *testing.T) {
+	for raw, want := range map[string]string{
+		"colour=red":                             `unknown parameter "colour"`,
+		"Host=web-01":                            `unknown parameter "Host"`,
+		"prefix=%zz":                             "not well-formed",
+		"a;b":                                    "not well-formed",
+		"host=":                                  "host: is empty",
+		"directory=&directory=/srv":              "directory: is empty",
+		"match":                                  "match: is empty",
+		"match=%5B":                              "is not a glob pattern",
+		"match=a%7Bb":                            "is not a glob pattern",
+		"match=a%5C":                             "is not a glob pattern",
+		"match=%FF*":                             "is not UTF-8",
+		"match=/srv/*":                           "can match nothing",
+		"match=logs/":                            "can match nothing",
+		"match=" + strings.Repeat("x", 1025):     "at most 1024",
+		"match=" + strings.Repeat("{a,a}", 9):    "combinations of alternatives",
+		"match=" + strings.Repeat("{{a}}", 9):    "combinations of alternatives",
+		"match=" + strings.Repeat("{a,[}]b}", 9): "combinations of alternatives",
+		strings.Repeat("match=a&", 33):           "given 33 times",
+	} {
+		if _, err := parseQuery(raw); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.40s: error %v, want %q", raw, err, want)
+		}
+	}
+}
+
+// What is known of all names that match must be true of each.
+func FuzzGlob(f *testing.F) {
+	for _, g := range someGlobs {
+		f.Add(g, "a/b")
+		f.Add(g, "logs")
+	}
+	f.Fuzz(func(t *testing.T, pattern, name string) {
+		g, err := parseGlob(pattern)
+		if err != nil || len(name) > 100 {
+			return
+		}
+		matches := doublestar.MatchUnvalidated(pattern, name)
+		if g.matches([]byte(name)) != matches {
+			t.Fatalf("%q matches %q: %v; prefix %q, suffix %q", pattern, name, matches, g.prefix, g.suffix)
+		}
+		if matches && !bytes.HasPrefix([]byte(name), g.prefix) {
+			t.Fatalf("%q matches %q, which does not begin with %q", pattern, name, g.prefix)
+		}
+	})
+}
