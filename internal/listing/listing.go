@@ -131,6 +131,8 @@ func (l *Listing) Show(origin files.Origin, set *files.Set, old *Source) *Source
 		v.Len += s.len
 		if s.len > 0 {
 			v.runs = append(slices.Clip(v.runs), run{s.number, set.Index().Owned(s.number)})
+		} else {
+			l.journal.join(s.number)
 		}
 	})
 	return s

@@ -189,6 +189,29 @@ func TestMergeBesideReadersAndWriters(t *testing.T) {
 	compare(t, "merged", l.Current(), want)
 }
 
+// A source that comes without a name while a merge is under way, and gets one,
+// keeps it, as one that leaves meanwhile leaves.
+func TestEmptySourceDuringMerge(t *testing.T) {
+	l, want := New(), model{originOf(1): {"a": true}, originOf(2): {"x": true}}
+	l.Show(originOf(1), filestest.Set("a"), nil)
+	from := l.beginMerge()
+	s, left := l.Show(originOf(2), filestest.Set(), nil), l.Show(originOf(3), filestest.Set(), nil)
+	for _, s := range []*Source{s, left} {
+		if _, err := l.Change(s, files.Delta{Removed: filestest.Set(), Added: filestest.Set("x")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.Drop(left)
+	if err := l.merge(from); err != nil {
+		t.Fatal(err)
+	}
+	compare(t, "after the merge", l.Current(), want)
+	if err := l.Merge(); err != nil {
+		t.Fatal(err)
+	}
+	compare(t, "after another", l.Current(), want)
+}
+
 // What is gone costs nothing for long: numbers and masked entries are reclaimed
 // however often scouts come and go.
 func TestListingForgets(t *testing.T) {

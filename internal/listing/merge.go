@@ -69,7 +69,7 @@ func (l *Listing) mergeDue(calm bool) bool {
 
 // journal is what a merge that is under way must be told when it is done.
 type journal struct {
-	merging bitset // the sources whose names are being merged
+	merging bitset // the sources whose names will be in main
 	edits   []edit
 }
 
@@ -80,23 +80,32 @@ func (j *journal) note(e edit) {
 	}
 }
 
+// join adds a source that has no names yet. Those that it gets go into main.
+func (j *journal) join(number uint32) {
+	if j != nil {
+		j.merging = j.merging.with(number)
+	}
+}
+
 // Merge makes one list of main and the runs, without the masked entries.
 // Readers and writers go on meanwhile. It changes nothing that can be seen. An
 // error says that the books are wrong; then nothing has changed at all.
-func (l *Listing) Merge() error {
-	from := l.beginMerge()
+func (l *Listing) Merge() error { return l.merge(l.beginMerge()) }
+
+// merge merges what was there when it began.
+func (l *Listing) merge(from *Version) error {
 	inputs := []*index.Index{from.main}
 	for _, r := range from.runs {
 		inputs = append(inputs, r.names)
 	}
 	merged := index.Merge(from.order, from.sources.live.has, inputs...)
 	for {
-		edits := l.manyEdits()
+		edits, order := l.manyEdits()
 		if edits == nil {
-			return l.endMerge(from, merged)
+			return l.endMerge(merged)
 		}
 		var err error
-		if merged, err = applyAll(merged, edits, from.order); err != nil {
+		if merged, err = applyAll(merged, edits, order); err != nil {
 			l.abandonMerge()
 			return err
 		}
@@ -111,17 +120,17 @@ func (l *Listing) beginMerge() *Version {
 	return v
 }
 
-// manyEdits takes the journal's edits, or returns nil when they are so few
-// that they may be applied while writers wait.
-func (l *Listing) manyEdits() []edit {
+// manyEdits takes the journal's edits, and the order of their sources. It
+// returns nil when they are so few that they may be applied while writers wait.
+func (l *Listing) manyEdits() ([]edit, index.Order) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.journal.edits) < 64 {
-		return nil
+		return nil, nil
 	}
 	edits := l.journal.edits
 	l.journal.edits = nil
-	return edits
+	return edits, l.Current().order
 }
 
 func applyAll(ix *index.Index, edits []edit, order index.Order) (*index.Index, error) {
@@ -143,19 +152,19 @@ func (l *Listing) abandonMerge() {
 }
 
 // endMerge puts the merged list in the place of what it was made from.
-func (l *Listing) endMerge(from *Version, merged *index.Index) error {
+func (l *Listing) endMerge(merged *index.Index) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	edits := l.journal.edits
+	done := l.journal
 	l.journal = nil
-	merged, err := applyAll(merged, edits, from.order)
+	v := *l.Current()
+	merged, err := applyAll(merged, done.edits, v.order)
 	if err != nil {
 		return err
 	}
-	v := *l.Current()
 	v.main = merged
-	v.runs = slices.DeleteFunc(slices.Clone(v.runs), func(r run) bool { return from.sources.live.has(r.number) })
-	if err := l.recycle(&v, from.sources.live); err != nil {
+	v.runs = slices.DeleteFunc(slices.Clone(v.runs), func(r run) bool { return done.merging.has(r.number) })
+	if err := l.recycle(&v, done.merging); err != nil {
 		return err
 	}
 	l.current.Store(&v)
