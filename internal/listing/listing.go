@@ -21,11 +21,15 @@ import (
 type Listing struct {
 	current atomic.Pointer[Version]
 	changed chan struct{} // of one: a merge may be due
+	bell    bell          // rings for each revision
 
 	mu      sync.Mutex // held to replace current, and guards what follows
 	free    []uint32   // numbers that no entry in main has
 	dead    int        // entries in main that are masked
 	journal *journal   // what happened since the merge under way began, or nil
+	history history    // what happened since somebody watches
+
+	resolving sync.Mutex // held to find the names that the history lacks
 }
 
 // Version is one consistent state of a Listing. It is immutable.
@@ -118,11 +122,24 @@ func New() *Listing {
 // Current returns the list as it is now.
 func (l *Listing) Current() *Version { return l.current.Load() }
 
+// After returns a channel that is closed once there is a later revision.
+func (l *Listing) After(revision uint64) <-chan struct{} {
+	later := l.bell.wait()
+	if l.Current().Revision > revision {
+		return closed
+	}
+	return later
+}
+
+// closed is a channel that is.
+var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
 // Show adds a source with its whole list and takes away old, unless that is
 // nil, in the same moment.
 func (l *Listing) Show(origin files.Origin, set *files.Set, old *Source) *Source {
 	s := &Source{Origin: origin, len: set.Len()}
-	l.update(func(v *Version) {
+	l.update(func(v *Version) moment {
+		m := moment{removed: v.whole(old), added: partOf(s, set.Index())}
 		if old != nil {
 			l.mask(v, old)
 		}
@@ -134,13 +151,18 @@ func (l *Listing) Show(origin files.Origin, set *files.Set, old *Source) *Source
 		} else {
 			l.journal.join(s.number)
 		}
+		return m
 	})
 	return s
 }
 
 // Drop takes a source away. What is done to it later is not seen.
 func (l *Listing) Drop(s *Source) {
-	l.update(func(v *Version) { l.mask(v, s) })
+	l.update(func(v *Version) moment {
+		m := moment{removed: v.whole(s)}
+		l.mask(v, s)
+		return m
+	})
 }
 
 // Change applies a delta to a source, all at once, and returns how many entries
@@ -158,19 +180,19 @@ func (l *Listing) Change(s *Source, d files.Delta) (int, error) {
 	s.len += grown
 	v.Len += grown
 	l.journal.note(e)
-	l.publish(v)
+	l.publish(v, moment{removed: partOf(s, e.Removed), added: partOf(s, e.Added)})
 	return s.len, nil
 }
 
 type edit = index.Edit
 
 // update publishes the Version that f makes of the current one.
-func (l *Listing) update(f func(v *Version)) {
+func (l *Listing) update(f func(v *Version) moment) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	v := l.next()
-	f(v)
-	l.publish(v)
+	m := f(v)
+	l.publish(v, m)
 }
 
 // next returns a copy of the current Version, one revision on.
@@ -180,8 +202,12 @@ func (l *Listing) next() *Version {
 	return &v
 }
 
-func (l *Listing) publish(v *Version) {
+// publish makes v, which differs from the current Version by m, the current
+// one.
+func (l *Listing) publish(v *Version, m moment) {
+	l.history.note(v, m)
 	l.current.Store(v)
+	l.bell.ring()
 	select {
 	case l.changed <- struct{}{}:
 	default:

@@ -94,6 +94,7 @@ func (l *Listing) Merge() error { return l.merge(l.beginMerge()) }
 
 // merge merges what was there when it began.
 func (l *Listing) merge(from *Version) error {
+	l.resolve() // what is about to be swept
 	inputs := []*index.Index{from.main}
 	for _, r := range from.runs {
 		inputs = append(inputs, r.names)
