@@ -127,3 +127,14 @@ func BenchmarkLatency(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkLook measures a look that was asked for at a tree in which nothing
+// has changed.
+func BenchmarkLook(b *testing.B) {
+	s := start(b, benchTree(b), modes[0].options)
+	<-s.Look()
+	defer cpuTime(b)()
+	for b.Loop() {
+		<-s.Look()
+	}
+}

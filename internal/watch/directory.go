@@ -44,7 +44,7 @@ type directory struct {
 	listed  uint64 // the step when it was last listed
 	touched uint64 // the step when one of its files last changed
 
-	hinted   bool // its stamp came with a hint: what no hint told is hidden by it
+	hinted   bool // its stamp may hide what no hint told: it came with one, or is young
 	racy     bool // its stamp is too young to show the next change
 	denied   bool // it cannot be read
 	overlong bool // it holds names that are too long to be listed

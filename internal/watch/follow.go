@@ -28,6 +28,7 @@ func (w *Watcher) follow(ctx context.Context, t *tree) error {
 	poll := time.NewTimer(w.poll)
 	defer poll.Stop()
 	ready, rest := w.hints.ready, (<-chan time.Time)(nil)
+	asked, again := w.requests.asked, (<-chan time.Time)(nil)
 	for {
 		select {
 		case <-ctx.Done():
@@ -38,12 +39,16 @@ func (w *Watcher) follow(ctx context.Context, t *tree) error {
 			}
 		case <-rest:
 			ready, rest = w.hints.ready, nil
+		case <-asked:
+			asked, again = nil, time.After(f.answer())
+		case <-again:
+			asked, again = w.requests.asked, nil
 		case <-f.doubt.timer.C:
-			f.lookEverywhere()
+			f.retake()
 			poll.Reset(w.poll)
 		case <-poll.C:
 			f.limits.retry()
-			f.lookEverywhere()
+			f.retake()
 			f.verify()
 			if t.polled == 0 {
 				f.limits.relieved()
@@ -66,7 +71,7 @@ func (f *following) round() time.Duration {
 	if found.lost {
 		f.doubt.raise()
 	}
-	f.tree.doubt = f.doubt.active
+	f.trust()
 	f.tree.follow(found)
 	return time.Since(began)
 }
@@ -81,34 +86,81 @@ func (f *following) settle() error {
 		return fmt.Errorf("%w again", errScanAgain)
 	}
 	if t.astray {
-		if err := f.claim.check(); err != nil && !isShortage(err) {
+		err := f.claim.check()
+		if err != nil && !isShortage(err) {
 			return err
 		}
-		t.astray = false
+		t.astray, t.short = false, t.short || err != nil
 	}
 	f.publish(t)
 	return nil
 }
 
-// lookEverywhere looks at every directory, parents first, and follows hints now
-// and then.
-func (f *following) lookEverywhere() {
-	if f.tree.astray = true; f.settle() != nil {
-		return // or all below would be taken for gone
+// answer looks everywhere for those who wait for it, and returns for how long
+// the next who ask have to: half the time at most goes into answers.
+func (f *following) answer() time.Duration {
+	if !f.requests.waiting() {
+		return 0
 	}
 	began := time.Now()
+	f.lookEverywhere()
+	took := time.Since(began)
+	if f.requests.waiting() { // for the next look, or because this one was cut short
+		f.requests.wake()
+		return max(took, f.retry())
+	}
+	return took
+}
+
+// retry is for how long a look that could not see everything had better not be
+// repeated.
+func (f *following) retry() time.Duration {
+	if f.tree.short {
+		return retryEvery
+	}
+	return 0
+}
+
+// retake looks everywhere, also for what was lost.
+func (f *following) retake() {
+	began := time.Now()
 	f.doubt.begin()
-	f.tree.doubt = f.doubt.active
+	f.lookEverywhere()
+	f.doubt.end(time.Since(began))
+	f.trust()
+}
+
+// trust says how far stamps can be trusted.
+func (f *following) trust() { f.tree.doubt = f.doubt.active || f.tree.asked }
+
+// lookEverywhere looks at every directory, parents first, and follows hints now
+// and then. When it has seen and shown everything it answers who waits for that.
+func (f *following) lookEverywhere() {
+	t := f.tree
+	t.asked, t.short, t.astray = f.requests.begin(), false, true
+	if f.settle() != nil {
+		return // or all below would be taken for gone
+	}
+	f.trust()
+	whole := f.lookAtEach() && f.settle() == nil
+	if whole && !t.short {
+		f.requests.done()
+	}
+	t.asked = false
+	f.trust()
+}
+
+// lookAtEach reports whether it came to an end.
+func (f *following) lookAtEach() bool {
 	f.order = f.order[:0]
 	f.tree.root.each(func(d *directory) { f.order = append(f.order, d) })
 	for i, d := range f.order {
 		f.tree.look(d)
 		if i%breath == breath-1 && !f.breathe() {
-			break
+			return false
 		}
 	}
-	f.doubt.end(time.Since(began))
-	f.tree.doubt = f.doubt.active
+	return true
 }
 
 // breathe follows hints in the middle of a look everywhere, and shows what

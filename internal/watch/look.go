@@ -65,7 +65,7 @@ func (t *tree) look(d *directory) {
 // suspect reports whether d may have changed although its stamp has not, or
 // could be known better than it is.
 func (t *tree) suspect(d *directory) bool {
-	return d.racy || d.denied || (d.hinted && t.doubt) || t.canWatch(d)
+	return d.racy || d.denied || (d.hinted && t.doubt) || (d.remote && t.asked) || t.canWatch(d)
 }
 
 // lookAtNames looks at some entries of d, and whether something was moved there.
@@ -136,7 +136,7 @@ func (t *tree) lookAtName(d *directory, f opened, name string, moved bool) error
 func (t *tree) missed(d *directory, err error) {
 	switch {
 	case isShortage(err):
-		d.racy = true // look again at the next poll, and believe what is known until then
+		d.racy, t.short = true, true // look again at the next poll, and believe what is known until then
 		t.limits.warn("directory not looked at", t.field(d), zap.Error(err))
 	case d.parent == nil:
 		t.astray = true

@@ -164,3 +164,29 @@ func exhaust(t *testing.T) (restore func()) {
 		}
 	}
 }
+
+// A look for which the process has too little is not said to be done.
+func TestLookOutOfDescriptors(t *testing.T) {
+	if !inChild(t, nobody()) {
+		return
+	}
+	dir := in(t)
+	shell(t, dir, "mkdir -p a/b; touch a/b/c")
+	s := start(t, dir, Options{Poll: time.Hour, Recursive: true})
+	s.exact()
+	restore := exhaust(t)
+	if err := os.Mkdir(dir+"/a/d", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	look := s.Look()
+	s.logged("directory not looked at")
+	select {
+	case <-look:
+		restore()
+		t.Fatalf("without descriptors a look was done: view is %s", describe(s.View()))
+	case <-time.After(2 * retryEvery):
+	}
+	restore()
+	s.answered(look)
+	s.exact()
+}

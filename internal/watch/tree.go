@@ -30,8 +30,10 @@ type tree struct {
 	owners  map[identity]*directory // whose path the notifications of a directory name
 	watches atomic.Uint32           // counts the watches that were set
 	doubt   bool                    // hints may have been lost: trust stamps less
+	asked   bool                    // somebody waits for this look: trust only what proves itself
 
 	unreadable, polled int
+	short              bool   // for want of descriptors or memory not all was seen
 	astray             bool   // the watched directory itself needs a check
 	broken             error  // a bug: the changes did not fit the Set
 	path               []byte // scratch
@@ -67,9 +69,10 @@ func (t *tree) learn(d *directory, r *reading) {
 	if r.overlong && !d.overlong {
 		t.log.Warn("names too long", t.field(d), zap.Int("limit", files.MaxName))
 	}
+	t.short = t.short || isShortage(r.err)
 	d.denied, d.overlong, d.remote = r.err != nil, r.overlong, r.remote
 	d.stamp, d.watch = r.stamp, r.watch
-	d.hinted, d.racy = false, r.young && (t.doubt || t.isPolled(d))
+	d.hinted, d.racy = r.young, r.young && (t.doubt || t.isPolled(d))
 	d.entries, d.listed = uint32(len(r.listing.entries)), t.step
 }
 

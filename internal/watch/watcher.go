@@ -58,6 +58,7 @@ type Watcher struct {
 	limits   *limits
 	notify   func(*hints) notifier // nil: poll only
 	check    time.Duration         // how often the watched directory itself is checked
+	requests *requests
 
 	view    atomic.Pointer[files.View] // written by Run alone
 	changed chan time.Time
@@ -82,7 +83,7 @@ func New(c *Claimed, o Options) (*Watcher, error) {
 	w := &Watcher{
 		claim: c, poll: o.Poll, excludes: x, options: o, log: o.Log,
 		hints: newHints(c.Dir(), floodLevel()), limits: newLimits(o.Log),
-		check: checkEvery, changed: make(chan time.Time, 1),
+		check: checkEvery, changed: make(chan time.Time, 1), requests: newRequests(),
 	}
 	if o.Notify {
 		w.notify = func(h *hints) notifier { return newLibrary(h) }
@@ -98,6 +99,13 @@ func (w *Watcher) View() files.View { return *w.view.Load() }
 // one token, the time of the first change that was not received: a slow reader
 // misses no change, only how many there were.
 func (w *Watcher) Changed() <-chan time.Time { return w.changed }
+
+// Look has every directory looked at once more, whatever was notified of it. The
+// channel is closed when View has all that was on the disk at the call. While
+// there is no Set that waits until there is one, and for ever once Run has
+// returned. It may be called by anyone at any time: calls that come while a
+// look is under way share the next one.
+func (w *Watcher) Look() <-chan struct{} { return w.requests.ask() }
 
 // Run watches until the context ends, and then returns nil. It may be called
 // once.
@@ -137,6 +145,9 @@ func (w *Watcher) serve(ctx context.Context, n notifier) error {
 	}
 	t.halted = func() bool { return ctx.Err() != nil }
 	w.publish(t)
+	if !t.short {
+		w.requests.done()
+	}
 	return w.follow(ctx, t)
 }
 
@@ -164,6 +175,7 @@ func (w *Watcher) scan(ctx context.Context, t *tree) error {
 		}
 		return lost != nil || ctx.Err() != nil
 	}
+	w.requests.begin()
 	w.hints.take()
 	w.limits.retry()
 	err := t.scan(t.root, func(_ *directory, name []byte) { names.Add(name) })

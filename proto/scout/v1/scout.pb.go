@@ -21,6 +21,8 @@
 //	  Update(reset)... ------------->      visible when the last part is in
 //	  Update           ------------->      visible at once
 //	  Beat             <------------>      Beat, each heartbeat, both ways
+//	                   <-------------      Look, when a reader wants to be sure
+//	  Looked           ------------->      behind whatever the look has found
 //	  (half-close)     ------------->      deregistered; the call ends with OK
 //
 // Hello comes first and once. A scout that has nothing to list says
@@ -86,6 +88,7 @@ type SessionRequest struct {
 	//	*SessionRequest_Update
 	//	*SessionRequest_Unavailable
 	//	*SessionRequest_Beat
+	//	*SessionRequest_Looked
 	Message       isSessionRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -173,6 +176,15 @@ func (x *SessionRequest) GetBeat() *Beat {
 	return nil
 }
 
+func (x *SessionRequest) GetLooked() *Looked {
+	if x != nil {
+		if x, ok := x.Message.(*SessionRequest_Looked); ok {
+			return x.Looked
+		}
+	}
+	return nil
+}
+
 type isSessionRequest_Message interface {
 	isSessionRequest_Message()
 }
@@ -197,6 +209,10 @@ type SessionRequest_Beat struct {
 	Beat *Beat `protobuf:"bytes,5,opt,name=beat,proto3,oneof"`
 }
 
+type SessionRequest_Looked struct {
+	Looked *Looked `protobuf:"bytes,6,opt,name=looked,proto3,oneof"`
+}
+
 func (*SessionRequest_Hello) isSessionRequest_Message() {}
 
 func (*SessionRequest_Offer) isSessionRequest_Message() {}
@@ -206,6 +222,8 @@ func (*SessionRequest_Update) isSessionRequest_Message() {}
 func (*SessionRequest_Unavailable) isSessionRequest_Message() {}
 
 func (*SessionRequest_Beat) isSessionRequest_Message() {}
+
+func (*SessionRequest_Looked) isSessionRequest_Message() {}
 
 // SessionResponse is what a master says. Any of them is a sign of life.
 type SessionResponse struct {
@@ -217,6 +235,7 @@ type SessionResponse struct {
 	//	*SessionResponse_Resync
 	//	*SessionResponse_Probe
 	//	*SessionResponse_Beat
+	//	*SessionResponse_Look
 	Message       isSessionResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -304,6 +323,15 @@ func (x *SessionResponse) GetBeat() *MasterBeat {
 	return nil
 }
 
+func (x *SessionResponse) GetLook() *Look {
+	if x != nil {
+		if x, ok := x.Message.(*SessionResponse_Look); ok {
+			return x.Look
+		}
+	}
+	return nil
+}
+
 type isSessionResponse_Message interface {
 	isSessionResponse_Message()
 }
@@ -328,6 +356,10 @@ type SessionResponse_Beat struct {
 	Beat *MasterBeat `protobuf:"bytes,5,opt,name=beat,proto3,oneof"`
 }
 
+type SessionResponse_Look struct {
+	Look *Look `protobuf:"bytes,6,opt,name=look,proto3,oneof"`
+}
+
 func (*SessionResponse_Welcome) isSessionResponse_Message() {}
 
 func (*SessionResponse_Grant) isSessionResponse_Message() {}
@@ -337,6 +369,8 @@ func (*SessionResponse_Resync) isSessionResponse_Message() {}
 func (*SessionResponse_Probe) isSessionResponse_Message() {}
 
 func (*SessionResponse_Beat) isSessionResponse_Message() {}
+
+func (*SessionResponse_Look) isSessionResponse_Message() {}
 
 // Hello registers the scout. It is the first message, and the only Hello.
 type Hello struct {
@@ -577,7 +611,8 @@ type Update struct {
 	Revision uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
 	// The same in all parts: this is a snapshot.
 	Reset_ bool `protobuf:"varint,2,opt,name=reset,proto3" json:"reset,omitempty"`
-	// More parts of this update follow, before any Offer, other Update or Beat.
+	// More parts of this update follow, before any Offer, other Update, Beat or
+	// Looked.
 	// Only Unavailable or the end of the call may leave it unfinished; what has
 	// come of it is dropped then.
 	More bool `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"`
@@ -688,7 +723,7 @@ func (x *Update) GetAge() *durationpb.Duration {
 // be repeated, with another reason or as its scan goes on.
 type Unavailable struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// One line for people.
+	// One line for people. While a scan is under way it is "scanning".
 	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
 	// While a scan is under way: how many files it has found.
 	Scanned       uint64 `protobuf:"varint,2,opt,name=scanned,proto3" json:"scanned,omitempty"`
@@ -827,6 +862,104 @@ func (*Probe) Descriptor() ([]byte, []int) {
 	return file_scout_v1_scout_proto_rawDescGZIP(), []int{9}
 }
 
+// Look asks the scout to look at its disk now, and not to rely on what it was
+// notified of: somebody wants a list that lacks nothing. A scout may answer
+// only the newest of several that it has not answered yet. One that does not
+// know this message never answers, which breaks no rule.
+type Look struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Greater than that of every Look before in this call, and above 0.
+	Ticket        uint64 `protobuf:"varint,1,opt,name=ticket,proto3" json:"ticket,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Look) Reset() {
+	*x = Look{}
+	mi := &file_scout_v1_scout_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Look) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Look) ProtoMessage() {}
+
+func (x *Look) ProtoReflect() protoreflect.Message {
+	mi := &file_scout_v1_scout_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Look.ProtoReflect.Descriptor instead.
+func (*Look) Descriptor() ([]byte, []int) {
+	return file_scout_v1_scout_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Look) GetTicket() uint64 {
+	if x != nil {
+		return x.Ticket
+	}
+	return 0
+}
+
+// Looked answers a Look: the master's copy has all that was on the disk when
+// the Look arrived. The scout has looked at the disk since, and has sent what
+// it found; while it has nothing to list it owes the answer. It comes neither
+// before the snapshot nor between an Offer and its snapshot.
+type Looked struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// That of a Look in this call. It answers all Looks before, too.
+	Ticket        uint64 `protobuf:"varint,1,opt,name=ticket,proto3" json:"ticket,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Looked) Reset() {
+	*x = Looked{}
+	mi := &file_scout_v1_scout_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Looked) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Looked) ProtoMessage() {}
+
+func (x *Looked) ProtoReflect() protoreflect.Message {
+	mi := &file_scout_v1_scout_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Looked.ProtoReflect.Descriptor instead.
+func (*Looked) Descriptor() ([]byte, []int) {
+	return file_scout_v1_scout_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Looked) GetTicket() uint64 {
+	if x != nil {
+		return x.Ticket
+	}
+	return 0
+}
+
 // Beat says that the scout is alive and what the master's copy must be: the
 // state after the last Update that it sent, or revision 0 when it has sent
 // none since its last Hello, Unavailable or Resync.
@@ -845,7 +978,7 @@ type Beat struct {
 
 func (x *Beat) Reset() {
 	*x = Beat{}
-	mi := &file_scout_v1_scout_proto_msgTypes[10]
+	mi := &file_scout_v1_scout_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -857,7 +990,7 @@ func (x *Beat) String() string {
 func (*Beat) ProtoMessage() {}
 
 func (x *Beat) ProtoReflect() protoreflect.Message {
-	mi := &file_scout_v1_scout_proto_msgTypes[10]
+	mi := &file_scout_v1_scout_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -870,7 +1003,7 @@ func (x *Beat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Beat.ProtoReflect.Descriptor instead.
 func (*Beat) Descriptor() ([]byte, []int) {
-	return file_scout_v1_scout_proto_rawDescGZIP(), []int{10}
+	return file_scout_v1_scout_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Beat) GetRevision() uint64 {
@@ -917,7 +1050,7 @@ type MasterBeat struct {
 
 func (x *MasterBeat) Reset() {
 	*x = MasterBeat{}
-	mi := &file_scout_v1_scout_proto_msgTypes[11]
+	mi := &file_scout_v1_scout_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -929,7 +1062,7 @@ func (x *MasterBeat) String() string {
 func (*MasterBeat) ProtoMessage() {}
 
 func (x *MasterBeat) ProtoReflect() protoreflect.Message {
-	mi := &file_scout_v1_scout_proto_msgTypes[11]
+	mi := &file_scout_v1_scout_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -942,27 +1075,29 @@ func (x *MasterBeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MasterBeat.ProtoReflect.Descriptor instead.
 func (*MasterBeat) Descriptor() ([]byte, []int) {
-	return file_scout_v1_scout_proto_rawDescGZIP(), []int{11}
+	return file_scout_v1_scout_proto_rawDescGZIP(), []int{13}
 }
 
 var File_scout_v1_scout_proto protoreflect.FileDescriptor
 
 const file_scout_v1_scout_proto_rawDesc = "" +
 	"\n" +
-	"\x14scout/v1/scout.proto\x12\bscout.v1\x1a\x1egoogle/protobuf/duration.proto\"\xfa\x01\n" +
+	"\x14scout/v1/scout.proto\x12\bscout.v1\x1a\x1egoogle/protobuf/duration.proto\"\xa6\x02\n" +
 	"\x0eSessionRequest\x12'\n" +
 	"\x05hello\x18\x01 \x01(\v2\x0f.scout.v1.HelloH\x00R\x05hello\x12'\n" +
 	"\x05offer\x18\x02 \x01(\v2\x0f.scout.v1.OfferH\x00R\x05offer\x12*\n" +
 	"\x06update\x18\x03 \x01(\v2\x10.scout.v1.UpdateH\x00R\x06update\x129\n" +
 	"\vunavailable\x18\x04 \x01(\v2\x15.scout.v1.UnavailableH\x00R\vunavailable\x12$\n" +
-	"\x04beat\x18\x05 \x01(\v2\x0e.scout.v1.BeatH\x00R\x04beatB\t\n" +
-	"\amessage\"\xf5\x01\n" +
+	"\x04beat\x18\x05 \x01(\v2\x0e.scout.v1.BeatH\x00R\x04beat\x12*\n" +
+	"\x06looked\x18\x06 \x01(\v2\x10.scout.v1.LookedH\x00R\x06lookedB\t\n" +
+	"\amessage\"\x9b\x02\n" +
 	"\x0fSessionResponse\x12-\n" +
 	"\awelcome\x18\x01 \x01(\v2\x11.scout.v1.WelcomeH\x00R\awelcome\x12'\n" +
 	"\x05grant\x18\x02 \x01(\v2\x0f.scout.v1.GrantH\x00R\x05grant\x12*\n" +
 	"\x06resync\x18\x03 \x01(\v2\x10.scout.v1.ResyncH\x00R\x06resync\x12'\n" +
 	"\x05probe\x18\x04 \x01(\v2\x0f.scout.v1.ProbeH\x00R\x05probe\x12*\n" +
-	"\x04beat\x18\x05 \x01(\v2\x14.scout.v1.MasterBeatH\x00R\x04beatB\t\n" +
+	"\x04beat\x18\x05 \x01(\v2\x14.scout.v1.MasterBeatH\x00R\x04beat\x12$\n" +
+	"\x04look\x18\x06 \x01(\v2\x0e.scout.v1.LookH\x00R\x04lookB\t\n" +
 	"\amessage\"S\n" +
 	"\x05Hello\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x1c\n" +
@@ -989,7 +1124,11 @@ const file_scout_v1_scout_proto_rawDesc = "" +
 	"\ascanned\x18\x02 \x01(\x04R\ascanned\" \n" +
 	"\x06Resync\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\"\a\n" +
-	"\x05Probe\"\x88\x01\n" +
+	"\x05Probe\"\x1e\n" +
+	"\x04Look\x12\x16\n" +
+	"\x06ticket\x18\x01 \x01(\x04R\x06ticket\" \n" +
+	"\x06Looked\x12\x16\n" +
+	"\x06ticket\x18\x01 \x01(\x04R\x06ticket\"\x88\x01\n" +
 	"\x04Beat\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\x04R\x05count\x12\x16\n" +
@@ -1015,7 +1154,7 @@ func file_scout_v1_scout_proto_rawDescGZIP() []byte {
 	return file_scout_v1_scout_proto_rawDescData
 }
 
-var file_scout_v1_scout_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_scout_v1_scout_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_scout_v1_scout_proto_goTypes = []any{
 	(*SessionRequest)(nil),      // 0: scout.v1.SessionRequest
 	(*SessionResponse)(nil),     // 1: scout.v1.SessionResponse
@@ -1027,31 +1166,35 @@ var file_scout_v1_scout_proto_goTypes = []any{
 	(*Unavailable)(nil),         // 7: scout.v1.Unavailable
 	(*Resync)(nil),              // 8: scout.v1.Resync
 	(*Probe)(nil),               // 9: scout.v1.Probe
-	(*Beat)(nil),                // 10: scout.v1.Beat
-	(*MasterBeat)(nil),          // 11: scout.v1.MasterBeat
-	(*durationpb.Duration)(nil), // 12: google.protobuf.Duration
+	(*Look)(nil),                // 10: scout.v1.Look
+	(*Looked)(nil),              // 11: scout.v1.Looked
+	(*Beat)(nil),                // 12: scout.v1.Beat
+	(*MasterBeat)(nil),          // 13: scout.v1.MasterBeat
+	(*durationpb.Duration)(nil), // 14: google.protobuf.Duration
 }
 var file_scout_v1_scout_proto_depIdxs = []int32{
 	2,  // 0: scout.v1.SessionRequest.hello:type_name -> scout.v1.Hello
 	4,  // 1: scout.v1.SessionRequest.offer:type_name -> scout.v1.Offer
 	6,  // 2: scout.v1.SessionRequest.update:type_name -> scout.v1.Update
 	7,  // 3: scout.v1.SessionRequest.unavailable:type_name -> scout.v1.Unavailable
-	10, // 4: scout.v1.SessionRequest.beat:type_name -> scout.v1.Beat
-	3,  // 5: scout.v1.SessionResponse.welcome:type_name -> scout.v1.Welcome
-	5,  // 6: scout.v1.SessionResponse.grant:type_name -> scout.v1.Grant
-	8,  // 7: scout.v1.SessionResponse.resync:type_name -> scout.v1.Resync
-	9,  // 8: scout.v1.SessionResponse.probe:type_name -> scout.v1.Probe
-	11, // 9: scout.v1.SessionResponse.beat:type_name -> scout.v1.MasterBeat
-	12, // 10: scout.v1.Welcome.heartbeat:type_name -> google.protobuf.Duration
-	12, // 11: scout.v1.Welcome.deadline:type_name -> google.protobuf.Duration
-	12, // 12: scout.v1.Update.age:type_name -> google.protobuf.Duration
-	0,  // 13: scout.v1.ScoutmasterService.Session:input_type -> scout.v1.SessionRequest
-	1,  // 14: scout.v1.ScoutmasterService.Session:output_type -> scout.v1.SessionResponse
-	14, // [14:15] is the sub-list for method output_type
-	13, // [13:14] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	12, // 4: scout.v1.SessionRequest.beat:type_name -> scout.v1.Beat
+	11, // 5: scout.v1.SessionRequest.looked:type_name -> scout.v1.Looked
+	3,  // 6: scout.v1.SessionResponse.welcome:type_name -> scout.v1.Welcome
+	5,  // 7: scout.v1.SessionResponse.grant:type_name -> scout.v1.Grant
+	8,  // 8: scout.v1.SessionResponse.resync:type_name -> scout.v1.Resync
+	9,  // 9: scout.v1.SessionResponse.probe:type_name -> scout.v1.Probe
+	13, // 10: scout.v1.SessionResponse.beat:type_name -> scout.v1.MasterBeat
+	10, // 11: scout.v1.SessionResponse.look:type_name -> scout.v1.Look
+	14, // 12: scout.v1.Welcome.heartbeat:type_name -> google.protobuf.Duration
+	14, // 13: scout.v1.Welcome.deadline:type_name -> google.protobuf.Duration
+	14, // 14: scout.v1.Update.age:type_name -> google.protobuf.Duration
+	0,  // 15: scout.v1.ScoutmasterService.Session:input_type -> scout.v1.SessionRequest
+	1,  // 16: scout.v1.ScoutmasterService.Session:output_type -> scout.v1.SessionResponse
+	16, // [16:17] is the sub-list for method output_type
+	15, // [15:16] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_scout_v1_scout_proto_init() }
@@ -1065,6 +1208,7 @@ func file_scout_v1_scout_proto_init() {
 		(*SessionRequest_Update)(nil),
 		(*SessionRequest_Unavailable)(nil),
 		(*SessionRequest_Beat)(nil),
+		(*SessionRequest_Looked)(nil),
 	}
 	file_scout_v1_scout_proto_msgTypes[1].OneofWrappers = []any{
 		(*SessionResponse_Welcome)(nil),
@@ -1072,6 +1216,7 @@ func file_scout_v1_scout_proto_init() {
 		(*SessionResponse_Resync)(nil),
 		(*SessionResponse_Probe)(nil),
 		(*SessionResponse_Beat)(nil),
+		(*SessionResponse_Look)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1079,7 +1224,7 @@ func file_scout_v1_scout_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_scout_v1_scout_proto_rawDesc), len(file_scout_v1_scout_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

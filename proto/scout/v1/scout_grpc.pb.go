@@ -21,6 +21,8 @@
 //	  Update(reset)... ------------->      visible when the last part is in
 //	  Update           ------------->      visible at once
 //	  Beat             <------------>      Beat, each heartbeat, both ways
+//	                   <-------------      Look, when a reader wants to be sure
+//	  Looked           ------------->      behind whatever the look has found
 //	  (half-close)     ------------->      deregistered; the call ends with OK
 //
 // Hello comes first and once. A scout that has nothing to list says
