@@ -16,6 +16,9 @@ type source struct {
 	mu      sync.Mutex
 	view    files.View
 	changed chan time.Time
+	takes   time.Duration // how long a look takes
+	finds   []string      // what it then lists; nil: nothing new
+	looks   int           // so far
 }
 
 func newSource(names ...string) *source {
@@ -31,6 +34,33 @@ func (s *source) View() files.View {
 }
 
 func (s *source) Changed() <-chan time.Time { return s.changed }
+
+func (s *source) Look() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.looks++
+	finds, done := s.finds, make(chan struct{})
+	time.AfterFunc(s.takes, func() {
+		if finds != nil {
+			s.list(finds...)
+		}
+		close(done)
+	})
+	return done
+}
+
+// finding makes looks take so long and find these names.
+func (s *source) finding(takes time.Duration, names ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.takes, s.finds = takes, names
+}
+
+func (s *source) looked() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.looks
+}
 
 func (s *source) show(v files.View) {
 	s.mu.Lock()

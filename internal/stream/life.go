@@ -28,6 +28,13 @@ func (l *life) hear() {
 	}
 }
 
+// ago is how long ago something was heard.
+func (l *life) ago() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.silence()
+}
+
 // next is closed when a message arrives after this call.
 func (l *life) next() <-chan struct{} {
 	l.mu.Lock()

@@ -40,6 +40,7 @@ type masterSession struct {
 	inbox  chan *scoutv1.SessionRequest  // closed after the scout's half-close
 	outbox chan *scoutv1.SessionResponse // the handler's answers
 	probes chan struct{}                 // of one: a Probe is wanted
+	looks  *looks
 
 	// The handler's alone.
 	id      string
@@ -58,6 +59,7 @@ func newMasterSession(s *Server, stream scoutv1.ScoutmasterService_SessionServer
 		inbox:   make(chan *scoutv1.SessionRequest, inboxSize),
 		outbox:  make(chan *scoutv1.SessionResponse, outboxSize),
 		probes:  make(chan struct{}, 1),
+		looks:   newLooks(),
 		id:      rand.Text()[:8],
 		address: address(stream.Context()),
 	}
@@ -114,6 +116,8 @@ func (m *masterSession) register() (Member, error) {
 		Session: m.id,
 		Address: m.address,
 		Probe:   m.probe,
+		Look:    m.looks.ask,
+		Silence: m.life.ago,
 		Evict:   func(reason string) { m.end(evicted(reason)) },
 	})
 }
@@ -198,6 +202,8 @@ func (m *masterSession) handle(msg *scoutv1.SessionRequest) error {
 		m.unavailable(msg.Unavailable)
 	case *scoutv1.SessionRequest_Beat:
 		return m.repair(m.replica.beat(msg.Beat))
+	case *scoutv1.SessionRequest_Looked:
+		return m.looked(msg.Looked)
 	}
 	return nil
 }
@@ -232,6 +238,16 @@ func (m *masterSession) update(u *scoutv1.Update) error {
 func (m *masterSession) unavailable(u *scoutv1.Unavailable) {
 	m.withdraw()
 	m.replica.unavailable(oneLine(u.GetReason(), maxReason), u.GetScanned())
+}
+
+// looked believes the scout, unless it speaks of a copy that is known to be
+// wrong.
+func (m *masterSession) looked(l *scoutv1.Looked) error {
+	counts, err := m.replica.looked()
+	if err != nil {
+		return err
+	}
+	return m.looks.answer(l.GetTicket(), counts)
 }
 
 // withdraw gives back the slot, or the place in the queue for one.
@@ -296,15 +312,21 @@ func (m *masterSession) send() {
 
 // next waits for something to say; nil when the session ends.
 func (m *masterSession) next(beats <-chan time.Time) *scoutv1.SessionResponse {
-	select {
-	case <-m.ctx.Done():
-		return nil
-	case msg := <-m.outbox:
-		return msg
-	case <-m.probes:
-		return &scoutv1.SessionResponse{Message: &scoutv1.SessionResponse_Probe{Probe: &scoutv1.Probe{}}}
-	case <-beats:
-		return &scoutv1.SessionResponse{Message: &scoutv1.SessionResponse_Beat{Beat: &scoutv1.MasterBeat{}}}
+	for {
+		select {
+		case <-m.ctx.Done():
+			return nil
+		case msg := <-m.outbox:
+			return msg
+		case <-m.probes:
+			return &scoutv1.SessionResponse{Message: &scoutv1.SessionResponse_Probe{Probe: &scoutv1.Probe{}}}
+		case <-m.looks.wanted:
+			if ticket := m.looks.issue(); ticket != 0 {
+				return &scoutv1.SessionResponse{Message: &scoutv1.SessionResponse_Look{Look: &scoutv1.Look{Ticket: ticket}}}
+			}
+		case <-beats:
+			return &scoutv1.SessionResponse{Message: &scoutv1.SessionResponse_Beat{Beat: &scoutv1.MasterBeat{}}}
+		}
 	}
 }
 

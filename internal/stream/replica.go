@@ -86,6 +86,21 @@ func (r *replica) beat(b *scoutv1.Beat) error {
 	return nil
 }
 
+// looked reports whether a Looked is about the copy that there is.
+func (r *replica) looked() (bool, error) {
+	switch {
+	case r.incoming != nil:
+		return false, violation("a Looked between the parts of an update")
+	case r.resyncing:
+		return false, nil
+	case r.offered:
+		return false, violation("a Looked between an Offer and its snapshot")
+	case r.state.revision == 0:
+		return false, violation("a Looked before a snapshot")
+	}
+	return true, nil
+}
+
 // update takes in one part, and shows what the update says when it is whole.
 func (r *replica) update(u *scoutv1.Update) error {
 	if r.resyncing {

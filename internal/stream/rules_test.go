@@ -88,6 +88,14 @@ func TestRules(t *testing.T) {
 		{"offer between parts", nil, say{
 			sayUpdate(&scoutv1.Update{Revision: 2, More: true, Added: coded("c")}), sayOffer(),
 		}, "an Offer between the parts of an update"},
+		{"looked between parts", nil, say{
+			sayUpdate(&scoutv1.Update{Revision: 2, More: true, Added: coded("c")}), sayLooked(1),
+		}, "a Looked between the parts of an update"},
+		{"looked before snapshot", welcomed, say{sayLooked(1)}, "a Looked before a snapshot"},
+		{"looked after Unavailable", nil, say{sayUnavailable("gone"), sayLooked(1)}, "a Looked before a snapshot"},
+		{"looked between Offer and snapshot", nil, say{sayOffer(), sayLooked(1)}, "a Looked between an Offer and its snapshot"},
+		{"looked unasked", nil, say{sayLooked(1)}, "Looked with ticket 1, which was never issued"},
+		{"looked without a ticket", nil, say{sayLooked(0)}, "Looked with ticket 0, which was never issued"},
 
 		{"removed unknown", nil, say{change(2, coded("x"), nil)}, `"x" is not there`},
 		{"added known", nil, say{change(2, nil, coded("a"))}, `"a" is there already`},

@@ -24,6 +24,10 @@ type Source interface {
 	// Changed is a channel of one that has something in it when View may have
 	// changed since it was last emptied: the time of the first such change.
 	Changed() <-chan time.Time
+	// Look has the directory looked at, whatever was noticed of it so far. The
+	// channel is closed when View has all that was there at the call, for which
+	// there has to be a Set; until then, it stays open.
+	Look() <-chan struct{}
 }
 
 // Scout is the scout's end: it keeps the master told of what Source shows, in

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -29,8 +30,11 @@ func welcome(heartbeat, deadline time.Duration) *scoutv1.SessionResponse {
 var (
 	grant  = &scoutv1.SessionResponse{Message: &scoutv1.SessionResponse_Grant{Grant: &scoutv1.Grant{}}}
 	resync = &scoutv1.SessionResponse{Message: &scoutv1.SessionResponse_Resync{Resync: &scoutv1.Resync{Reason: "differs"}}}
-	probe  = &scoutv1.SessionResponse{Message: &scoutv1.SessionResponse_Probe{Probe: &scoutv1.Probe{}}}
-	alive  = &scoutv1.SessionResponse{Message: &scoutv1.SessionResponse_Beat{Beat: &scoutv1.MasterBeat{}}}
+	look   = func(ticket uint64) *scoutv1.SessionResponse {
+		return &scoutv1.SessionResponse{Message: &scoutv1.SessionResponse_Look{Look: &scoutv1.Look{Ticket: ticket}}}
+	}
+	probe = &scoutv1.SessionResponse{Message: &scoutv1.SessionResponse_Probe{Probe: &scoutv1.Probe{}}}
+	alive = &scoutv1.SessionResponse{Message: &scoutv1.SessionResponse_Beat{Beat: &scoutv1.MasterBeat{}}}
 )
 
 // Every way in which a first registration can fail: soon, and with a line that
@@ -401,6 +405,8 @@ func word(s serverStream) string {
 				return "snapshot"
 			}
 			return "update"
+		case *scoutv1.SessionRequest_Looked:
+			return fmt.Sprintf("looked %d", x.Looked.GetTicket())
 		}
 		return err.Error()
 	}
@@ -430,6 +436,9 @@ func TestAnswers(t *testing.T) {
 	}
 	nothing := func(serverStream, *source) {}
 	pause := func(serverStream, *source) { time.Sleep(time.Millisecond) }
+	finding := func(takes time.Duration, names ...string) func(serverStream, *source) {
+		return func(_ serverStream, src *source) { src.finding(takes, names...) }
+	}
 	for _, script := range []struct {
 		name  string
 		lines []line
@@ -442,6 +451,19 @@ func TestAnswers(t *testing.T) {
 		{"granted when it has just become unavailable", []line{{nothing, "offer"}, {both(cannot("gone"), say(grant)), "unavailable gone"}}},
 		{"granted twice", []line{{nothing, "offer"}, {both(say(grant), say(grant)), "snapshot"}, {list("b"), "update"}}},
 		{"resync while unavailable", []line{{nothing, "offer"}, {say(grant), "snapshot"}, {both(cannot("gone"), say(resync)), "unavailable gone"}, {list("a"), "offer"}}},
+		{"look", []line{{nothing, "offer"}, {say(grant), "snapshot"}, {say(look(7)), "looked 7"}, {say(look(9)), "looked 9"}}},
+		{"look that finds something", []line{{nothing, "offer"}, {say(grant), "snapshot"}, {both(finding(2*time.Second, "b"), say(look(1))), "update"}, {nothing, "looked 1"}}},
+		{"look before the snapshot", []line{{nothing, "offer"}, {both(both(finding(0, "b"), say(look(1))), both(pause, say(grant))), "snapshot"}, {nothing, "looked 1"}}},
+		{"look while unavailable", []line{{nothing, "offer"}, {say(grant), "snapshot"}, {cannot("gone"), "unavailable gone"}, {both(both(say(look(1)), pause), list("a")), "offer"}, {say(grant), "snapshot"}, {nothing, "looked 1"}}},
+		{"look that makes it unavailable", []line{{nothing, "offer"}, {say(grant), "snapshot"}, {both(both(finding(time.Second), say(look(1))), cannot("gone")), "unavailable gone"}, {both(pause, list("a")), "offer"}, {say(grant), "snapshot"}, {nothing, "looked 1"}}},
+		{"resync during a look", []line{{nothing, "offer"}, {say(grant), "snapshot"}, {both(finding(time.Second, "b"), both(say(look(1)), say(resync))), "offer"}, {both(pause, say(grant)), "snapshot"}, {nothing, "update"}, {nothing, "looked 1"}}},
+		{"looks while one is under way", []line{
+			{nothing, "offer"},
+			{say(grant), "snapshot"},
+			{both(finding(time.Second, "b"), both(both(say(look(1)), pause), both(say(look(2)), say(look(3))))), "update"},
+			{nothing, "looked 1"},
+			{nothing, "looked 3"},
+		}},
 		{"what is not known yet", []line{{both(say(&scoutv1.SessionResponse{}), nothing), "offer"}}},
 	} {
 		t.Run(script.name, func(t *testing.T) {

@@ -36,6 +36,7 @@ type scoutSession struct {
 	life   life
 	inbox  chan *scoutv1.SessionResponse // Grants and Resyncs
 	probes chan struct{}                 // of one: a Beat is wanted
+	look   lookout
 
 	// What the master was told; run's alone.
 	sent     *files.Set // what it shows of this scout; nil: nothing
@@ -56,6 +57,7 @@ func openSession(ctx context.Context, conn *grpc.ClientConn, s *Scout, clock *aw
 		life:   life{clock: clock},
 		inbox:  make(chan *scoutv1.SessionResponse, inboxSize),
 		probes: make(chan struct{}, 1),
+		look:   newLookout(),
 	}
 	// Not ctx itself: when that is done the scout has to say goodbye first.
 	c.ctx, c.end = context.WithCancelCause(context.WithoutCancel(ctx))
@@ -153,10 +155,16 @@ func (c *scoutSession) loop(ctx context.Context) error {
 	defer beats.Stop()
 	for {
 		c.note()
-		if err := c.tell(ctx, c.source.View()); err != nil {
+		looked, v := c.look.ready(), c.source.View()
+		if err := c.tell(ctx, v); err != nil {
 			return err
 		}
 		c.learned = time.Time{}
+		if looked && c.knows(v) {
+			if err := c.looked(); err != nil {
+				return err
+			}
+		}
 		if err := c.wait(ctx, beats.C); err != nil {
 			return err
 		}
@@ -175,6 +183,12 @@ func (c *scoutSession) wait(ctx context.Context, beats <-chan time.Time) error {
 		return nil
 	case msg := <-c.inbox:
 		c.handle(msg)
+		return nil
+	case <-c.look.waiting():
+		c.look.begin(c.source)
+		return nil
+	case <-c.look.done:
+		c.look.done = nil
 		return nil
 	case <-c.probes:
 		return c.beat()
@@ -209,6 +223,16 @@ func (c *scoutSession) tell(ctx context.Context, v files.View) error {
 		return c.offer(v.Set)
 	}
 	return nil
+}
+
+// knows reports whether the master was told all of v.
+func (c *scoutSession) knows(v files.View) bool { return v.Set != nil && v.Set == c.sent }
+
+// looked answers the Look under way.
+func (c *scoutSession) looked() error {
+	return c.say(&scoutv1.SessionRequest{Message: &scoutv1.SessionRequest_Looked{
+		Looked: &scoutv1.Looked{Ticket: c.look.answered()},
+	}})
 }
 
 // unavailable says why there is no list. The reason may quote a path, and those
@@ -351,12 +375,14 @@ func (c *scoutSession) receive() {
 // take keeps what the master asks for until run has time for it. It never
 // waits, so that the master is heard even while run cannot send.
 func (c *scoutSession) take(msg *scoutv1.SessionResponse) {
-	switch msg.GetMessage().(type) {
+	switch m := msg.GetMessage().(type) {
 	case *scoutv1.SessionResponse_Probe:
 		select {
 		case c.probes <- struct{}{}:
 		default: // one answer will do for both
 		}
+	case *scoutv1.SessionResponse_Look:
+		c.look.ask(m.Look.GetTicket())
 	case *scoutv1.SessionResponse_Grant, *scoutv1.SessionResponse_Resync:
 		select {
 		case c.inbox <- msg:

@@ -187,6 +187,12 @@ func testRandom(t *testing.T, r *rand.Rand) {
 			}
 		},
 		func() {
+			if member := m.registry.last(); member != nil {
+				member.peer.Look()
+			}
+		},
+		func() { src.finding(time.Duration(r.IntN(3)) * time.Second) },
+		func() {
 			if r.IntN(5) == 0 {
 				m.kill()
 				m = startMaster(t, n)
@@ -203,6 +209,11 @@ func testRandom(t *testing.T, r *rand.Rand) {
 	n.up.open()
 	n.down.open()
 	time.Sleep(time.Minute)
+	asked := m.registry.last().peer.Look()
+	time.Sleep(time.Minute)
+	if !isClosed(asked) {
+		t.Error("a look is not answered")
+	}
 	if got := namesOf(m.registry.last().shown()); !slices.Equal(got, listed(names)) {
 		t.Errorf("the master shows %q, not %q", got, listed(names))
 	}

@@ -373,6 +373,14 @@ func isGrant(m *scoutv1.SessionResponse) bool   { return m.GetGrant() != nil }
 func isResync(m *scoutv1.SessionResponse) bool  { return m.GetResync() != nil }
 func isProbe(m *scoutv1.SessionResponse) bool   { return m.GetProbe() != nil }
 
+func isLook(ticket uint64) func(*scoutv1.SessionResponse) bool {
+	return func(m *scoutv1.SessionResponse) bool { return m.GetLook().GetTicket() == ticket }
+}
+
+func sayLooked(ticket uint64) *scoutv1.SessionRequest {
+	return &scoutv1.SessionRequest{Message: &scoutv1.SessionRequest_Looked{Looked: &scoutv1.Looked{Ticket: ticket}}}
+}
+
 func sayHello(o files.Origin) *scoutv1.SessionRequest {
 	return hello(&Scout{Origin: o, Version: "v1"})
 }

@@ -29,6 +29,13 @@ func (s *Source) View() files.View {
 // Changed says that View may have changed.
 func (s *Source) Changed() <-chan time.Time { return s.changed }
 
+// Look says at once that View has all there is.
+func (s *Source) Look() <-chan struct{} {
+	done := make(chan struct{})
+	close(done)
+	return done
+}
+
 // Change adds and removes names.
 func (s *Source) Change(d files.Delta) error {
 	s.mu.Lock()

@@ -777,7 +777,8 @@ func (x *Unavailable) GetScanned() uint64 {
 
 // Resync says that the master's copy is not the scout's, which is hidden until
 // the next snapshot. The scout sends a new Offer, or Unavailable; the master
-// ignores the Updates and Beats that were under way until one of these comes.
+// ignores the Updates and Beats that were under way until one of these comes,
+// and repeats a Look whose Looked was.
 type Resync struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// One line for people.

@@ -1,0 +1,191 @@
+package stream
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	scoutv1 "scout/proto/scout/v1"
+)
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// expectClosed fails unless these looks, and no others, are answered.
+func expectClosed(t *testing.T, what string, answered, others []<-chan struct{}) {
+	t.Helper()
+	synctest.Wait()
+	for i, c := range slices.Concat(answered, others) {
+		if want := i < len(answered); isClosed(c) != want {
+			t.Errorf("%s: look %d: answered is %v", what, i, !want)
+		}
+	}
+}
+
+// A member shows what a look has found before the look is answered.
+func TestLook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		m := startMaster(t, n)
+		c := startScout(t, n, newSource("a"))
+		synctest.Wait()
+		c.source.finding(time.Second, "a", "b")
+		began := time.Now()
+		<-m.registry.last().peer.Look()
+		if got := namesOf(m.registry.last().shown()); !slices.Equal(got, []string{"a", "b"}) || time.Since(began) != time.Second {
+			t.Errorf("after %v it shows %q", time.Since(began), got)
+		}
+	})
+}
+
+// Many who ask cost few looks, and a look answers only those who asked before
+// it was sent.
+func TestLooksAreShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		m := startMaster(t, n)
+		r := synced(t, n, "a")
+		p := m.registry.last().peer
+		early, late := []<-chan struct{}{p.Look(), p.Look()}, []<-chan struct{}{}
+		r.expect("Look", isLook(1))
+		for range 100 {
+			late = append(late, p.Look())
+		}
+		r.say(sayLooked(1))
+		expectClosed(t, "first answer", early, late)
+		r.expect("Look", isLook(2))
+		latest := []<-chan struct{}{p.Look()}
+		r.say(sayLooked(1), sayBeat(1, setOf("a"))) // once more
+		expectClosed(t, "an old answer", early, slices.Concat(late, latest))
+		r.say(sayLooked(2))
+		expectClosed(t, "second answer", slices.Concat(early, late), latest)
+		r.expect("Look", isLook(3))
+		r.cancel()
+		m.registry.last().lastWord()
+		expectClosed(t, "the end", nil, append(latest, p.Look()))
+	})
+}
+
+// Real scouts share looks too: a thousand who ask during one are answered by
+// the next.
+func TestLooksOfASlowScout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		m := startMaster(t, n)
+		c := startScout(t, n, newSource("a"))
+		synctest.Wait()
+		c.source.finding(time.Second)
+		p := m.registry.last().peer
+		var all []<-chan struct{}
+		for range 1000 {
+			all = append(all, p.Look())
+			time.Sleep(time.Millisecond / 2)
+		}
+		time.Sleep(2 * time.Second)
+		expectClosed(t, "two looks later", all, nil)
+		if got := c.source.looked(); got != 2 {
+			t.Errorf("%d looks", got)
+		}
+	})
+}
+
+// An answer that crosses a Resync says nothing of the copy that comes next: the
+// master asks again.
+func TestLookAcrossResync(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		m := startMaster(t, n)
+		r := synced(t, n, "a")
+		asked := []<-chan struct{}{m.registry.last().peer.Look()}
+		r.expect("Look", isLook(1))
+		r.say(sayBeat(1, setOf("b")), sayLooked(1))
+		next := []string{}
+		for range 2 { // in either order
+			msg, err := r.hear()
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch {
+			case isResync(msg):
+				next = append(next, "resync")
+			case isLook(2)(msg):
+				next = append(next, "look")
+			}
+		}
+		if slices.Sort(next); !slices.Equal(next, []string{"look", "resync"}) {
+			t.Fatalf("heard %q", next)
+		}
+		expectClosed(t, "an answer about a wrong copy", nil, asked)
+		r.say(sayOffer())
+		r.expect("Grant", isGrant)
+		r.say(saySnapshot(1, setOf("b"))...)
+		expectClosed(t, "snapshot", nil, asked)
+		r.say(sayLooked(2))
+		expectClosed(t, "the next answer", asked, nil)
+	})
+}
+
+// A scout that does not know what a Look is goes on as ever.
+func TestLookIsNotKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		m := startMaster(t, n)
+		r := synced(t, n, "a")
+		p := m.registry.last().peer
+		asked := p.Look()
+		for range 100 {
+			time.Sleep(heartbeat)
+			p.Look()
+			r.say(sayBeat(1, setOf("a")))
+		}
+		synctest.Wait()
+		if isClosed(asked) || isClosed(m.registry.last().left) {
+			t.Error("a look that was not answered has ended")
+		}
+		looks := 0
+		go r.cancelAfter(time.Second)
+		for {
+			msg, err := r.hear()
+			if err != nil {
+				break
+			}
+			if msg.GetLook() != nil {
+				looks++
+			}
+		}
+		if looks != 1 {
+			t.Errorf("asked %d times", looks)
+		}
+	})
+}
+
+func (r *raw) cancelAfter(d time.Duration) {
+	time.Sleep(d)
+	r.cancel()
+}
+
+// How long ago a scout was heard is known.
+func TestSilenceOfAPeer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		m := startMaster(t, n)
+		r := synced(t, n, "a")
+		p := m.registry.last().peer
+		time.Sleep(2 * time.Second)
+		if got := p.Silence(); got < 2*time.Second-awakeTick || got > 2*time.Second {
+			t.Errorf("silent for %v after 2s", got)
+		}
+		r.say(&scoutv1.SessionRequest{})
+		synctest.Wait()
+		if got := p.Silence(); got != 0 {
+			t.Errorf("silent for %v after a word", got)
+		}
+	})
+}
