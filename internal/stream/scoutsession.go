@@ -160,7 +160,7 @@ func (c *scoutSession) loop(ctx context.Context) error {
 			return err
 		}
 		c.learned = time.Time{}
-		if looked && c.knows(v) {
+		if looked && v.Set != nil && v.Set == c.sent {
 			if err := c.looked(); err != nil {
 				return err
 			}
@@ -225,10 +225,7 @@ func (c *scoutSession) tell(ctx context.Context, v files.View) error {
 	return nil
 }
 
-// knows reports whether the master was told all of v.
-func (c *scoutSession) knows(v files.View) bool { return v.Set != nil && v.Set == c.sent }
-
-// looked answers the Look under way.
+// looked answers the Look under way: the master was told all that it found.
 func (c *scoutSession) looked() error {
 	return c.say(&scoutv1.SessionRequest{Message: &scoutv1.SessionRequest_Looked{
 		Looked: &scoutv1.Looked{Ticket: c.look.answered()},
