@@ -16,9 +16,9 @@ type Changes struct {
 	layers []layer // oldest first
 }
 
-// layer is some names of one origin that all came or all went.
+// layer is some names of one source that all came or all went.
 type layer struct {
-	origin files.Origin
+	source *Source
 	names  *index.Index
 	added  bool
 }
@@ -53,7 +53,7 @@ func changesOf(moments []moment, selected func(files.Origin) bool) (c *Changes, 
 	c, whole = new(Changes), true
 	add := func(p *part, added bool) {
 		if p.source != nil && selected(p.source.Origin) {
-			c.layers = append(c.layers, layer{p.source.Origin, p.names, added})
+			c.layers = append(c.layers, layer{p.source, p.names, added})
 			whole = whole && !p.lacking()
 		}
 	}
@@ -74,7 +74,7 @@ func (c *Changes) Added() *Difference { return c.difference(true) }
 // the list:
 //
 //	for d := c.Added(); d.Next(); {
-//		use(d.Name(), d.Origin())
+//		use(d.Name(), d.Source())
 //	}
 type Difference struct {
 	layers []layer
@@ -111,7 +111,7 @@ func (c *Changes) any(added bool) bool {
 
 // order puts the layers of one origin in the order of time.
 func (d *Difference) order(a, b uint32) int {
-	return cmp.Or(d.layers[a].origin.Compare(d.layers[b].origin), cmp.Compare(a, b))
+	return cmp.Or(d.layers[a].source.Origin.Compare(d.layers[b].source.Origin), cmp.Compare(a, b))
 }
 
 // Next moves to the next entry and reports whether there is one.
@@ -133,7 +133,7 @@ func (d *Difference) entry() (first, last *layer) {
 	d.name = append(d.name[:0], d.merger.Name()...)
 	for last = first; ; last = &d.layers[d.merger.Owner()] {
 		d.more = d.merger.Next()
-		if !d.more || !bytes.Equal(d.merger.Name(), d.name) || d.layers[d.merger.Owner()].origin != first.origin {
+		if !d.more || !bytes.Equal(d.merger.Name(), d.name) || d.layers[d.merger.Owner()].source.Origin != first.source.Origin {
 			return first, last
 		}
 	}
@@ -151,5 +151,5 @@ func (d *Difference) Seek(name []byte) {
 // Name returns the current entry's name. It is valid until the reader moves.
 func (d *Difference) Name() []byte { return d.name }
 
-// Origin returns whose the current entry is.
-func (d *Difference) Origin() files.Origin { return d.layer.origin }
+// Source returns whose the current entry is, or was.
+func (d *Difference) Source() *Source { return d.layer.source }
