@@ -1,7 +1,6 @@
 package listing
 
 import (
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -20,7 +19,6 @@ import (
 // source's names are, in its run or in main, and costs one block. A source that
 // leaves is masked at once; its names in main are swept by the next merge.
 type Listing struct {
-	epoch   uint64
 	current atomic.Pointer[Version]
 	changed chan struct{} // of one: a merge may be due
 	bell    bell          // rings for each revision
@@ -116,13 +114,10 @@ type run struct {
 
 // New returns an empty Listing. Its [Listing.Run] merges.
 func New() *Listing {
-	l := &Listing{epoch: rand.Uint64(), changed: make(chan struct{}, 1)}
+	l := &Listing{changed: make(chan struct{}, 1)}
 	l.current.Store(&Version{main: new(index.Index), sources: new(Sources)})
 	return l
 }
-
-// Epoch tells this Listing's revisions from those of any other: it is random.
-func (l *Listing) Epoch() uint64 { return l.epoch }
 
 // Current returns the list as it is now.
 func (l *Listing) Current() *Version { return l.current.Load() }
