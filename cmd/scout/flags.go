@@ -15,7 +15,9 @@ type config struct {
 	host      string        // the name that the files are listed under; UTF-8
 	exclude   []string      // valid globs on the path relative to dir
 	recursive bool
-	insecure  bool // a master beyond loopback is allowed
+	insecure  bool   // a master or a listener beyond loopback is allowed
+	metrics   string // host:port; empty: not served
+	pprof     string // host:port of loopback; empty: no profiles
 }
 
 // program describes the scout; its flags fill c.
@@ -41,8 +43,19 @@ directory.`,
 		},
 		EnvPrefix: "SCOUT_",
 		Flags:     c.flags(),
-		Check:     func() error { return cli.CheckDial("master", c.master, c.insecure) },
+		Check:     c.check,
 	}
+}
+
+// check looks at the flags together.
+func (c *config) check() error {
+	if err := cli.CheckDial("master", c.master, c.insecure); err != nil {
+		return err
+	}
+	if err := cli.CheckProfiles(c.pprof); err != nil || c.metrics == "" {
+		return err
+	}
+	return cli.CheckListen("metrics", c.metrics, c.insecure)
 }
 
 func (c *config) flags() []cli.Flag {
@@ -76,6 +89,11 @@ func (c *config) flags() []cli.Flag {
 			Name: "insecure", Default: "false", Set: cli.To(&c.insecure, cli.OnOff),
 			Usage: "allow a scoutmaster on another machine, without encryption",
 		},
+		{
+			Name: "metrics", Value: "ADDRESS", Set: cli.To(&c.metrics, cli.ListenAddress),
+			Usage: "serve metrics at /metrics here, for Prometheus: a port (this machine only) or host:port; off unless given",
+		},
+		cli.ProfileFlag(&c.pprof),
 	}
 }
 

@@ -9,7 +9,9 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"scout/cmd/internal/cli"
+	"scout/cmd/internal/sidedoor"
 	"scout/internal/files"
+	"scout/internal/metrics"
 	"scout/internal/stream"
 	"scout/internal/watch"
 )
@@ -32,13 +34,24 @@ func run(ctx context.Context, c config, log *zap.Logger) error {
 	if err != nil {
 		return err
 	}
+	counts := metrics.NewScout(cli.Version(), watcher.View)
+	measured, err := sidedoor.Open(ctx, "metrics", c.metrics, sidedoor.Metrics(counts.Handler(cli.Library(log, "metrics"))), log)
+	if err != nil {
+		return err
+	}
+	profiles, err := sidedoor.Open(ctx, "pprof", c.pprof, sidedoor.Profiles(), log)
+	if err != nil {
+		return err
+	}
 	session := &stream.Scout{
-		Origin: origin, Version: cli.Version(), Source: watcher, Master: c.master, Log: log,
+		Origin: origin, Version: cli.Version(), Source: watcher, Master: c.master, Log: log, Recorder: counts,
 		Dial: func() (*grpc.ClientConn, error) { return dial(c.master) },
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return watcher.Run(ctx) })
 	group.Go(func() error { return session.Run(ctx) })
+	group.Go(func() error { return measured.Run(ctx) })
+	group.Go(func() error { return profiles.Run(ctx) })
 	if err := group.Wait(); err != nil {
 		return err
 	}

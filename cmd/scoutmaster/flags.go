@@ -14,6 +14,8 @@ type config struct {
 	heartbeat  time.Duration // how often a scout must be heard
 	deadline   time.Duration // silence after which a scout is dropped; above heartbeat
 	insecure   bool          // listeners beyond loopback are allowed
+	pprof      string        // host:port of loopback; empty: no profiles
+	reflection bool          // gRPC clients may ask what there is to call
 }
 
 // program describes the scoutmaster; its flags fill c.
@@ -57,6 +59,11 @@ It needs no flags: it then serves this machine only.`,
 				Name: "insecure", Default: "false", Set: cli.To(&c.insecure, cli.OnOff),
 				Usage: "allow listeners that other machines can reach, without encryption",
 			},
+			cli.ProfileFlag(&c.pprof),
+			{
+				Name: "reflection", Default: "false", Set: cli.To(&c.reflection, cli.OnOff),
+				Usage: "let gRPC clients such as grpcurl ask what there is to call",
+			},
 		},
 		Check: c.check,
 	}
@@ -71,6 +78,9 @@ func (c *config) check() error {
 		return fmt.Errorf("flag -http: %s is the address of -grpc too: give one of them another port", c.http)
 	}
 	if err := cli.CheckListen("grpc", c.grpc, c.insecure); err != nil {
+		return err
+	}
+	if err := cli.CheckProfiles(c.pprof); err != nil {
 		return err
 	}
 	return cli.CheckListen("http", c.http, c.insecure)

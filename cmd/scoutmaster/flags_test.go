@@ -18,6 +18,7 @@ func TestFlags(t *testing.T) {
 		{want: standard},
 		{args: "-grpc 4000 --http=0", want: with(func(c *config) { c.grpc, c.http = "127.0.0.1:4000", "127.0.0.1:0" })},
 		{args: "-grpc 0 -http 0", want: with(func(c *config) { c.grpc, c.http = "127.0.0.1:0", "127.0.0.1:0" })},
+		{args: "-pprof 6060 -reflection", want: with(func(c *config) { c.pprof, c.reflection = "127.0.0.1:6060", true })},
 		{args: "-grpc :3000 -insecure", want: with(func(c *config) { c.grpc, c.insecure = ":3000", true })},
 		{
 			env: map[string]string{
@@ -46,6 +47,7 @@ func TestWrongFlags(t *testing.T) {
 		"-grpc 3001":                  "flag -http: 127.0.0.1:3001 is the address of -grpc too: give one of them another port",
 		"-http :3001":                 "flag -http: :3001 can be reached from other machines and is not encrypted: give the port alone to serve this machine only, or add -insecure if you trust the network",
 		"-grpc web:1 -insecure=false": "flag -grpc: web:1 can be reached from other machines and is not encrypted: give the port alone to serve this machine only, or add -insecure if you trust the network",
+		"-pprof :6060 -insecure":      "flag -pprof: :6060 can be reached from other machines, and profiles show what is in memory: give the port alone",
 		"3000":                        `argument "3000" belongs to no flag: remove it; see scoutmaster -help`,
 	} {
 		var c config

@@ -3,11 +3,8 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net"
 	"net/http"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -15,10 +12,13 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/reflection"
 
 	"scout/cmd/internal/cli"
+	"scout/cmd/internal/sidedoor"
 	"scout/internal/listing"
 	"scout/internal/master"
+	"scout/internal/metrics"
 	"scout/internal/stream"
 	"scout/internal/web"
 	scoutv1 "scout/proto/scout/v1"
@@ -34,24 +34,34 @@ const (
 
 // run is the scoutmaster, until ctx is cancelled.
 func run(ctx context.Context, c config, log *zap.Logger) error {
-	grpcListener, err := listen(ctx, "grpc", c.grpc)
+	grpcListener, err := cli.Listen(ctx, "grpc", c.grpc)
 	if err != nil {
 		return err
 	}
 	defer grpcListener.Close() //nolint:errcheck // its server has closed it, unless -http failed
-	httpListener, err := listen(ctx, "http", c.http)
+	httpListener, err := cli.Listen(ctx, "http", c.http)
+	if err != nil {
+		return err
+	}
+
+	profiles, err := sidedoor.Open(ctx, "pprof", c.pprof, sidedoor.Profiles(), log)
 	if err != nil {
 		return err
 	}
 
 	list := listing.New()
-	sessions := stream.NewServer(master.NewRegistry(list, log), stream.Config{
-		Heartbeat: c.heartbeat, Deadline: c.deadline, Log: log,
+	registry := master.NewRegistry(list, log)
+	counts := metrics.NewScoutmaster(cli.Version())
+	counts.Fleet(registry.Census, func() int { return list.Current().Len })
+	sessions := stream.NewServer(registry, stream.Config{
+		Heartbeat: c.heartbeat, Deadline: c.deadline, Log: log, Recorder: counts,
 	})
-	scouts := newScoutServer(sessions)
+	scouts := newScoutServer(sessions, c.reflection)
 	ready := new(readiness)
+	handler := web.NewHandler(list, ready.check, log)
+	handler.Also("/metrics", counts.Handler(cli.Library(log, "metrics")))
 	consumers := &http.Server{
-		Handler:           web.NewHandler(list, ready.check, log),
+		Handler:           web.Observe(handler, counts),
 		ReadHeaderTimeout: headerTime,
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    64 << 10,
@@ -62,6 +72,7 @@ func run(ctx context.Context, c config, log *zap.Logger) error {
 		zap.Duration("heartbeat", c.heartbeat), zap.Duration("deadline", c.deadline), zap.String("version", cli.Version()))
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return list.Run(ctx) })
+	group.Go(func() error { return profiles.Run(ctx) })
 	group.Go(func() error { return sessions.Run(ctx) })
 	group.Go(func() error { return scouts.server.Serve(grpcListener) })
 	group.Go(func() error { return ignore(consumers.Serve(httpListener), http.ErrServerClosed) })
@@ -89,10 +100,13 @@ type scoutServer struct {
 	health *health.Server
 }
 
-func newScoutServer(sessions *stream.Server) scoutServer {
+func newScoutServer(sessions *stream.Server, reflect bool) scoutServer {
 	s := scoutServer{server: grpc.NewServer(stream.ServerOptions()...), health: health.NewServer()}
 	scoutv1.RegisterScoutmasterServiceServer(s.server, sessions)
 	healthpb.RegisterHealthServer(s.server, s.health)
+	if reflect {
+		reflection.Register(s.server)
+	}
 	s.health.SetServingStatus(scoutv1.ScoutmasterService_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
 	return s
 }
@@ -105,18 +119,6 @@ func (r *readiness) check() error {
 		return errors.New("the scoutmaster is stopping")
 	}
 	return nil
-}
-
-// listen opens a flag's address.
-func listen(ctx context.Context, flag, address string) (net.Listener, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("flag -%s: %s is in use by another program: stop that one or choose another port", flag, address)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("flag -%s: %w: choose an address of this machine that may be listened on", flag, err)
-	}
-	return l, nil
 }
 
 // stopWithin calls stop, and cut if that takes too long.

@@ -102,12 +102,13 @@ type member struct {
 	peer     stream.Peer
 	log      *zap.Logger
 
-	mu     sync.Mutex // a session calls one at a time, but a successor may call Leave
-	gone   bool
-	shown  *listing.Source // what the Listing has of it, nil when hidden
-	files  int             // how many files that is
-	hidden string          // why it is hidden
-	synced bool            // it was shown once
+	mu      sync.Mutex // a session calls one at a time, but a successor may call Leave
+	gone    bool
+	shown   *listing.Source // what the Listing has of it, nil when hidden
+	files   int             // how many files that is
+	hidden  string          // why it is hidden
+	scanned uint64          // while it is: files that a scan under way has found
+	synced  bool            // it was shown once
 
 	degraded degradation
 }
@@ -160,13 +161,14 @@ func (m *member) logSynced(files, added, removed int, by stream.Arrival) {
 }
 
 // Hide takes away what is shown.
-func (m *member) Hide(reason string, _ uint64) {
+func (m *member) Hide(reason string, scanned uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.gone {
 		return
 	}
 	m.unshow()
+	m.scanned = scanned
 	if m.hidden != reason {
 		m.hidden = reason
 		m.log.Log(m.hiding(), "scout hidden", zap.String("reason", reason))

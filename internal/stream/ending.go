@@ -69,7 +69,7 @@ func endingOf(err error) *ending {
 // refusalOf finds out how a session ends that was not registered.
 func refusalOf(err error) *ending {
 	if held, ok := errors.AsType[*HeldError](err); ok {
-		return &ending{code: codes.AlreadyExists, text: held.Error()}
+		return &ending{RefusedHeld, codes.AlreadyExists, held.Error()}
 	}
 	return endingOf(err)
 }

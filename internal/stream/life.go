@@ -97,6 +97,13 @@ func (l *life) expired(deadline time.Duration) bool {
 	return left <= 0
 }
 
+// quiet is how long nothing has been heard.
+func (l *life) quiet() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.silence()
+}
+
 func (l *life) silence() time.Duration {
 	if l.suspended {
 		return 0

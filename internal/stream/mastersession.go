@@ -90,12 +90,13 @@ func (m *masterSession) run() error {
 	if err != nil {
 		return m.refuse(err)
 	}
-	m.replica.member = member
+	m.replica.member, m.replica.recorder = member, m.server.config.Recorder
 	m.server.sessions.Go(m.send)
 	err = m.serve()
 	m.slot.release()
 	end := endingOf(err)
 	member.Leave(end.left)
+	m.server.config.Recorder.Left(end.left)
 	return m.conclude(end)
 }
 
@@ -138,6 +139,7 @@ func (m *masterSession) refuse(err error) error {
 		err = context.Cause(m.ctx)
 	}
 	end := refusalOf(err)
+	m.server.config.Recorder.Refused(end.left)
 	if end.left == LeftViolation || end.left == LeftSilent {
 		m.log().Warn("session refused", zap.String("reason", end.text))
 	}
@@ -264,6 +266,7 @@ func (m *masterSession) repair(err error) error {
 		return err
 	}
 	m.log().Warn("copy differs", zap.Stringer("copy", differs.copy), zap.Stringer("scout", differs.scout))
+	m.server.config.Recorder.Resync()
 	m.withdraw()
 	m.replica.resync()
 	return m.say(&scoutv1.SessionResponse{Message: &scoutv1.SessionResponse_Resync{
@@ -325,8 +328,17 @@ func (m *masterSession) next(beats <-chan time.Time) *scoutv1.SessionResponse {
 				return &scoutv1.SessionResponse{Message: &scoutv1.SessionResponse_Look{Look: &scoutv1.Look{Ticket: ticket}}}
 			}
 		case <-beats:
+			m.noteSilence()
 			return &scoutv1.SessionResponse{Message: &scoutv1.SessionResponse_Beat{Beat: &scoutv1.MasterBeat{}}}
 		}
+	}
+}
+
+// noteSilence counts a heartbeat that has not come. A scout's comes as often as the
+// master's, but not at the same time.
+func (m *masterSession) noteSilence() {
+	if h := m.server.config.Heartbeat; m.life.quiet() > h+h/2 {
+		m.server.config.Recorder.HeartbeatMissed()
 	}
 }
 

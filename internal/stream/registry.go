@@ -94,6 +94,10 @@ const (
 	LeftStopping     LeaveReason = "scoutmaster stopping"
 )
 
+// RefusedHeld is why a session did not come to be when a live scout holds its
+// origin.
+const RefusedHeld LeaveReason = "held"
+
 // HeldError refuses a registration: a live scout holds the origin.
 type HeldError struct {
 	Origin files.Origin

@@ -13,7 +13,8 @@ import (
 // and shows through the member only what is whole and proven. The names
 // themselves are the member's. One goroutine uses it.
 type replica struct {
-	member Member
+	member   Member
+	recorder Recorder
 
 	state    state     // of the copy; zero when there is none
 	incoming *incoming // an update of which parts are missing
@@ -60,11 +61,17 @@ func (r *replica) unavailable(reason string, scanned uint64) {
 	r.member.Hide(reason, scanned)
 }
 
+// Resyncing is the reason for which the master itself hides a scout.
+const Resyncing = "the copy differs, waiting for a snapshot"
+
+// Scanning is the reason that scouts give while they read their directory.
+const Scanning = "scanning"
+
 // resync hides the scout, and waits for it to begin anew.
 func (r *replica) resync() {
 	r.forget()
 	r.resyncing = true
-	r.member.Hide("the copy differs, waiting for a snapshot", 0)
+	r.member.Hide(Resyncing, 0)
 }
 
 func (r *replica) forget() {
@@ -166,6 +173,7 @@ func (r *replica) reset(in *incoming, said state) error {
 		return &difference{now, said}
 	}
 	r.member.Reset(set, in.arrival())
+	r.recorder.Snapshot(set.Len(), in.bytes, time.Since(in.began))
 	r.state = now
 	return nil
 }
@@ -179,6 +187,7 @@ func (r *replica) apply(in *incoming, said state) error {
 	if err := r.member.Apply(d, in.arrival()); err != nil {
 		return violation("%v", err)
 	}
+	r.recorder.Change(d.Added.Len(), d.Removed.Len(), time.Since(in.learned))
 	r.state = now
 	return nil
 }
@@ -199,6 +208,7 @@ type incoming struct {
 	reset          bool
 	revision       uint64
 	began, learned time.Time
+	bytes          int // of names, on the wire
 	removed, added files.Builder
 }
 
@@ -224,5 +234,6 @@ func (in *incoming) append(u *scoutv1.Update) error {
 	if err := in.added.Append(u.GetAdded()); err != nil {
 		return violation("added: %v", err)
 	}
+	in.bytes += len(u.GetRemoved()) + len(u.GetAdded())
 	return nil
 }

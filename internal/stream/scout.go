@@ -41,6 +41,8 @@ type Scout struct {
 	// never adds to the scout's. It must not block.
 	Dial func() (*grpc.ClientConn, error)
 	Log  *zap.Logger
+	// Recorder counts what is done; nil: nobody does.
+	Recorder ScoutRecorder
 }
 
 // Run registers and stays registered until ctx is done; then it deregisters and
@@ -71,6 +73,7 @@ func (s *Scout) stay(ctx context.Context, clock *awake) error {
 		if ctx.Err() != nil {
 			break
 		}
+		s.recorder().MasterLost()
 		s.Log.Warn("master lost", zap.String("master", s.Master), zap.String("session", session.id), zap.NamedError("reason", lost))
 		session, err = s.reconnect(ctx, clock)
 	}
@@ -78,6 +81,13 @@ func (s *Scout) stay(ctx context.Context, clock *awake) error {
 		return nil //nolint:nilerr // the scout was told to stop, and has
 	}
 	return err
+}
+
+func (s *Scout) recorder() ScoutRecorder {
+	if s.Recorder == nil {
+		return unrecorded{}
+	}
+	return s.Recorder
 }
 
 // register opens a session: a new connection, a Hello, and the Welcome to it.
@@ -90,6 +100,7 @@ func (s *Scout) register(ctx context.Context, clock *awake) (*scoutSession, erro
 	if err != nil {
 		return nil, explain(s.Master, err)
 	}
+	s.recorder().Registered()
 	s.Log.Info("registered", zap.String("master", s.Master), zap.String("session", session.id),
 		zap.Duration("heartbeat", session.heartbeat), zap.Duration("deadline", session.deadline))
 	return session, nil

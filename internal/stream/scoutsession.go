@@ -27,16 +27,17 @@ type scoutSession struct {
 	heartbeat time.Duration
 	deadline  time.Duration
 
-	source Source
-	log    *zap.Logger
-	conn   *grpc.ClientConn
-	stream scoutv1.ScoutmasterService_SessionClient
-	ctx    context.Context         // done when the session has ended
-	end    context.CancelCauseFunc // says why; the first reason counts
-	life   life
-	inbox  chan *scoutv1.SessionResponse // Grants and Resyncs
-	probes chan struct{}                 // of one: a Beat is wanted
-	look   lookout
+	source   Source
+	recorder ScoutRecorder
+	log      *zap.Logger
+	conn     *grpc.ClientConn
+	stream   scoutv1.ScoutmasterService_SessionClient
+	ctx      context.Context         // done when the session has ended
+	end      context.CancelCauseFunc // says why; the first reason counts
+	life     life
+	inbox    chan *scoutv1.SessionResponse // Grants and Resyncs
+	probes   chan struct{}                 // of one: a Beat is wanted
+	look     lookout
 
 	// What the master was told; run's alone.
 	sent     *files.Set // what it shows of this scout; nil: nothing
@@ -52,12 +53,13 @@ type scoutSession struct {
 // openSession registers s over conn, which is the session's from here on.
 func openSession(ctx context.Context, conn *grpc.ClientConn, s *Scout, clock *awake) (*scoutSession, error) {
 	c := &scoutSession{
-		source: s.Source,
-		conn:   conn,
-		life:   life{clock: clock},
-		inbox:  make(chan *scoutv1.SessionResponse, inboxSize),
-		probes: make(chan struct{}, 1),
-		look:   newLookout(),
+		source:   s.Source,
+		recorder: s.recorder(),
+		conn:     conn,
+		life:     life{clock: clock},
+		inbox:    make(chan *scoutv1.SessionResponse, inboxSize),
+		probes:   make(chan struct{}, 1),
+		look:     newLookout(),
 	}
 	// Not ctx itself: when that is done the scout has to say goodbye first.
 	c.ctx, c.end = context.WithCancelCause(context.WithoutCancel(ctx))
@@ -255,6 +257,7 @@ func (c *scoutSession) handle(msg *scoutv1.SessionResponse) {
 	case *scoutv1.SessionResponse_Grant:
 		c.granted = c.offered // else it answers an Offer that was taken back
 	case *scoutv1.SessionResponse_Resync:
+		c.recorder.ResyncRequested()
 		c.log.Warn("resync requested", zap.String("reason", oneLine(msg.Resync.GetReason(), maxReason)))
 		c.forget()
 	}
@@ -286,6 +289,7 @@ func (c *scoutSession) snapshot(ctx context.Context, set *files.Set) error {
 	started := time.Now()
 	bytes, err := c.send(ctx, update{reset: true, delta: files.Delta{Removed: new(files.Set), Added: set}, set: set})
 	if c.sent == set {
+		c.recorder.SnapshotSent(set.Len(), bytes, time.Since(started))
 		c.log.Info("snapshot sent", zap.Int("files", set.Len()), zap.Int("bytes", bytes),
 			zap.Float64("seconds", time.Since(started).Seconds()), zap.Uint64("revision", c.revision))
 	}
@@ -299,7 +303,10 @@ func (c *scoutSession) change(ctx context.Context, set *files.Set) error {
 		c.sent = set
 		return nil
 	}
-	_, err := c.send(ctx, update{delta: d, set: set})
+	bytes, err := c.send(ctx, update{delta: d, set: set})
+	if c.sent == set {
+		c.recorder.ChangeSent(d.Added.Len(), d.Removed.Len(), bytes, c.age())
+	}
 	return err
 }
 
@@ -316,7 +323,7 @@ func (c *scoutSession) send(ctx context.Context, u update) (bytes int, err error
 			return bytes, c.unavailable(v)
 		}
 		if !part.GetMore() && !part.GetReset_() {
-			part.Age = c.age()
+			part.Age = durationpb.New(c.age())
 		}
 		bytes += len(part.GetRemoved()) + len(part.GetAdded())
 		if err := c.say(&scoutv1.SessionRequest{Message: &scoutv1.SessionRequest_Update{Update: part}}); err != nil {
@@ -329,11 +336,11 @@ func (c *scoutSession) send(ctx context.Context, u update) (bytes int, err error
 
 // age is how long ago the oldest change was learned that the master is not
 // told yet.
-func (c *scoutSession) age() *durationpb.Duration {
+func (c *scoutSession) age() time.Duration {
 	if c.learned.IsZero() {
-		return durationpb.New(0)
+		return 0
 	}
-	return durationpb.New(time.Since(c.learned))
+	return time.Since(c.learned)
 }
 
 // say sends msg. It waits while the connection is full.

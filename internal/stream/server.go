@@ -19,6 +19,7 @@ type Config struct {
 	Deadline  time.Duration // silence after which a side is given up; greater than Heartbeat
 	Snapshots int           // how many snapshots come in at once; 0: a sensible few
 	Log       *zap.Logger
+	Recorder  Recorder // nil: nothing is counted
 }
 
 // Server is the master's end of all sessions: a gRPC service. Run must be
@@ -41,6 +42,9 @@ type Server struct {
 func NewServer(registry Registry, config Config) *Server {
 	if config.Snapshots == 0 {
 		config.Snapshots = defaultSnapshots
+	}
+	if config.Recorder == nil {
+		config.Recorder = unrecorded{}
 	}
 	s := &Server{
 		config:    config,

@@ -1,0 +1,157 @@
+package metrics
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"scout/internal/master"
+	"scout/internal/stream"
+	"scout/internal/web"
+)
+
+// Scoutmaster counts what a scoutmaster does. It implements [stream.Recorder]
+// and [web.Recorder].
+type Scoutmaster struct {
+	exposition
+
+	refusals, drops *prometheus.CounterVec
+	added, removed  prometheus.Counter
+	latency         prometheus.Histogram
+	snapshotTime    prometheus.Histogram
+	snapshotBytes   prometheus.Histogram
+	snapshotNames   prometheus.Counter
+	resyncs, missed prometheus.Counter
+	requests        *prometheus.CounterVec
+	requestTime     *prometheus.HistogramVec
+	requestBytes    *prometheus.CounterVec
+	inFlight        prometheus.Gauge
+}
+
+var (
+	_ stream.Recorder = (*Scoutmaster)(nil)
+	_ web.Recorder    = (*Scoutmaster)(nil)
+)
+
+// lefts and refusals are the reasons that there are.
+var (
+	lefts = []string{
+		string(stream.LeftDeregistered), string(stream.LeftBroken), string(stream.LeftSilent),
+		string(stream.LeftReplaced), string(stream.LeftViolation), string(stream.LeftStopping),
+	}
+	refusals = []string{
+		string(stream.RefusedHeld), string(stream.LeftViolation), string(stream.LeftSilent),
+		string(stream.LeftBroken), string(stream.LeftStopping),
+	}
+)
+
+// NewScoutmaster counts from nothing.
+func NewScoutmaster(version string) *Scoutmaster {
+	e := newExposition("scoutmaster", version)
+	changes := e.counters("changes_total", "Names that changes added to the list or removed from it; snapshots are not counted here.",
+		"change", "added", "removed")
+	m := &Scoutmaster{
+		exposition: e,
+		refusals:   e.counters("registrations_refused_total", "Registrations that were refused.", "reason", refusals...),
+		drops:      e.counters("scouts_dropped_total", "Registered scouts that left, or were dropped.", "reason", lefts...),
+		added:      changes.WithLabelValues("added"),
+		removed:    changes.WithLabelValues("removed"),
+		latency: e.histogram("change_visible_seconds",
+			"From when a scout learned of a change to when the list shows it, without the time on the network.", quickly),
+		snapshotTime:  e.histogram("snapshot_seconds", "From the first part of a snapshot to when the list shows it.", slowly),
+		snapshotBytes: e.histogram("snapshot_bytes", "How large snapshots are on the wire.", sizes),
+		snapshotNames: e.counter("snapshot_files_total", "Names that came in snapshots."),
+		resyncs:       e.counter("resyncs_total", "Copies that were not what the scout has, so that a new snapshot was asked for."),
+		missed:        e.counter("heartbeats_missed_total", "Heartbeats of scouts that did not come in time."),
+	}
+	m.addHTTP()
+	return m
+}
+
+func (m *Scoutmaster) addHTTP() {
+	m.requests = m.make.NewCounterVec(prometheus.CounterOpts{
+		Name: m.prefix + "http_requests_total", Help: "Requests that were answered.",
+	}, []string{"route", "code"})
+	m.requestTime = m.make.NewHistogramVec(prometheus.HistogramOpts{
+		Name: m.prefix + "http_request_duration_seconds", Buckets: quickly,
+		Help: "From a request to the end of its answer; answers that go on as things change are left out.",
+	}, []string{"route"})
+	m.requestBytes = m.make.NewCounterVec(prometheus.CounterOpts{
+		Name: m.prefix + "http_response_bytes_total", Help: "Bytes of the bodies of answers, as sent.",
+	}, []string{"route"})
+	m.inFlight = m.make.NewGauge(prometheus.GaugeOpts{
+		Name: m.prefix + "http_requests_in_flight", Help: "Requests that are being answered.",
+	})
+}
+
+// Fleet adds what is read when somebody asks: the registered scouts by state,
+// and how many files are listed. It is called once, before Handler.
+func (m *Scoutmaster) Fleet(census func() map[master.State]int, files func() int) {
+	m.registry.MustRegister(fleet{
+		census: census,
+		scouts: prometheus.NewDesc(m.prefix+"scouts", "Registered scouts.", []string{"state"}, nil),
+	})
+	m.gauge("files", "Files that are listed.", func() float64 { return float64(files()) })
+}
+
+// fleet collects a census.
+type fleet struct {
+	census func() map[master.State]int
+	scouts *prometheus.Desc
+}
+
+func (f fleet) Describe(descs chan<- *prometheus.Desc) { descs <- f.scouts }
+
+func (f fleet) Collect(metrics chan<- prometheus.Metric) {
+	census := f.census()
+	for _, state := range master.States {
+		metrics <- prometheus.MustNewConstMetric(f.scouts, prometheus.GaugeValue, float64(census[state]), string(state))
+	}
+}
+
+// Handler serves the metrics.
+func (m *Scoutmaster) Handler(log *zap.Logger) http.Handler { return m.handler(log) }
+
+// Refused is part of [stream.Recorder].
+func (m *Scoutmaster) Refused(reason stream.LeaveReason) {
+	m.refusals.WithLabelValues(string(reason)).Inc()
+}
+
+// Left is part of [stream.Recorder].
+func (m *Scoutmaster) Left(reason stream.LeaveReason) { m.drops.WithLabelValues(string(reason)).Inc() }
+
+// Snapshot is part of [stream.Recorder].
+func (m *Scoutmaster) Snapshot(names, bytes int, took time.Duration) {
+	m.snapshotTime.Observe(took.Seconds())
+	m.snapshotBytes.Observe(float64(bytes))
+	m.snapshotNames.Add(float64(names))
+}
+
+// Change is part of [stream.Recorder].
+func (m *Scoutmaster) Change(added, removed int, latency time.Duration) {
+	m.added.Add(float64(added))
+	m.removed.Add(float64(removed))
+	m.latency.Observe(latency.Seconds())
+}
+
+// Resync is part of [stream.Recorder].
+func (m *Scoutmaster) Resync() { m.resyncs.Inc() }
+
+// HeartbeatMissed is part of [stream.Recorder].
+func (m *Scoutmaster) HeartbeatMissed() { m.missed.Inc() }
+
+// Began is part of [web.Recorder].
+func (m *Scoutmaster) Began() { m.inFlight.Inc() }
+
+// Answered is part of [web.Recorder].
+func (m *Scoutmaster) Answered(a web.Answer) {
+	m.inFlight.Dec()
+	m.requests.WithLabelValues(a.Route, strconv.Itoa(a.Status)).Inc()
+	m.requestBytes.WithLabelValues(a.Route).Add(float64(a.Bytes))
+	if !a.Stream {
+		m.requestTime.WithLabelValues(a.Route).Observe(a.Took.Seconds())
+	}
+}
