@@ -1,6 +1,8 @@
 package listing
 
 import (
+	"crypto/rand"
+	"encoding/binary"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -34,6 +36,9 @@ type Listing struct {
 
 // Version is one consistent state of a Listing. It is immutable.
 type Version struct {
+	// Epoch is a number drawn at random for each Listing, so that what a reader
+	// remembers of one that is gone is not taken for this one's.
+	Epoch uint64
 	// Revision counts the Listing's changes.
 	Revision uint64
 	// Len is the number of entries.
@@ -115,8 +120,14 @@ type run struct {
 // New returns an empty Listing. Its [Listing.Run] merges.
 func New() *Listing {
 	l := &Listing{changed: make(chan struct{}, 1)}
-	l.current.Store(&Version{main: new(index.Index), sources: new(Sources)})
+	l.current.Store(&Version{Epoch: newEpoch(), main: new(index.Index), sources: new(Sources)})
 	return l
+}
+
+func newEpoch() uint64 {
+	var p [8]byte
+	rand.Read(p[:]) // never fails
+	return binary.BigEndian.Uint64(p[:])
 }
 
 // Current returns the list as it is now.

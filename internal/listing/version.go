@@ -1,6 +1,8 @@
 package listing
 
 import (
+	"fmt"
+
 	"scout/internal/files"
 	"scout/internal/index"
 )
@@ -84,3 +86,7 @@ func (v *Version) Sources() *Sources { return v.sources }
 // of both is shown in only one. What was made of a leaf is true of it in another
 // Version while this is the same.
 func (v *Version) Masked() uint64 { return v.masked }
+
+// Tag is the same as that of another Version, of this Listing or of any other,
+// only when both have the same entries.
+func (v *Version) Tag() string { return fmt.Sprintf("%016x-%d", v.Epoch, v.Revision) }

@@ -29,7 +29,7 @@ func BenchmarkRender(b *testing.B) {
 			var s sink
 			for b.Loop() {
 				s.n = 0
-				if err := r.writeJSON(&s, v, everything); err != nil {
+				if err := r.write(&s, asked(v, everything, formatJSON, identity)); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -74,7 +74,7 @@ func BenchmarkRenderLeaf(b *testing.B) {
 			for b.Loop() {
 				s.n = 0
 				for _, l := range v.Leaves() {
-					if _, err := writeLeaf(&s, v, l); err != nil {
+					if _, err := writeLeaf(&s, v, l, formatJSON); err != nil {
 						b.Fatal(err)
 					}
 				}

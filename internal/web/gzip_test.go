@@ -7,10 +7,11 @@ import (
 	"hash/crc32"
 	"io"
 	"math/rand/v2"
-	"net/http"
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/klauspost/compress/zstd"
 
 	"scout/internal/files"
 	"scout/internal/files/filestest"
@@ -33,14 +34,14 @@ func gunzip(t *testing.T, p []byte) []byte {
 
 // Compressed and not, kept and not, the list is the same, whatever has happened
 // to it.
-func TestGzipIsTheSameList(t *testing.T) {
+func TestCompressedIsTheSameList(t *testing.T) {
 	l, r := listing.New(), newRenderer()
 	compare := func(when string) {
 		t.Helper()
 		for _, q := range []*query{everything, {prefixes: [][]byte{[]byte("d1"), []byte("d3")}}} {
-			var plain, packed, again bytes.Buffer
+			var plain, again bytes.Buffer
 			for _, out := range []io.Writer{&plain, &again} {
-				if err := r.writeJSON(out, l.Current(), q); err != nil {
+				if err := r.write(out, asked(l.Current(), q, formatJSON, identity)); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -48,18 +49,15 @@ func TestGzipIsTheSameList(t *testing.T) {
 				t.Errorf("%s: the second answer has %d bytes, the first %d", when, again.Len(), plain.Len())
 			}
 			var simple bytes.Buffer
-			some, err := writeEntries(&simple, l.Current(), q)
+			some, err := writeSelection(&simple, newSelection(l.Current(), q, nil), formatJSON)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := jsonHead + simple.String() + jsonEnd(some); plain.String() != want {
+			if want := jsonHead + simple.String() + jsonEnd(some, ""); plain.String() != want {
 				t.Errorf("%s: %d bytes, want %d", when, plain.Len(), len(want))
 			}
-			if err := r.writeGzip(&packed, l.Current(), q); err != nil {
-				t.Fatal(err)
-			}
-			if got := gunzip(t, packed.Bytes()); !bytes.Equal(got, plain.Bytes()) {
-				t.Errorf("%s: %d bytes unpacked, want %d", when, len(got), plain.Len())
+			for f := formatJSON; f < formatCount; f++ {
+				compareCodings(t, r, l.Current(), q, f)
 			}
 		}
 	}
@@ -89,6 +87,42 @@ func TestGzipIsTheSameList(t *testing.T) {
 	compare("all masked")
 }
 
+// compareCodings compares the answers in each coding with each other, twice: made
+// and kept.
+func compareCodings(t *testing.T, r *renderer, v *listing.Version, q *query, f format) {
+	t.Helper()
+	var plain bytes.Buffer
+	if err := r.write(&plain, asked(v, q, f, identity)); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []coding{codingGzip, codingZstd, codingGzip, codingZstd} {
+		var packed bytes.Buffer
+		if err := r.write(&packed, asked(v, q, f, c)); err != nil {
+			t.Fatal(err)
+		}
+		if got := unpack(t, packed.Bytes(), c); !bytes.Equal(got, plain.Bytes()) {
+			t.Errorf("%s, %s: %d bytes unpacked, want %d", f, c, len(got), plain.Len())
+		}
+	}
+}
+
+func unpack(t *testing.T, p []byte, c coding) []byte {
+	t.Helper()
+	if c == codingGzip {
+		return gunzip(t, p)
+	}
+	z, err := zstd.NewReader(bytes.NewReader(p))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	text, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
 func merge(t *testing.T, l *listing.Listing) {
 	t.Helper()
 	if err := l.Merge(); err != nil {
@@ -105,7 +139,7 @@ func TestGzipKeepsStretches(t *testing.T) {
 	}
 	s := l.Show(listingtest.Origin(1), filestest.Set(names...), nil)
 	merge(t, l)
-	if err := newRenderer().writeGzip(io.Discard, l.Current(), everything); err != nil {
+	if err := newRenderer().write(io.Discard, asked(l.Current(), everything, formatJSON, codingGzip)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := l.Change(s, files.Delta{Removed: filestest.Set(), Added: filestest.Set("d000007x")}); err != nil {
@@ -137,18 +171,10 @@ func TestCombineCRC(t *testing.T) {
 	}
 }
 
-func TestAcceptsGzip(t *testing.T) {
-	for header, want := range map[string]bool{
-		"": false, "gzip": true, "deflate, gzip;q=0.5": true, "GZIP ; Q=1": true, "gzip;q=0": false, "gzip;q=0.000": false,
-		"br": false, "*": false, "identity, x-gzip": true, "gzip;q=x": false, "gzipped": false,
-	} {
-		if got := acceptsGzip(http.Header{"Accept-Encoding": {header}}); got != want {
-			t.Errorf("%q: %v, want %v", header, got, want)
-		}
-	}
-}
+func BenchmarkGzip(b *testing.B) { benchmarkCoding(b, codingGzip) }
+func BenchmarkZstd(b *testing.B) { benchmarkCoding(b, codingZstd) }
 
-func BenchmarkGzip(b *testing.B) {
+func benchmarkCoding(b *testing.B, c coding) {
 	l, _ := listingtest.Fleet(b, 10, 1_000_000, listingtest.Same)
 	for name, q := range map[string]*query{"kept": everything, "on the fly": {prefixes: [][]byte{[]byte("t")}}} {
 		b.Run(name, func(b *testing.B) {
@@ -156,7 +182,7 @@ func BenchmarkGzip(b *testing.B) {
 			r := newRenderer()
 			for b.Loop() {
 				s.n = 0
-				if err := r.writeGzip(&s, l.Current(), q); err != nil {
+				if err := r.write(&s, asked(l.Current(), q, formatJSON, c)); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -11,129 +11,62 @@ import (
 	"scout/internal/listing"
 )
 
-// The list is jsonHead, entries that begin with jsonOpen and are separated by
-// commas, and jsonTail, or jsonNone when there are none.
-const (
-	jsonHead = `{"files":[`
-	jsonOpen = "\n" + `{"filename":"`
-	jsonNext = "," + jsonOpen
-	jsonTail = "\n]}"
-	jsonNone = "]}"
-)
+// A list in JSON is jsonHead, entries, and what jsonEnd returns.
+const jsonHead = `{"files":[`
 
-// tails are what follows a filename, from its closing quote to the opening
-// quote of the next entry's filename, by the number of the source: two copies
-// make an entry. That of a source that is not shown is nil. They are padded.
-type tails [][]byte
-
-// tailsOf returns the tails of a Version's sources, which keep them.
-func tailsOf(v *listing.Version) tails {
-	sources := v.Sources()
-	if t, ok := sources.Memo.Load().(tails); ok {
-		return t
+// jsonEnd returns what follows the entries, if there are some, and the cursor of
+// the next page, if there is one.
+func jsonEnd(some bool, next string) string {
+	end := "]}"
+	if next != "" {
+		end = `],"next":"` + next + `"}`
 	}
-	t := make(tails, sources.Numbers())
-	for n := range t {
-		if s := sources.Shown(uint32(n)); s != nil {
-			t[n] = tailOf(s)
-		}
-	}
-	sources.Memo.Store(t)
-	return t
-}
-
-// tailOf returns the tail of a source, which keeps it: sources come and go more
-// often than each of them is new.
-func tailOf(s *listing.Source) []byte {
-	t, ok := s.Memo.Load().([]byte)
-	if !ok {
-		t = renderTail(s.Origin)
-		s.Memo.Store(t)
-	}
-	return t
-}
-
-func renderTail(o files.Origin) []byte {
-	p := append([]byte(nil), `","host":"`...)
-	p = appendJSONText(p, []byte(o.Host))
-	p = append(p, `","directory":"`...)
-	p = appendJSONText(p, []byte(o.Directory))
-	if !utf8.ValidString(o.Directory) {
-		p = append(p, `","directory_base64":"`...)
-		p = base64.StdEncoding.AppendEncode(p, []byte(o.Directory))
-	}
-	return padded(append(p, `"}`+jsonNext...))
-}
-
-func jsonEnd(some bool) string {
 	if some {
-		return jsonTail
+		return "\n" + end
 	}
-	return jsonNone
+	return end
 }
 
-// Entries are written in pieces so large that what a piece costs is little
-// beside its bytes. A run of entries with names of common lengths fits into the
-// margin.
-const (
-	pieceSize   = 256 << 10
-	pieceMargin = 32 << 10
-)
-
-// writeEntries writes the entries that q selects, as jsonOpen and the commas
-// between entries have it. It reports whether there were some.
-func writeEntries(out io.Writer, v *listing.Version, q *query) (some bool, err error) {
-	j := newJSONEntries(v)
-	for s := newSelection(v, q); s.Next(); some = true {
-		j.add(s.Name(), s.Owner())
-		if len(j.buf) >= pieceSize {
-			if err := j.flush(out); err != nil {
-				return true, err
-			}
-		}
-	}
-	if !some {
-		return false, nil
-	}
-	return true, j.flush(out)
+// jsonStyle is how entries in JSON are put together: what opens the first one's
+// filename, what stands between two entries and opens the next one's, and how many
+// bytes at the end of that belong to the next.
+type jsonStyle struct {
+	open, next string
+	held       int
 }
 
-// writeLeaf is writeEntries for all entries of a leaf.
-func writeLeaf(out io.Writer, v *listing.Version, l *index.Leaf) (some bool, err error) {
-	j := newJSONEntries(v)
-	for run := range l.Runs() {
-		if !j.addRun(run) {
-			for e := v.EntriesOf(run.Entries()); e.Next(); {
-				j.add(e.Name(), e.Owner())
-			}
-		}
-		if len(j.buf) >= pieceSize {
-			some = true
-			if err := j.flush(out); err != nil {
-				return some, err
-			}
-		}
-	}
-	if !some && len(j.buf) == len(jsonOpen) {
-		return false, nil
-	}
-	return true, j.flush(out)
+var jsonStyles = [formatCount]jsonStyle{
+	formatJSON:   {"\n" + jsonOpen, ",\n" + jsonOpen, len(",\n" + jsonOpen)},
+	formatNDJSON: {jsonOpen, "\n" + jsonOpen, len(jsonOpen)},
 }
 
-func newJSONEntries(v *listing.Version) jsonEntries {
-	return jsonEntries{tails: tailsOf(v), buf: append(make([]byte, 0, pieceSize+pieceMargin), jsonOpen...)}
-}
+const jsonOpen = `{"filename":"`
 
-// jsonEntries renders entries. Its buffer ends with what opens the next one.
+// jsonEntries renders entries in JSON. Its fragments are what follows a filename
+// up to the beginning of the next, so that two copies make an entry, and its
+// buffer ends with what opens the next one.
 type jsonEntries struct {
 	buf   []byte
-	tails tails
+	tails fragments
+	held  int // bytes at the buffer's end that are not written yet
 }
+
+func newJSONEntries(v *listing.Version, f format) *jsonEntries {
+	style := &jsonStyles[f]
+	return &jsonEntries{
+		buf:   append(make([]byte, 0, pieceSize+pieceMargin), style.open...),
+		tails: fragmentsOf(v, f),
+		held:  style.held,
+	}
+}
+
+func (j *jsonEntries) pending() int { return len(j.buf) }
 
 // flush writes what is rendered, but for what opens the next entry.
 func (j *jsonEntries) flush(out io.Writer) error {
-	_, err := out.Write(j.buf[:len(j.buf)-len(jsonNext)])
-	j.buf = append(j.buf[:0], jsonNext...)
+	written := len(j.buf) - j.held
+	_, err := out.Write(j.buf[:written])
+	j.buf = append(j.buf[:0], j.buf[written:]...)
 	return err
 }
 
@@ -215,12 +148,32 @@ func padded(p []byte) []byte {
 
 // add renders an entry.
 func (j *jsonEntries) add(name []byte, owner uint32) {
-	j.buf = appendJSONText(j.buf, name)
-	if !utf8.Valid(name) {
-		j.buf = append(j.buf, `","filename_base64":"`...)
-		j.buf = base64.StdEncoding.AppendEncode(j.buf, name)
-	}
+	j.buf = appendJSONName(j.buf, name)
 	j.buf = append(j.buf, j.tails[owner]...)
+}
+
+// appendJSONOrigin appends what follows the text of a filename in an entry.
+func appendJSONOrigin(p []byte, o files.Origin) []byte {
+	p = append(p, `","host":"`...)
+	p = appendJSONText(p, []byte(o.Host))
+	p = append(p, `","directory":"`...)
+	p = appendJSONText(p, []byte(o.Directory))
+	if !utf8.ValidString(o.Directory) {
+		p = append(p, `","directory_base64":"`...)
+		p = base64.StdEncoding.AppendEncode(p, []byte(o.Directory))
+	}
+	return append(p, `"}`...)
+}
+
+// appendJSONName appends what stands for a filename between the opening quote
+// and the closing one of what follows it.
+func appendJSONName(p, name []byte) []byte {
+	p = appendJSONText(p, name)
+	if !utf8.Valid(name) {
+		p = append(p, `","filename_base64":"`...)
+		p = base64.StdEncoding.AppendEncode(p, name)
+	}
+	return p
 }
 
 // isPlain reports whether the first n bytes are ASCII that stands for itself in a

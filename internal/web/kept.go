@@ -23,9 +23,9 @@ const textRoom = 80 << 20
 // kept is what was made of a leaf. It is immutable, but for what it points to
 // being replaced by whoever makes more of the leaf.
 type kept struct {
-	masked   uint64 // Version.Masked, on which all of it depends
-	text     atomic.Pointer[text]
-	deflated atomic.Pointer[deflated]
+	masked uint64 // Version.Masked, on which all of it depends
+	text   atomic.Pointer[text]
+	packed [codingCount]perFormat[stretch]
 }
 
 // text is the entries of a leaf in JSON, each with a comma before it.
@@ -63,8 +63,8 @@ func (r *room) keep(json []byte) *text {
 	return t
 }
 
-// writeAll writes all entries, of which none is in a run. It reports whether
-// there were some.
+// writeAll writes all entries in JSON, of which none is in a run. It reports
+// whether there were some.
 func (r *renderer) writeAll(out io.Writer, v *listing.Version) (some bool, err error) {
 	for _, leaf := range v.Leaves() {
 		entries := separated{out: out, first: !some}
@@ -90,7 +90,7 @@ func (r *renderer) writeLeaf(out *separated, v *listing.Version, l *index.Leaf) 
 	if r.room.left.Load() > 0 {
 		to = io.MultiWriter(out, copied)
 	}
-	some, err := writeLeaf(to, v, l)
+	some, err := writeLeaf(to, v, l, formatJSON)
 	if err == nil && some && copied.Len() > 1 {
 		k.text.Store(r.room.keep(copied.Bytes()))
 	}

@@ -6,7 +6,10 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/cespare/xxhash/v2"
 
 	"scout/internal/files"
 )
@@ -19,7 +22,14 @@ type query struct {
 	directories []string // ascending
 	prefixes    [][]byte // of filenames; ascending, none covers another
 	globs       []glob   // on filenames; ascending
+
+	limit  int     // the most entries in one answer, 0 when there is no limit
+	after  *cursor // where the answer begins, nil for the beginning of the list
+	format format  // anyFormat when it is to be negotiated
 }
+
+// maxLimit is the largest limit: more is better asked for without one.
+const maxLimit = 1_000_000
 
 // parameters read the values of a parameter, of which there is at least one,
 // into a query.
@@ -28,6 +38,9 @@ var parameters = map[string]func(q *query, values []string) error{
 	"directory": func(q *query, values []string) error { return parseNames(&q.directories, values) },
 	"prefix":    (*query).parsePrefixes,
 	"match":     (*query).parseGlobs,
+	"limit":     single((*query).parseLimit),
+	"after":     single((*query).parseAfter),
+	"format":    single((*query).parseFormat),
 }
 
 // parseQuery reads the query of a URL. The error is for the client.
@@ -48,6 +61,16 @@ func parseQuery(raw string) (*query, error) {
 		}
 	}
 	return q, nil
+}
+
+// single makes the parser of a parameter that may be given once.
+func single(parse func(q *query, value string) error) func(*query, []string) error {
+	return func(q *query, values []string) error {
+		if len(values) > 1 {
+			return fmt.Errorf("given %d times; give it once", len(values))
+		}
+		return parse(q, values[0])
+	}
 }
 
 func parseNames(to *[]string, values []string) error {
@@ -94,6 +117,27 @@ func (q *query) parseGlobs(values []string) error {
 	return nil
 }
 
+func (q *query) parseLimit(value string) error {
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 1 || n > maxLimit {
+		return fmt.Errorf("%.40q is not a number from 1 to %d", value, maxLimit)
+	}
+	q.limit = n
+	return nil
+}
+
+func (q *query) parseAfter(value string) (err error) {
+	q.after, err = parseCursor(value)
+	return err
+}
+
+func (q *query) parseFormat(value string) error {
+	if q.format = formatNamed(value); q.format == anyFormat {
+		return fmt.Errorf("%.40q is unknown; there are %s", value, formatNames())
+	}
+	return nil
+}
+
 // selects reports whether an entry is one that the query asks for, whatever its
 // limit. It may be called by many at once, and does not keep name.
 func (q *query) selects(name []byte, o files.Origin) bool {
@@ -128,3 +172,25 @@ func (q *query) hasPrefix(name []byte) bool {
 func (q *query) matches(name []byte) bool {
 	return q.globs == nil || slices.ContainsFunc(q.globs, func(g glob) bool { return g.matches(name) })
 }
+
+// canonical returns the conditions as a URL's query. Queries with the same
+// conditions have the same, however they are written.
+func (q *query) canonical() string {
+	values := url.Values{}
+	if q.hosts != nil {
+		values["host"] = q.hosts
+	}
+	if q.directories != nil {
+		values["directory"] = q.directories
+	}
+	for _, p := range q.prefixes {
+		values.Add("prefix", string(p))
+	}
+	for i := range q.globs {
+		values.Add("match", q.globs[i].pattern)
+	}
+	return values.Encode()
+}
+
+// hash tells queries with different conditions apart.
+func (q *query) hash() uint64 { return xxhash.Sum64String(q.canonical()) }

@@ -18,6 +18,11 @@ import (
 // everything is the query without conditions.
 var everything = new(query)
 
+// asked returns the answer to a query.
+func asked(v *listing.Version, q *query, f format, c coding) *answer {
+	return &answer{version: v, query: q, format: f, coding: c}
+}
+
 // entry is an entry as tests compare them.
 type entry struct {
 	name string
@@ -119,7 +124,7 @@ func TestSelectionAgainstFilter(t *testing.T) {
 			}
 			want := slices.DeleteFunc(slices.Clone(all), func(e entry) bool { return !admits(conditions, e) })
 			var got []entry
-			for s := newSelection(l.Current(), q); s.Next(); {
+			for s := newSelection(l.Current(), q, nil); s.Next(); {
 				got = append(got, entry{string(s.Name()), s.Source().Origin})
 			}
 			if !slices.Equal(got, want) {
@@ -153,6 +158,19 @@ func TestBadQueries(t *testing.T) {
 		"match=" + strings.Repeat("{a,a}", 9):    "combinations of alternatives",
 		"match=" + strings.Repeat("{{a}}", 9):    "combinations of alternatives",
 		"match=" + strings.Repeat("{a,[}]b}", 9): "combinations of alternatives",
+		"limit=0":                                `limit: "0" is not a number from 1`,
+		"limit=-1":                               "is not a number from 1",
+		"limit=1e3":                              "is not a number from 1",
+		"limit=":                                 "is not a number from 1",
+		"limit=1000001":                          "to 1000000",
+		"limit=99999999999999999999":             "to 1000000",
+		"limit=1&limit=1":                        "limit: given 2 times",
+		"format=xml":                             "there are json, ndjson, text, nul",
+		"format=":                                "there are json",
+		"format=json&format=text":                "format: given 2 times",
+		"after=":                                 "after: is not a cursor",
+		"after=AAAA":                             "after: is not a cursor",
+		"after=%0A":                              "after: is not a cursor",
 		strings.Repeat("match=a&", 33):           "given 33 times",
 	} {
 		if _, err := parseQuery(raw); err == nil || !strings.Contains(err.Error(), want) {
@@ -178,6 +196,54 @@ func FuzzGlob(f *testing.F) {
 		}
 		if matches && !bytes.HasPrefix([]byte(name), g.prefix) {
 			t.Fatalf("%q matches %q, which does not begin with %q", pattern, name, g.prefix)
+		}
+	})
+}
+
+// A query in its canonical form is that query.
+func FuzzQuery(f *testing.F) {
+	f.Add("host=b&host=a&directory=/srv&prefix=ab&prefix=a&prefix=%ff&match=**/*.{log,gz}")
+	f.Add("limit=10&format=ndjson")
+	f.Add("after=AAAA")
+	f.Add("prefix=&prefix=a&match=%5B!a%5D")
+	f.Add("limit=0&limit=1&colour=red&;&%zz")
+	f.Fuzz(func(t *testing.T, raw string) {
+		q, err := parseQuery(raw)
+		if err != nil {
+			return
+		}
+		again, err := parseQuery(q.canonical())
+		if err != nil {
+			t.Fatalf("%q: %v", q.canonical(), err)
+		}
+		if again.canonical() != q.canonical() || again.hash() != q.hash() {
+			t.Fatalf("%q became %q", q.canonical(), again.canonical())
+		}
+		name, o := []byte("logs/a.log"), files.Origin{Host: "a", Directory: "/srv"}
+		if q.selects(name, o) != again.selects(name, o) {
+			t.Fatalf("%q and %q do not select the same", raw, q.canonical())
+		}
+	})
+}
+
+// A cursor is what it was made of, or refused.
+func FuzzCursor(f *testing.F) {
+	c := &cursor{epoch: 1, query: 2, position: position{name: []byte("a\xff"), origin: files.Origin{Host: "h", Directory: "/"}}}
+	f.Add(c.String(), "name", "host", "/directory")
+	f.Add("", "", "", "")
+	f.Add("_-__", "a\nb", "\xff", "/\x00")
+	f.Fuzz(func(t *testing.T, text, name, host, directory string) {
+		if c, err := parseCursor(text); err == nil && c.String() != text {
+			t.Fatalf("%q became %q", text, c)
+		}
+		c := &cursor{epoch: 1 << 63, query: 3, position: position{[]byte(name), files.Origin{Host: host, Directory: directory}}}
+		text = c.String()
+		again, err := parseCursor(text)
+		if err != nil || again.compare([]byte(name), c.origin) != 0 || again.epoch != c.epoch || again.query != c.query {
+			t.Fatalf("%q: %v, %v", text, again, err)
+		}
+		if url.QueryEscape(text) != text {
+			t.Fatalf("%q has to be quoted", text)
 		}
 	})
 }

@@ -1,0 +1,81 @@
+package web
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+
+	"github.com/cespare/xxhash/v2"
+
+	"scout/internal/files"
+)
+
+// position is that of an entry in the order of the list.
+type position struct {
+	name   []byte
+	origin files.Origin
+}
+
+// compare tells where the position is as seen from an entry: below 0 when it is
+// before that.
+func (p *position) compare(name []byte, o files.Origin) int {
+	if c := bytes.Compare(p.name, name); c != 0 {
+		return c
+	}
+	return p.origin.Compare(o)
+}
+
+// cursor is where a page of a list ended. The next one begins behind that
+// position, whether there still is an entry or not: so all pages together are a
+// walk in one order, which neither misses an entry that was there throughout
+// nor meets one twice.
+type cursor struct {
+	epoch uint64 // of the Listing
+	query uint64 // query.hash
+	position
+}
+
+var cursorText = base64.RawURLEncoding.Strict()
+
+// String returns the cursor as clients have it. It needs no quoting anywhere.
+func (c *cursor) String() string {
+	p := binary.BigEndian.AppendUint64(nil, c.epoch)
+	p = binary.BigEndian.AppendUint64(p, c.query)
+	for _, part := range []string{c.origin.Host, c.origin.Directory, string(c.name)} {
+		p = binary.AppendUvarint(p, uint64(len(part)))
+		p = append(p, part...)
+	}
+	return cursorText.EncodeToString(appendSum(p))
+}
+
+var errNoCursor = errors.New("is not a cursor; take it as it is from next or the Link header of a page")
+
+// parseCursor is the inverse of String.
+func parseCursor(s string) (*cursor, error) {
+	p, err := cursorText.DecodeString(s)
+	if err != nil || len(p) < sumSize+16 {
+		return nil, errNoCursor
+	}
+	rest, c := p[16:len(p)-sumSize], new(cursor)
+	c.epoch, c.query = binary.BigEndian.Uint64(p), binary.BigEndian.Uint64(p[8:])
+	var parts [3]string
+	for i := range parts {
+		n, k := binary.Uvarint(rest)
+		if k <= 0 || n > uint64(len(rest)-k) {
+			return nil, errNoCursor
+		}
+		parts[i], rest = string(rest[k:k+int(n)]), rest[k+int(n):]
+	}
+	c.origin.Host, c.origin.Directory, c.name = parts[0], parts[1], []byte(parts[2])
+	if c.String() != s {
+		return nil, errNoCursor // it was cut, or put together by somebody else
+	}
+	return c, nil
+}
+
+const sumSize = 4
+
+func appendSum(p []byte) []byte {
+	return binary.BigEndian.AppendUint32(p, uint32(xxhash.Sum64(p)))
+}

@@ -1,0 +1,69 @@
+package web
+
+import (
+	"io"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"scout/internal/files"
+	"scout/internal/index"
+	"scout/internal/listing"
+)
+
+// pathEntries renders entries as absolute paths, each with a byte that ends it.
+type pathEntries struct {
+	buf     []byte
+	folders fragments
+	end     byte
+	exact   bool // bytes are as they are, else they are fit to be printed
+}
+
+func newPathEntries(v *listing.Version, f format) *pathEntries {
+	e := &pathEntries{buf: make([]byte, 0, pieceSize+pieceMargin), folders: fragmentsOf(v, f), end: '\n'}
+	if f == formatNUL {
+		e.end, e.exact = 0, true
+	}
+	return e
+}
+
+// folder returns what comes before the filenames of an origin.
+func folder(o files.Origin) string {
+	return strings.TrimSuffix(o.Directory, "/") + "/"
+}
+
+func (e *pathEntries) add(name []byte, owner uint32) {
+	e.buf = append(e.buf, e.folders[owner]...)
+	if e.exact {
+		e.buf = append(e.buf, name...)
+	} else {
+		e.buf = appendPrintable(e.buf, name)
+	}
+	e.buf = append(e.buf, e.end)
+}
+
+// addRun has no way that is faster than add.
+func (e *pathEntries) addRun(index.Run) bool { return false }
+
+func (e *pathEntries) pending() int { return len(e.buf) }
+
+func (e *pathEntries) flush(out io.Writer) error {
+	_, err := out.Write(e.buf)
+	e.buf = e.buf[:0]
+	return err
+}
+
+// appendPrintable appends s with a U+FFFD for each control character and each
+// byte that is not UTF-8, so that a name can neither break a line nor talk to the
+// terminal that it is printed on.
+func appendPrintable(p, s []byte) []byte {
+	for len(s) > 0 {
+		r, n := utf8.DecodeRune(s)
+		if unicode.IsControl(r) {
+			r = utf8.RuneError
+		}
+		p = utf8.AppendRune(p, r)
+		s = s[n:]
+	}
+	return p
+}
