@@ -12,6 +12,7 @@ import (
 func main() {
 	var c config
 	p := c.program()
-	p.Run = func(ctx context.Context, log *zap.Logger) error { return run(ctx, c, log) }
+	p.Status = new(cli.Status)
+	p.Run = func(ctx context.Context, log *zap.Logger) error { return run(ctx, c, p.Status, log) }
 	cli.Main(p)
 }

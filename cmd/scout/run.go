@@ -18,7 +18,7 @@ import (
 
 // run is the scout, until ctx is cancelled: a claimed directory, a watcher that
 // knows what is in it, and a session that tells the master.
-func run(ctx context.Context, c config, log *zap.Logger) error {
+func run(ctx context.Context, c config, status *cli.Status, log *zap.Logger) error {
 	claim, err := watch.Claim(c.dir)
 	if err != nil {
 		return err
@@ -50,6 +50,7 @@ func run(ctx context.Context, c config, log *zap.Logger) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return watcher.Run(ctx) })
 	group.Go(func() error { return session.Run(ctx) })
+	group.Go(func() error { showScan(ctx, watcher.View, status.Show); return nil })
 	group.Go(func() error { return measured.Run(ctx) })
 	group.Go(func() error { return profiles.Run(ctx) })
 	if err := group.Wait(); err != nil {

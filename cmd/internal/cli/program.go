@@ -34,6 +34,9 @@ type Program struct {
 	// Check looks at the flags together, once each has its value. It may be nil.
 	Check func() error
 
+	// Status, if any, is what Run says on a terminal of how it is getting on.
+	Status *Status
+
 	// Run does the work. It is called once, with every flag's target filled,
 	// and returns nil when ctx is cancelled and all is put away.
 	Run func(ctx context.Context, log *zap.Logger) error
@@ -52,16 +55,27 @@ func Main(p Program) {
 		stdout:   os.Stdout,
 		stderr:   os.Stderr,
 		terminal: term.IsTerminal(int(os.Stderr.Fd())),
+		columns:  columns,
 		signals:  signals,
 		exit:     os.Exit,
 	}))
+}
+
+// columns is how wide the terminal of the log is.
+func columns() int {
+	width, _, err := term.GetSize(int(os.Stderr.Fd()))
+	if err != nil {
+		return 0
+	}
+	return width
 }
 
 // system is what a program sees of the machine; tests bring their own.
 type system struct {
 	getenv         func(string) string
 	stdout, stderr io.Writer
-	terminal       bool // stderr is one
+	terminal       bool       // stderr is one
+	columns        func() int // how wide it is; 0: not known
 	signals        <-chan os.Signal
 	exit           func(code int)
 }
@@ -89,16 +103,20 @@ func (p Program) main(args []string, sys system) int {
 		return exitUsage
 	}
 
-	log := newLogger(sys.stderr, logs.format, logs.level)
+	log := newLogger(p.Status.open(sys, logs.format), logs.format, logs.level)
 	redirectGRPC(log)
 	return p.run(log, sys)
 }
 
 // run calls Run and says how it ended.
 func (p Program) run(log *zap.Logger, sys system) int {
-	ctx, stop := untilSignal(sys.signals, log, sys.exit)
+	ctx, stop := untilSignal(sys.signals, log, func(code int) {
+		p.Status.Show("")
+		sys.exit(code)
+	})
 	defer stop()
 	err := p.Run(ctx, log)
+	p.Status.Show("")
 	told := ctx.Err() != nil
 	if err == nil || told && errors.Is(err, context.Canceled) {
 		return exitOK
