@@ -33,6 +33,11 @@ test: ## vet, and run all tests with the race detector
 test-long: ## the end-to-end tests that take minutes too: a million files and the like
 	go test -race -timeout 30m ./cmd/internal/e2e -long
 
+# Each minute has a seed of its own: SEED and TIME=1m play one again.
+.PHONY: chaos
+chaos: ## break things at random and judge every list: make chaos [TIME=1h] [SEED=n]
+	go run ./cmd/internal/chaos -time $(or $(TIME),1h) $(if $(SEED),-seed $(SEED))
+
 .PHONY: demo
 demo: build ## show a scoutmaster and a scout at work: make demo [DIR=/some/where]
 	go run ./cmd/internal/demo $(DIR)

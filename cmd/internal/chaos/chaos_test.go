@@ -1,0 +1,55 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"scout/cmd/internal/fleet"
+)
+
+// A short look for violations, with everything in it that this machine allows.
+func TestChaosShort(t *testing.T) {
+	if testing.Short() {
+		t.Skip("real programs and real time")
+	}
+	seed := uint64(time.Now().UnixNano()) % 1_000_000
+	if s := os.Getenv("SEED"); s != "" {
+		if _, err := fmt.Sscan(s, &seed); err != nil {
+			t.Fatal(err)
+		}
+	}
+	noCables, noLimits := cablesWork(), limitsWork()
+	t.Logf("SEED=%d; why there are no namespaces: %v; no limits: %v", seed, noCables, noLimits)
+	dir := t.TempDir()
+	programs, err := fleet.Build(dir, buildFlags...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := plan{
+		programs: programs, seed: seed, scouts: 6, scale: slowness,
+		faults: 9 * time.Second, rest: 5 * time.Second, calm: time.Second, history: filepath.Join(dir, "history"),
+	}
+	inNamespaces, withMaster := p, p
+	inNamespaces.cables, inNamespaces.limits = noCables == nil, noLimits == nil
+	withMaster.master = true
+	for i, p := range []plan{inNamespaces, withMaster} {
+		p.history += strconv.Itoa(i)
+		t.Run(p.String(), func(t *testing.T) {
+			t.Parallel()
+			r, err := p.play(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Log(r)
+			if err := r.wrong(p); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}

@@ -1,0 +1,194 @@
+//go:build linux
+
+package main
+
+import (
+	"cmp"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"scout/cmd/internal/chaos/history"
+	"scout/cmd/internal/fleet"
+)
+
+// consumer asks for the list again and again, in one way.
+type consumer struct {
+	name        string
+	prefix      string
+	gzip        bool
+	conditional bool // it says what it has, and is told when that is still so
+	pause       time.Duration
+
+	recorder *recorder
+	address  string         // of the master
+	origins  map[origin]int // the scouts
+	client   http.Client
+
+	shown map[string]history.Name // what it was last given, by scout and path
+	etag  string                  // of that
+}
+
+// origin is whose an entry is.
+type origin struct{ host, dir string }
+
+// answer is what one request was answered with.
+type answer struct {
+	body      []byte
+	etag      string
+	unchanged bool
+}
+
+// follow asks until ctx is done, and leaves most of the time to the programs.
+func (c *consumer) follow(ctx context.Context) {
+	c.shown = map[string]history.Name{}
+	for ctx.Err() == nil {
+		began := time.Now()
+		c.look(ctx)
+		select {
+		case <-ctx.Done():
+		case <-time.After(max(c.pause, 2*time.Since(began))):
+		}
+	}
+}
+
+// look asks once and records the answer.
+func (c *consumer) look(ctx context.Context) {
+	l := &history.List{Consumer: c.name, Prefix: c.prefix, Start: c.recorder.now()}
+	a, err := c.get(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return
+	case err != nil:
+		l.Error = err.Error()
+	default:
+		c.read(l, a)
+	}
+	c.recorder.add(history.Event{List: l})
+}
+
+func (c *consumer) get(ctx context.Context) (answer, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.address+"/files", http.NoBody)
+	if err != nil {
+		return answer{}, err
+	}
+	if c.prefix != "" {
+		req.URL.RawQuery = url.Values{"prefix": {c.prefix}}.Encode()
+	}
+	req.Header.Set("Accept-Encoding", "identity")
+	if c.gzip {
+		req.Header.Set("Accept-Encoding", "gzip")
+	}
+	if c.conditional && c.etag != "" {
+		req.Header.Set("If-None-Match", c.etag)
+	}
+	r, err := c.client.Do(req)
+	if err != nil {
+		return answer{}, err
+	}
+	defer r.Body.Close() //nolint:errcheck // it was read
+	return c.receive(r)
+}
+
+func (c *consumer) receive(r *http.Response) (answer, error) {
+	a := answer{etag: r.Header.Get("ETag")}
+	if r.StatusCode == http.StatusNotModified && c.conditional && c.etag != "" {
+		a.unchanged = true
+		return a, nil
+	}
+	body := io.Reader(r.Body)
+	if r.Header.Get("Content-Encoding") == "gzip" {
+		unzipped, err := gzip.NewReader(r.Body)
+		if err != nil {
+			return a, err
+		}
+		body = unzipped
+	}
+	var err error
+	a.body, err = io.ReadAll(body)
+	if err == nil && r.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %.200s", r.Status, a.body)
+	}
+	return a, err
+}
+
+// read makes a record of an answer.
+func (c *consumer) read(l *history.List, a answer) {
+	if a.unchanged {
+		return
+	}
+	entries, err := parse(a.body)
+	if err != nil {
+		l.Wrong = err.Error()
+		return
+	}
+	now := map[string]history.Name{}
+	for _, e := range entries {
+		scout, ok := c.origins[origin{e.Host, e.Dir()}]
+		if !ok || !strings.HasPrefix(e.Name(), c.prefix) {
+			l.Wrong = fmt.Sprintf("nobody asked for %+v", e)
+			return
+		}
+		now[strconv.Itoa(scout)+"/"+e.Name()] = history.Name{Scout: scout, Path: []byte(e.Name())}
+	}
+	l.Came, l.Went = minus(now, c.shown), minus(c.shown, now)
+	c.shown, c.etag = now, a.etag
+	l.Epoch, l.Revision = version(a.etag)
+	l.Digest = digest(a.body)
+}
+
+// minus returns what a has and b has not.
+func minus(a, b map[string]history.Name) (rest []history.Name) {
+	for key, n := range a {
+		if _, ok := b[key]; !ok {
+			rest = append(rest, n)
+		}
+	}
+	return rest
+}
+
+// version takes an ETag of the form W/"epoch-revision" apart.
+func version(etag string) (epoch string, revision uint64) {
+	tag := strings.Trim(strings.TrimPrefix(etag, "W/"), `"`)
+	i := strings.LastIndexByte(tag, '-')
+	if i < 0 {
+		return "", 0
+	}
+	revision, err := strconv.ParseUint(tag[i+1:], 10, 64)
+	if err != nil {
+		return "", 0
+	}
+	return tag[:i], revision
+}
+
+func digest(body []byte) uint64 {
+	h := fnv.New64a()
+	h.Write(body)
+	return h.Sum64()
+}
+
+// parse reads a list: it has to be JSON, in order, and without anything twice.
+func parse(body []byte) ([]fleet.Entry, error) {
+	var list struct{ Files []fleet.Entry }
+	if err := json.Unmarshal(body, &list); err != nil {
+		return nil, fmt.Errorf("%w: %.200q", err, body)
+	}
+	for i, e := range list.Files {
+		if i > 0 && compare(list.Files[i-1], e) >= 0 {
+			return nil, fmt.Errorf("entry %d is %+v, after %+v", i, e, list.Files[i-1])
+		}
+	}
+	return list.Files, nil
+}
+
+func compare(a, b fleet.Entry) int {
+	return cmp.Or(strings.Compare(a.Name(), b.Name()), strings.Compare(a.Host, b.Host), strings.Compare(a.Dir(), b.Dir()))
+}

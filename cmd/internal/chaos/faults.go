@@ -1,0 +1,243 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"scout/cmd/internal/chaos/history"
+)
+
+// floodFiles is how many files are made and removed while a scout is stopped,
+// so that the kernel's queue of events, 16,384 as a rule, cannot hold them.
+const floodFiles = 9000
+
+// returnTime is how long a scout may be tried to be started: its connection may
+// be broken, and its master down.
+const returnTime = 2 * time.Minute
+
+// limitedTo is how many watches a scout may have that is short of them.
+const limitedTo = 3
+
+// trouble is a kind of fault that can be made.
+type trouble struct {
+	kind history.Kind
+	make func(ctx context.Context, s *scout, d time.Duration) error
+}
+
+// plague makes faults. What it does, and for how long, only its seed decides.
+type plague struct {
+	*rand.Rand
+	recorder *recorder
+	vandal   *vandal
+	master   *master
+	deadline time.Duration
+	side     string // a directory on the same file system
+}
+
+// programTroubles are what a scout and its directory may suffer from.
+func (p *plague) programTroubles(s *scout) []trouble {
+	all := []trouble{
+		{history.Dead, p.killScout},
+		{history.Frozen, p.stopScout},
+		{history.Moved, p.moveAway},
+		{history.Moved, p.replace},
+		{history.Flooded, p.flood},
+	}
+	if s.limits {
+		all = append(all, trouble{history.Limited, p.limit})
+	}
+	return all
+}
+
+// linkTroubles are what a scout's way to the master may suffer from.
+func (p *plague) linkTroubles(s *scout) []trouble {
+	all := []trouble{
+		{history.Silent, p.condition(history.Silent, condition{silent: true})},
+		{history.Silent, p.condition(history.Silent, condition{silent: true, deaf: true})},
+		{history.Deaf, p.condition(history.Deaf, condition{deaf: true})},
+		{history.Slow, p.condition(history.Slow, condition{rate: 64 << 10, delay: 20 * time.Millisecond})},
+	}
+	if s.link.cuts() {
+		all = append(all, trouble{history.Cut, p.condition(history.Cut, condition{cut: true})})
+	}
+	return all
+}
+
+// haunt makes one fault of a scout after another until ctx is done.
+func (p *plague) haunt(ctx context.Context, s *scout, troubles []trouble, calm time.Duration) error {
+	for {
+		t := troubles[p.IntN(len(troubles))]
+		length := p.length()
+		if !sleep(ctx, p.upTo(calm)) {
+			return nil
+		}
+		if err := t.make(ctx, s, length); err != nil {
+			return fmt.Errorf("%s: scout %d: %w", t.kind, s.number, err)
+		}
+	}
+}
+
+// hauntMaster does the same to the master.
+func (p *plague) hauntMaster(ctx context.Context, calm time.Duration) error {
+	for sleep(ctx, calm/2+p.upTo(calm)) {
+		length := p.length()
+		strike := p.killMaster
+		if p.IntN(2) == 0 {
+			strike = p.stopMaster
+		}
+		if err := strike(ctx, length); err != nil {
+			return fmt.Errorf("the master: %w", err)
+		}
+	}
+	return nil
+}
+
+// length is how long a fault lasts: much shorter than the deadline, about as
+// long, or longer.
+func (p *plague) length() time.Duration {
+	return time.Duration(float64(p.deadline) * (0.05 + p.Float64()*[]float64{0.3, 1.2, 3}[p.IntN(3)]))
+}
+
+func (p *plague) upTo(d time.Duration) time.Duration { return time.Duration(p.Int64N(int64(d))) }
+
+// sleep waits and reports whether ctx is still on.
+func sleep(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+// fault makes a fault, keeps it up for a time, and ends it. It is ended when
+// ctx is done, too.
+func (p *plague) fault(ctx context.Context, f *fault, d time.Duration, begin, end func() error) error {
+	if err := begin(); err != nil {
+		return err
+	}
+	f.reach(history.On)
+	sleep(ctx, d)
+	f.reach(history.Off)
+	if err := end(); err != nil {
+		return err
+	}
+	f.reach(history.Over)
+	return nil
+}
+
+func (p *plague) killScout(ctx context.Context, s *scout, d time.Duration) error {
+	return p.fault(ctx, p.recorder.fault(history.Dead, s.number), d/2, s.kill, func() error {
+		// It must come back even when it is time for faults to end.
+		returning, cancel := context.WithTimeout(context.WithoutCancel(ctx), returnTime)
+		defer cancel()
+		return s.start(returning)
+	})
+}
+
+func (p *plague) stopScout(ctx context.Context, s *scout, d time.Duration) error {
+	return p.fault(ctx, p.recorder.fault(history.Frozen, s.number), d,
+		s.pause, func() error { return s.signal(syscall.SIGCONT) })
+}
+
+func (p *plague) killMaster(ctx context.Context, d time.Duration) error {
+	return p.fault(ctx, p.recorder.fault(history.MasterDead, history.All), d/2, p.master.kill, p.master.start)
+}
+
+func (p *plague) stopMaster(ctx context.Context, d time.Duration) error {
+	return p.fault(ctx, p.recorder.fault(history.MasterFrozen, history.All), d,
+		p.master.pause, func() error { return p.master.signal(syscall.SIGCONT) })
+}
+
+// condition returns what puts a scout's link into c.
+func (p *plague) condition(kind history.Kind, c condition) func(context.Context, *scout, time.Duration) error {
+	return func(ctx context.Context, s *scout, d time.Duration) error {
+		return p.fault(ctx, p.recorder.fault(kind, s.number), d,
+			func() error { return s.link.set(c) }, func() error { return s.link.set(condition{}) })
+	}
+}
+
+// limit takes the scout's watches away, but for those that it has.
+func (p *plague) limit(ctx context.Context, s *scout, d time.Duration) error {
+	return p.fault(ctx, p.recorder.fault(history.Limited, s.number), d,
+		func() error { return s.limit(limitedTo) }, func() error { return s.limit(1 << 30) })
+}
+
+// moveAway moves the watched directory away, and back.
+func (p *plague) moveAway(ctx context.Context, s *scout, d time.Duration) error {
+	t := s.tree
+	side := filepath.Join(p.side, fmt.Sprint("away-", s.number))
+	return p.fault(ctx, p.recorder.fault(history.Moved, s.number), d, func() error {
+		return p.vandal.ask(func() error {
+			t.away = true
+			return p.vandal.do("mv "+t.path+" "+side, t.names(t.root, "."), nil, func() error { return os.Rename(t.path, side) })
+		})
+	}, func() error {
+		return p.vandal.ask(func() error {
+			t.away = false
+			return p.vandal.do("mv "+side+" "+t.path, nil, t.names(t.root, "."), func() error { return os.Rename(side, t.path) })
+		})
+	})
+}
+
+// replace puts an empty directory in the place of the watched one, which goes
+// where nobody watches.
+func (p *plague) replace(ctx context.Context, s *scout, _ time.Duration) error {
+	t := s.tree
+	return p.fault(ctx, p.recorder.fault(history.Moved, s.number), 0, func() error {
+		return p.vandal.ask(func() error {
+			pool := p.vandal.trees[len(p.vandal.trees)-1]
+			name := fmt.Sprint("was-", p.recorder.id())
+			gone := t.names(t.root, ".")
+			pool.root.put(name, t.root)
+			t.root = newDir()
+			return p.vandal.do("replace "+t.path, gone, nil, func() error {
+				if err := os.Rename(t.path, filepath.Join(pool.path, name)); err != nil {
+					return err
+				}
+				return os.Mkdir(t.path, 0o700)
+			})
+		})
+	}, func() error { return nil })
+}
+
+// flood stops the scout and does more meanwhile than the kernel can tell it of.
+func (p *plague) flood(ctx context.Context, s *scout, _ time.Duration) error {
+	return p.fault(ctx, p.recorder.fault(history.Flooded, s.number), 0, func() error {
+		if err := s.pause(); err != nil {
+			return err
+		}
+		return p.vandal.ask(func() error { return p.vandal.flood(s.tree) })
+	}, func() error { return s.signal(syscall.SIGCONT) })
+}
+
+// flood makes many files, and removes all but a few.
+func (v *vandal) flood(t *tree) error {
+	if t.away {
+		return nil
+	}
+	for i := range floodFiles {
+		p := place{t, t.root, ".", fmt.Sprint("flood-", i)}
+		if p.node() != nil {
+			continue // left by the last one
+		}
+		p.parent.put(p.name, new(node))
+		if err := v.do("create "+p.disk(), nil, t.names(p.node(), p.name), func() error { return create(p.disk()) }); err != nil {
+			return err
+		}
+		if i%100 == 0 {
+			continue
+		}
+		if err := v.remove(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,236 @@
+package history
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Violation is something that no list may show.
+type Violation struct {
+	At    time.Duration
+	Rule  Rule
+	Scout int // or All
+	Name  string
+	Text  string
+}
+
+func (v Violation) String() string {
+	return fmt.Sprintf("%s: %s: scout %d: %q: %s", v.At.Round(time.Millisecond), v.Rule, v.Scout, v.Name, v.Text)
+}
+
+// Rule is what a violation breaks.
+type Rule string
+
+// The rules.
+const (
+	Ghost      Rule = "listed though it was not there"
+	Missing    Rule = "not listed though it was there"
+	Lives      Rule = "listed though its scout is gone"
+	Backwards  Rule = "the revision went backwards"
+	Reused     Rule = "one revision for two lists"
+	Malformed  Rule = "not a list"
+	Unanswered Rule = "not answered"
+)
+
+// Checker judges a history as it happens. The events come in the order in
+// which they were recorded.
+type Checker struct {
+	bounds    Bounds
+	names     map[int]map[string]timeline // by scout
+	present   map[int]map[string]bool     // what is there after all operations
+	open      map[int]*Operation
+	faults    faults
+	consumers map[string]map[int]map[string]bool // what each was last given
+	revisions revisions
+
+	// Worst is the longest that a change took to be listed, or to be listed no
+	// more, while nothing was wrong with its scout.
+	Worst time.Duration
+	// Checked counts names held against the truth.
+	Checked int
+}
+
+// NewChecker judges by these bounds.
+func NewChecker(b Bounds) *Checker {
+	return &Checker{
+		bounds: b, names: map[int]map[string]timeline{}, present: map[int]map[string]bool{},
+		open: map[int]*Operation{}, consumers: map[string]map[int]map[string]bool{}, revisions: newRevisions(),
+	}
+}
+
+// Check judges a whole history.
+func Check(b Bounds, events []Event) (found []Violation) {
+	c := NewChecker(b)
+	for _, e := range events {
+		found = append(found, c.Add(e)...)
+	}
+	return found
+}
+
+// Add takes in the next event and returns what it violates.
+func (c *Checker) Add(e Event) []Violation {
+	switch {
+	case e.Begin != nil:
+		c.begin(e.Begin, e.At)
+	case e.End != 0:
+		c.end(e.End, e.At)
+	case e.Fault != nil:
+		c.fault(e.Fault, e.At)
+	case e.List != nil:
+		return c.list(e.List, e.At)
+	}
+	return nil
+}
+
+func (c *Checker) begin(o *Operation, at time.Duration) {
+	c.open[o.ID] = o
+	for _, n := range o.Gone {
+		c.note(n, change{o.ID, at, Forever, false})
+		delete(c.present[n.Scout], string(n.Path))
+	}
+	for _, n := range o.Come {
+		c.note(n, change{o.ID, at, Forever, true})
+		put(c.present, n.Scout, string(n.Path), true)
+	}
+}
+
+func (c *Checker) note(n Name, ch change) {
+	put(c.names, n.Scout, string(n.Path), append(c.names[n.Scout][string(n.Path)], ch))
+}
+
+func (c *Checker) end(id int, at time.Duration) {
+	o := c.open[id]
+	delete(c.open, id)
+	for _, names := range [][]Name{o.Gone, o.Come} {
+		for _, n := range names {
+			c.names[n.Scout][string(n.Path)].finish(id, at)
+		}
+	}
+}
+
+func (c *Checker) fault(s *Step, at time.Duration) {
+	if s.Stage == Begins {
+		c.faults = append(c.faults, newFault(*s, at))
+		return
+	}
+	for _, f := range c.faults {
+		if f.id == s.ID {
+			f.reach(s.Stage, at)
+		}
+	}
+}
+
+// list judges one list.
+func (c *Checker) list(l *List, end time.Duration) (found []Violation) {
+	if l.Error != "" {
+		return c.unanswered(l, end)
+	}
+	shown := c.consumers[l.Consumer]
+	if shown == nil {
+		shown = map[int]map[string]bool{}
+		c.consumers[l.Consumer] = shown
+	}
+	for _, n := range l.Went {
+		delete(shown[n.Scout], string(n.Path))
+	}
+	for _, n := range l.Came {
+		put(shown, n.Scout, string(n.Path), true)
+	}
+	if l.Wrong != "" {
+		found = append(found, Violation{end, Malformed, All, "", l.Consumer + ": " + l.Wrong})
+	}
+	for scout, names := range shown {
+		found = append(found, c.listed(l, scout, names, end)...)
+	}
+	for scout, names := range c.present {
+		found = append(found, c.unlisted(l, scout, names, shown[scout], end)...)
+	}
+	return append(found, c.revisions.add(l, end)...)
+}
+
+// unanswered judges that there was no answer. The master may be down.
+func (c *Checker) unanswered(l *List, end time.Duration) []Violation {
+	for _, f := range c.faults {
+		if f.scout == All && f.within(l.Start, end, c.bounds.Answer) {
+			return nil
+		}
+	}
+	return []Violation{{end, Unanswered, All, "", l.Consumer + ": " + l.Error}}
+}
+
+// listed judges the names that were listed of a scout.
+func (c *Checker) listed(l *List, scout int, names map[string]bool, end time.Duration) (found []Violation) {
+	if len(names) == 0 {
+		return nil
+	}
+	if f := c.faults.absent(scout, l.Start, end, c.bounds); f != nil {
+		found = append(found, Violation{end, Lives, scout, some(names), fmt.Sprintf(
+			"%s: %d names, asked for at %s: %s since %s", l.Consumer, len(names), l.Start, f.kind, f.on)})
+	}
+	from := c.faults.back(scout, l.Start, c.bounds)
+	for name := range names {
+		c.Checked++
+		if t := c.names[scout][name]; !t.possibly(from, end) {
+			found = append(found, Violation{end, Ghost, scout, name, fmt.Sprintf(
+				"%s: asked for at %s, not there since %s at the latest: %s", l.Consumer, l.Start, from, t)})
+		} else if n := len(t); !t.present() && c.faults.calm(scout, l.Start-c.bounds.Fresh, end, c.bounds) {
+			c.Worst = max(c.Worst, l.Start-t[n-1].end)
+		}
+	}
+	return found
+}
+
+// unlisted judges the names that should have been listed of a scout.
+func (c *Checker) unlisted(l *List, scout int, names, shown map[string]bool, end time.Duration) (found []Violation) {
+	from := l.Start - c.faults.lag(scout, l.Start, end, c.bounds)
+	if !c.faults.calm(scout, from, end, c.bounds) {
+		return nil
+	}
+	for name := range names {
+		if shown[name] || !strings.HasPrefix(name, l.Prefix) {
+			continue
+		}
+		c.Checked++
+		t := c.names[scout][name]
+		if t.surely(from, end) {
+			found = append(found, Violation{end, Missing, scout, name, fmt.Sprintf(
+				"%s: asked for at %s, there at least since %s: %s", l.Consumer, l.Start, from, t)})
+		} else if last := t[len(t)-1]; last.end < l.Start {
+			c.Worst = max(c.Worst, l.Start-last.end)
+		}
+	}
+	return found
+}
+
+// put sets a value in a map of maps.
+func put[V any](m map[int]map[string]V, scout int, name string, v V) {
+	if m[scout] == nil {
+		m[scout] = map[string]V{}
+	}
+	m[scout][name] = v
+}
+
+// some returns any of the names.
+func some(names map[string]bool) string {
+	for n := range names {
+		return n
+	}
+	return ""
+}
+
+func (t timeline) String() string {
+	var b strings.Builder
+	for _, c := range t[max(0, len(t)-6):] {
+		verb := "gone"
+		if c.present {
+			verb = "there"
+		}
+		end := "…"
+		if c.end != Forever {
+			end = c.end.String()
+		}
+		fmt.Fprintf(&b, "[%s by operation %d, %s to %s]", verb, c.operation, c.begin, end)
+	}
+	return b.String()
+}

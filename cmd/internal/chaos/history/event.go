@@ -1,0 +1,95 @@
+package history
+
+import (
+	"math"
+	"time"
+)
+
+// Forever is the time of what has not happened yet.
+const Forever = time.Duration(math.MaxInt64)
+
+// All is the scout of a fault that all scouts suffer from.
+const All = -1
+
+// Name is a name that a scout has to list.
+type Name struct {
+	Scout int    `json:"s"`
+	Path  []byte `json:"p"` // as the file system has it, not always UTF-8
+}
+
+// Event is one thing that happened, at a time since the beginning of the
+// history. Exactly one of the fields after At is set. Whoever does something
+// records its beginning before, and its end after.
+type Event struct {
+	At    time.Duration `json:"at"`
+	Begin *Operation    `json:"begin,omitempty"`
+	End   int           `json:"end,omitempty"` // the ID of the operation that is done
+	Fault *Step         `json:"fault,omitempty"`
+	List  *List         `json:"list,omitempty"` // At is when all of it had come
+}
+
+// Operation is something that is done to files. What it does not name it does
+// not change.
+type Operation struct {
+	ID   int    `json:"id"` // from 1
+	Text string `json:"text"`
+	Gone []Name `json:"gone,omitempty"`
+	Come []Name `json:"come,omitempty"`
+}
+
+// Kind is what is wrong with a scout, or with the master for all scouts.
+type Kind string
+
+// The kinds of faults.
+const (
+	Dead         Kind = "scout killed"
+	Frozen       Kind = "scout stopped"
+	Silent       Kind = "nothing comes from the scout"
+	Deaf         Kind = "nothing comes to the scout"
+	Cut          Kind = "connection cut"
+	Slow         Kind = "connection slow"
+	Moved        Kind = "directory moved away"
+	Flooded      Kind = "scout stopped in a flood of changes"
+	Limited      Kind = "watch limit exhausted"
+	MasterDead   Kind = "master killed"
+	MasterFrozen Kind = "master stopped"
+	Stalled      Kind = "machine stalled"
+)
+
+// Stage is how far a fault has come.
+type Stage string
+
+// A fault may be felt from Begins until Over, and is felt for sure from On
+// until Off. What it has left behind is mended some time after Over.
+const (
+	Begins Stage = "begins"
+	On     Stage = "on"
+	Off    Stage = "off"
+	Over   Stage = "over"
+)
+
+// Step is a stage that a fault has reached.
+type Step struct {
+	ID    int   `json:"id"`
+	Kind  Kind  `json:"kind"`
+	Scout int   `json:"scout"` // or All
+	Stage Stage `json:"stage"`
+	// Before is how long before this was recorded it was so.
+	Before time.Duration `json:"before,omitempty"`
+}
+
+// List is what a consumer was given: how it differs from what the same
+// consumer was given before, or that it was given nothing.
+type List struct {
+	Consumer string        `json:"consumer"`
+	Start    time.Duration `json:"start"`            // when it was asked for
+	Prefix   string        `json:"prefix,omitempty"` // of all names that were asked for
+	Came     []Name        `json:"came,omitempty"`
+	Went     []Name        `json:"went,omitempty"`
+	Error    string        `json:"error,omitempty"` // why there is no list
+	Wrong    string        `json:"wrong,omitempty"` // what no list may be, apart from being untrue
+
+	Epoch    string `json:"epoch,omitempty"`    // of the ETag
+	Revision uint64 `json:"revision,omitempty"` // of the ETag
+	Digest   uint64 `json:"digest,omitempty"`   // of the whole body
+}

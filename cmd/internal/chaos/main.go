@@ -1,0 +1,172 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"scout/cmd/internal/chaos/history"
+	"scout/cmd/internal/fleet"
+)
+
+func main() {
+	if err := command(); err != nil {
+		fmt.Fprintln(os.Stderr, "chaos:", err)
+		os.Exit(1)
+	}
+}
+
+// options are what it is told on the command line.
+type options struct {
+	seed   uint64
+	time   time.Duration
+	epoch  time.Duration
+	scouts int
+	scale  float64
+	race   bool
+	check  string
+}
+
+func command() error {
+	var o options
+	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano())%1_000_000, "of the first epoch; the next has the next")
+	flag.DurationVar(&o.time, "time", time.Hour, "how long to look for violations")
+	flag.DurationVar(&o.epoch, "epoch", time.Minute, "how long one fleet has faults")
+	flag.IntVar(&o.scouts, "scouts", 8, "how many scouts there are")
+	flag.Float64Var(&o.scale, "scale", 2, "of all bounds: more for a slow or busy machine")
+	flag.BoolVar(&o.race, "race", false, "build the programs with the race detector")
+	flag.StringVar(&o.check, "check", "", "judge a history that was recorded, and nothing else")
+	flag.Parse()
+	if o.check != "" {
+		return again(o.check)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return o.run(ctx)
+}
+
+// run plays epochs until the time is over or something is wrong.
+func (o options) run(ctx context.Context) error {
+	dir, err := os.MkdirTemp("", "scout-chaos-programs-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // it lies in the directory for temporary files
+	var flags []string
+	if o.race {
+		flags = append(flags, "-race")
+	}
+	programs, err := fleet.Build(dir, flags...)
+	if err != nil {
+		return err
+	}
+	noCables, noLimits := cablesWork(), limitsWork()
+	skip("network namespaces", noCables)
+	skip("exhausted watch limits", noLimits)
+
+	total := new(figures)
+	for began, seed := time.Now(), o.seed; time.Since(began) < o.time && ctx.Err() == nil; seed++ {
+		p := plan{
+			programs: programs, seed: seed, scouts: o.scouts, scale: o.scale,
+			faults: min(o.epoch, max(time.Second, o.time-time.Since(began))), calm: o.epoch / 4, rest: 2 * history.Usual(0, 0, o.scale).Recovery,
+			cables: noCables == nil && seed%3 == 0, master: seed%2 == 0, limits: noLimits == nil && seed%4 == 1,
+			history: filepath.Join(os.TempDir(), fmt.Sprintf("scout-chaos-%d.jsonl", seed)),
+		}
+		r, err := p.play(ctx)
+		if err != nil {
+			return fmt.Errorf("SEED=%d: %w", seed, err)
+		}
+		fmt.Println(p, r)
+		total.add(r)
+		if err := r.wrong(p); err != nil {
+			fmt.Println(total)
+			return err
+		}
+		os.Remove(p.history) //nolint:errcheck // nobody needs it
+	}
+	fmt.Println(total)
+	return nil
+}
+
+// skip says loudly what is not tested.
+func skip(what string, why error) {
+	if why != nil {
+		fmt.Printf("SKIPPED: %s: %v\n", what, why)
+	}
+}
+
+func (p plan) String() string {
+	var with []string
+	for what, on := range map[string]bool{"namespaces": p.cables, "master": p.master, "limits": p.limits} {
+		if on {
+			with = append(with, what)
+		}
+	}
+	slices.Sort(with)
+	return fmt.Sprintf("SEED=%d [%s]", p.seed, strings.Join(with, " "))
+}
+
+func (r result) String() string {
+	return fmt.Sprintf("%d operations, %d lists, %d names checked, slowest %s, faults %v, %d violations, %d complaints",
+		r.operations, r.lists, r.checker.Checked, r.checker.Worst.Round(time.Millisecond), r.faults, len(r.violations), len(r.complaints))
+}
+
+// wrong is the smallest excerpt that shows what is wrong with an epoch, or nil.
+func (r result) wrong(p plan) error {
+	if len(r.violations)+len(r.complaints) == 0 {
+		return nil
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d violations and %d complaints; again with make chaos SEED=%d; the history is %s",
+		len(r.violations), len(r.complaints), p.seed, p.history)
+	for _, v := range r.violations[:min(3, len(r.violations))] {
+		fmt.Fprintf(&b, "\n%v%s", v, r.checker.Excerpt(v))
+	}
+	for _, c := range r.complaints[:min(5, len(r.complaints))] {
+		fmt.Fprintf(&b, "\n%s", c)
+	}
+	return errors.New(b.String())
+}
+
+// figures are the sums of all epochs.
+type figures struct {
+	epochs, operations, lists, checked, violations int
+	faults                                         map[history.Kind]int
+	worst                                          time.Duration
+}
+
+func (f *figures) add(r result) {
+	f.epochs++
+	f.operations += r.operations
+	f.lists += r.lists
+	f.checked += r.checker.Checked
+	f.violations += len(r.violations) + len(r.complaints)
+	f.worst = max(f.worst, r.checker.Worst)
+	if f.faults == nil {
+		f.faults = map[history.Kind]int{}
+	}
+	for k, n := range r.faults {
+		f.faults[k] += n
+	}
+}
+
+func (f *figures) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d epochs, %d operations, %d lists, %d names checked, slowest %s, %d violations",
+		f.epochs, f.operations, f.lists, f.checked, f.worst.Round(time.Millisecond), f.violations)
+	for _, k := range slices.Sorted(maps.Keys(f.faults)) {
+		fmt.Fprintf(&b, "\n  %6d %s", f.faults[k], k)
+	}
+	return b.String()
+}
