@@ -1,59 +1,49 @@
 package master
 
-import "scout/internal/stream"
-
-// State is how a registered scout is doing.
-type State string
-
-// A scout is in one of these.
-const (
-	// StateLive: its files are listed, all of them.
-	StateLive State = "live"
-	// StateDegraded: its files are listed, but it has directories that it cannot
-	// read, or polls for want of watches.
-	StateDegraded State = "degraded"
-	// StateScanning: it is hidden until it has found out which files exist, and
-	// the master has them.
-	StateScanning State = "scanning"
-	// StateUnavailable: it is hidden, because it cannot say which files exist.
-	StateUnavailable State = "unavailable"
+import (
+	"scout/internal/files"
+	"scout/internal/roster"
+	"scout/internal/stream"
 )
-
-// States are all that there are.
-var States = [...]State{StateLive, StateDegraded, StateScanning, StateUnavailable}
 
 // Census counts the registered scouts by state. It may be called by anyone at
 // any time.
-func (r *Registry) Census() map[State]int {
-	census := make(map[State]int, len(States))
-	for _, m := range r.all() {
+func (r *Registry) Census() map[roster.State]int {
+	census := make(map[roster.State]int, len(roster.States))
+	for _, m := range r.of(everybody) {
+		m.mu.Lock()
 		census[m.state()]++
+		m.mu.Unlock()
 	}
 	return census
 }
 
-// all returns the members. Theirs is the outer lock, so none of them is held.
-func (r *Registry) all() []*member {
+func everybody(files.Origin) bool { return true }
+
+// of returns the members whose origins are wanted. Theirs is the outer lock, so
+// none of them is held.
+func (r *Registry) of(wanted func(files.Origin) bool) []*member {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	members := make([]*member, 0, len(r.members))
-	for _, m := range r.members {
-		members = append(members, m)
+	for origin, m := range r.members {
+		if wanted(origin) {
+			members = append(members, m)
+		}
 	}
 	return members
 }
 
-func (m *member) state() State {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+// state is how the member is doing. Whoever calls holds mu.
+func (m *member) state() roster.State {
 	switch {
 	case m.shown != nil && m.degraded != (degradation{}):
-		return StateDegraded
+		return roster.Degraded
 	case m.shown != nil:
-		return StateLive
+		return roster.Live
 	case m.hidden == "" || m.hidden == stream.Scanning || m.hidden == stream.Resyncing || m.scanned > 0:
-		return StateScanning
+		return roster.Scanning
 	default:
-		return StateUnavailable
+		return roster.Unavailable
 	}
 }

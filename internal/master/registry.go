@@ -11,6 +11,7 @@ import (
 
 	"scout/internal/files"
 	"scout/internal/listing"
+	"scout/internal/roster"
 	"scout/internal/stream"
 )
 
@@ -27,6 +28,8 @@ type Registry struct {
 
 	mu      sync.Mutex
 	members map[files.Origin]*member
+	left    lately[files.Origin, roster.Left]
+	refused lately[refusal, roster.Refused]
 }
 
 // NewRegistry returns a Registry without members.
@@ -37,7 +40,7 @@ func NewRegistry(l *listing.Listing, log *zap.Logger) *Registry {
 // Join registers a scout, see [stream.Registry]. A holder that does not answer
 // at once when asked is a ghost, and the newcomer takes its place.
 func (r *Registry) Join(ctx context.Context, p stream.Peer) (stream.Member, error) {
-	m := &member{registry: r, peer: p, log: r.log.With(
+	m := &member{registry: r, peer: p, registered: time.Now(), out: make(chan struct{}), log: r.log.With(
 		zap.String("host", p.Origin.Host), zap.String("directory", p.Origin.Directory))}
 	for {
 		holder := r.claim(m, nil)
@@ -80,6 +83,7 @@ func (r *Registry) ask(ctx context.Context, holder, newcomer *member) error {
 	defer cancel()
 	if holder.peer.Probe(probe) {
 		held := &stream.HeldError{Origin: holder.peer.Origin, Holder: holder.String()}
+		r.noteRefused(newcomer.peer, held.Holder)
 		newcomer.log.Warn("registration refused", zap.String("holder", held.Holder),
 			zap.String("address", newcomer.peer.Address))
 		return held
@@ -88,9 +92,13 @@ func (r *Registry) ask(ctx context.Context, holder, newcomer *member) error {
 }
 
 // leave takes m off the register, unless a successor has its place.
-func (r *Registry) leave(m *member) {
+func (r *Registry) leave(m *member, reason stream.LeaveReason) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.left.note(m.peer.Origin, roster.Left{
+		Origin: m.peer.Origin, Reason: string(reason), When: time.Now(),
+		Session: m.peer.Session, Address: m.peer.Address,
+	})
 	if r.members[m.peer.Origin] == m {
 		delete(r.members, m.peer.Origin)
 	}
@@ -98,17 +106,21 @@ func (r *Registry) leave(m *member) {
 
 // member is one scout that holds its origin, from Join to Leave.
 type member struct {
-	registry *Registry
-	peer     stream.Peer
-	log      *zap.Logger
+	registry   *Registry
+	peer       stream.Peer
+	log        *zap.Logger
+	registered time.Time
 
-	mu      sync.Mutex // a session calls one at a time, but a successor may call Leave
-	gone    bool
-	shown   *listing.Source // what the Listing has of it, nil when hidden
-	files   int             // how many files that is
-	hidden  string          // why it is hidden
-	scanned uint64          // while it is: files that a scan under way has found
-	synced  bool            // it was shown once
+	mu       sync.Mutex // a session calls one at a time, but a successor may call Leave
+	gone     bool
+	left     stream.LeaveReason // why, when it is gone
+	shown    *listing.Source    // what the Listing has of it, nil when hidden
+	files    int                // how many files that is
+	revision uint64             // of its last update, 0 when hidden
+	hidden   string             // why it is hidden
+	scanned  uint64             // how many files it has found, when it is hidden because it scans
+	synced   bool               // it was shown once
+	out      chan struct{}      // closed when it is hidden or gone
 
 	degraded degradation
 }
@@ -129,12 +141,13 @@ func (m *member) Reset(set *files.Set, by stream.Arrival) {
 		return
 	}
 	removed := m.files
-	m.files = set.Len()
+	m.files, m.revision = set.Len(), by.Revision
 	m.shown = m.registry.listing.Show(m.peer.Origin, set, m.shown)
 	m.synced = true
 	if m.hidden != "" {
 		m.log.Info("scout shown", zap.String("reason", "snapshot received"))
-		m.hidden = ""
+		m.hidden, m.scanned = "", 0
+		m.out = make(chan struct{})
 	}
 	m.logSynced(set.Len(), set.Len(), removed, by)
 }
@@ -150,7 +163,7 @@ func (m *member) Apply(d files.Delta, by stream.Arrival) error {
 	if err != nil {
 		return err
 	}
-	m.files = n
+	m.files, m.revision = n, by.Revision
 	m.logSynced(m.files, d.Added.Len(), d.Removed.Len(), by)
 	return nil
 }
@@ -169,6 +182,12 @@ func (m *member) Hide(reason string, scanned uint64) {
 	}
 	m.unshow()
 	m.scanned = scanned
+	if reason == "" {
+		reason = "the scout gives no reason"
+	}
+	if m.hidden == "" {
+		close(m.out)
+	}
 	if m.hidden != reason {
 		m.hidden = reason
 		m.log.Log(m.hiding(), "scout hidden", zap.String("reason", reason))
@@ -203,7 +222,7 @@ func (m *member) Report(unreadable, polled uint64) {
 func (m *member) unshow() {
 	if m.shown != nil {
 		m.registry.listing.Drop(m.shown)
-		m.shown, m.files = nil, 0
+		m.shown, m.files, m.revision = nil, 0, 0
 	}
 }
 
@@ -214,8 +233,11 @@ func (m *member) Leave(reason stream.LeaveReason) {
 	if m.gone {
 		return
 	}
-	m.gone = true
+	if m.hidden == "" {
+		close(m.out)
+	}
+	m.gone, m.left = true, reason
 	m.unshow()
-	m.registry.leave(m)
+	m.registry.leave(m, reason)
 	m.log.Info("scout dropped", zap.String("reason", string(reason)), zap.String("session", m.peer.Session))
 }

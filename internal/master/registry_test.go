@@ -25,6 +25,7 @@ var home = files.Origin{Host: "web-01", Directory: "/srv/data"}
 type fakePeer struct {
 	answers bool
 	evicted string
+	looks   chan struct{} // closed when it has looked; nil: never
 }
 
 func (f *fakePeer) peer(session string) stream.Peer {
@@ -37,7 +38,9 @@ func (f *fakePeer) peer(session string) stream.Peer {
 			<-ctx.Done()
 			return false
 		},
-		Evict: func(reason string) { f.evicted = reason },
+		Look:    func() <-chan struct{} { return f.looks },
+		Silence: func() time.Duration { return 1500 * time.Millisecond },
+		Evict:   func(reason string) { f.evicted = reason },
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
-	"scout/internal/master"
+	"scout/internal/roster"
 	"scout/internal/stream"
 	"scout/internal/web"
 )
@@ -89,7 +89,7 @@ func (m *Scoutmaster) addHTTP() {
 
 // Fleet adds what is read when somebody asks: the registered scouts by state,
 // and how many files are listed. It is called once, before Handler.
-func (m *Scoutmaster) Fleet(census func() map[master.State]int, files func() int) {
+func (m *Scoutmaster) Fleet(census func() map[roster.State]int, files func() int) {
 	m.registry.MustRegister(fleet{
 		census: census,
 		scouts: prometheus.NewDesc(m.prefix+"scouts", "Registered scouts.", []string{"state"}, nil),
@@ -99,7 +99,7 @@ func (m *Scoutmaster) Fleet(census func() map[master.State]int, files func() int
 
 // fleet collects a census.
 type fleet struct {
-	census func() map[master.State]int
+	census func() map[roster.State]int
 	scouts *prometheus.Desc
 }
 
@@ -107,7 +107,7 @@ func (f fleet) Describe(descs chan<- *prometheus.Desc) { descs <- f.scouts }
 
 func (f fleet) Collect(metrics chan<- prometheus.Metric) {
 	census := f.census()
-	for _, state := range master.States {
+	for _, state := range roster.States {
 		metrics <- prometheus.MustNewConstMetric(f.scouts, prometheus.GaugeValue, float64(census[state]), string(state))
 	}
 }

@@ -1,0 +1,132 @@
+package master
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"scout/internal/files"
+	"scout/internal/files/filestest"
+	"scout/internal/roster"
+	"scout/internal/stream"
+)
+
+func TestRosterStates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "d", "a", "b", "c", "e")
+		began := time.Now()
+		time.Sleep(time.Minute)
+		f.show("a")
+		f.show("b")
+		f.members["b"].Report(1, 2)
+		f.members["c"].Hide("scanning", 7)
+		f.members["d"].Hide("the directory does not exist", 0)
+		if err := f.members["a"].Apply(files.Delta{Removed: filestest.Set(), Added: filestest.Set("x", "y")}, stream.Arrival{Revision: 2}); err != nil {
+			t.Fatal(err)
+		}
+		scout := func(host string, s roster.Scout) roster.Scout {
+			s.Origin = files.Origin{Host: host, Directory: home.Directory}
+			s.Registered, s.Heard = began, time.Now().Add(-1500*time.Millisecond)
+			s.Version, s.Session = "v1", "session of "+host
+			s.Address = s.Session + ".example:1"
+			return s
+		}
+		want := []roster.Scout{
+			scout("a", roster.Scout{State: roster.Live, Files: 3, Revision: 2}),
+			scout("b", roster.Scout{State: roster.Degraded, Files: 1, Revision: 1, Unreadable: 1, Polled: 2}),
+			scout("c", roster.Scout{State: roster.Scanning, Reason: "scanning, 7 files so far", Scanned: 7}),
+			scout("d", roster.Scout{State: roster.Unavailable, Reason: "the directory does not exist"}),
+			scout("e", roster.Scout{State: roster.Scanning, Reason: "its first snapshot has not come yet"}),
+		}
+		if diff := cmp.Diff(want, f.Roster().Scouts); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
+		}
+		f.members["a"].Hide("the directory does not exist", 0)
+		f.show("c")
+		want[0] = scout("a", roster.Scout{State: roster.Unavailable, Reason: "the directory does not exist"})
+		want[2] = scout("c", roster.Scout{State: roster.Live, Files: 1, Revision: 1})
+		if diff := cmp.Diff(want, f.Roster().Scouts); diff != "" {
+			t.Errorf("later (-want +got)\n%s", diff)
+		}
+	})
+}
+
+func TestRosterRemembersWhoLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "a", "b")
+		f.members["a"].Leave(stream.LeftBroken)
+		time.Sleep(time.Second)
+		f.members["b"].Leave(stream.LeftDeregistered)
+		time.Sleep(time.Second)
+		p := (&fakePeer{}).peer("again")
+		p.Origin.Host = "a"
+		join(t, f.Registry, p).Leave(stream.LeftSilent)
+		got := f.Roster()
+		if len(got.Scouts) != 0 || len(got.Left) != 2 {
+			t.Fatalf("%+v", got)
+		}
+		want := []roster.Left{
+			{Origin: p.Origin, Reason: "silent past deadline", When: time.Now(), Session: "again", Address: "again.example:1", Times: 2},
+			{
+				Origin: files.Origin{Host: "b", Directory: home.Directory}, Reason: "deregistered", When: time.Now().Add(-time.Second),
+				Session: "session of b", Address: "session of b.example:1", Times: 1,
+			},
+		}
+		if diff := cmp.Diff(want, got.Left); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
+		}
+	})
+}
+
+// A twin that comes again and again is one refusal, counted.
+func TestRosterRemembersWhoWasRefused(t *testing.T) {
+	r, _ := observed()
+	join(t, r, (&fakePeer{answers: true}).peer("first"))
+	for i := range 500 {
+		p := (&fakePeer{}).peer("twin")
+		p.Address = fmt.Sprint("10.0.0.1:", 1000+i)
+		if _, err := r.Join(t.Context(), p); err == nil {
+			t.Fatal("a twin was let in")
+		}
+	}
+	p := (&fakePeer{}).peer("other")
+	p.Address = "10.0.0.2:1000"
+	if _, err := r.Join(t.Context(), p); err == nil {
+		t.Fatal("another twin was let in")
+	}
+	got := r.Roster().Refused
+	if len(got) != 2 || got[0].Times != 1 || got[1].Times != 500 || got[1].Address != "10.0.0.1:1499" || got[1].Holder != "session first from first.example:1" {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestLatelyIsBounded(t *testing.T) {
+	var l lately[int, int]
+	for i := range 10 * lateMost {
+		l.note(i, i)
+	}
+	all := l.all(func(*int, int) {})
+	if len(all) != lateMost || all[0] != 10*lateMost-1 || all[lateMost-1] != 9*lateMost {
+		t.Errorf("%d events, %v", len(all), all)
+	}
+}
+
+func BenchmarkRoster(b *testing.B) {
+	r, _ := observed()
+	for i := range 10_000 {
+		p := (&fakePeer{}).peer("s")
+		p.Origin.Host = fmt.Sprint("host-", i)
+		if _, err := r.Join(b.Context(), p); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if n := len(r.Roster().Scouts); n != 10_000 {
+			b.Fatal(n)
+		}
+	}
+}
