@@ -39,6 +39,11 @@ func silent(deadline time.Duration) error {
 	return &ending{LeftSilent, codes.DeadlineExceeded, fmt.Sprintf("the scout was silent past the deadline of %v", deadline)}
 }
 
+// noRoom says why the master cannot take in more now.
+func noRoom(why error) error {
+	return &ending{LeftNoRoom, codes.ResourceExhausted, "the scoutmaster has no room: " + oneLine(why.Error(), maxReason)}
+}
+
 func evicted(reason string) error {
 	return &ending{LeftReplaced, codes.Aborted, reason}
 }

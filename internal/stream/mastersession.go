@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
+	"math"
 	"time"
 
 	"go.uber.org/zap"
@@ -24,6 +25,8 @@ const (
 	// waits for it before the next, so more than a few means that it does not
 	// read.
 	outboxSize = 16
+	// How many bytes to reckon a name with whose size is not known.
+	usualName = 64
 )
 
 // masterSession is the master's end of one session. Three goroutines share it:
@@ -107,6 +110,9 @@ func (m *masterSession) register() (Member, error) {
 		return nil, err
 	}
 	m.origin = origin(hello)
+	if err := m.server.room(); err != nil {
+		return nil, err
+	}
 	// The scout waits for its Welcome and owes no sign of life until it knows
 	// the heartbeat.
 	m.life.suspend()
@@ -140,20 +146,25 @@ func (m *masterSession) refuse(err error) error {
 	}
 	end := refusalOf(err)
 	m.server.config.Recorder.Refused(end.left)
-	if end.left == LeftViolation || end.left == LeftSilent {
+	if end.left == LeftViolation || end.left == LeftSilent || end.left == LeftNoRoom {
 		m.log().Warn("session refused", zap.String("reason", end.text))
 	}
 	return end
 }
 
 // conclude is the status of a session that came to be. The registry logs that
-// the scout has left, but does not know which rule it broke.
+// the scout has left, but does not know which rule it broke, or what there is
+// no room in.
 func (m *masterSession) conclude(end *ending) error {
 	if end.code == codes.OK {
 		return nil
 	}
-	if end.left == LeftViolation {
+	switch end.left {
+	case LeftViolation:
 		m.log().Warn("protocol violation", zap.String("rule", end.text))
+	case LeftNoRoom:
+		m.log().Warn("session refused", zap.String("reason", end.text))
+	default:
 	}
 	return end
 }
@@ -197,7 +208,7 @@ func (m *masterSession) handle(msg *scoutv1.SessionRequest) error {
 	case *scoutv1.SessionRequest_Hello:
 		return violation("a second Hello")
 	case *scoutv1.SessionRequest_Offer:
-		return m.offer()
+		return m.offer(msg.Offer)
 	case *scoutv1.SessionRequest_Update:
 		return m.update(msg.Update)
 	case *scoutv1.SessionRequest_Unavailable:
@@ -212,24 +223,38 @@ func (m *masterSession) handle(msg *scoutv1.SessionRequest) error {
 
 // offer queues for a slot. An Offer that comes while another waits, or was
 // granted and not used, is the same one said again.
-func (m *masterSession) offer() error {
+func (m *masterSession) offer(o *scoutv1.Offer) error {
 	if err := m.replica.offer(); err != nil {
 		return err
 	}
 	if m.slot == nil {
-		m.slot = m.server.admission.request()
+		m.slot = m.server.admission.request(sizeOf(o))
 		m.grant = m.slot.ready()
 	}
 	return nil
 }
 
+// sizeOf is about how many bytes the offered snapshot takes.
+func sizeOf(o *scoutv1.Offer) int64 {
+	if o.GetBytes() > 0 {
+		return int64(min(o.GetBytes(), math.MaxInt64))
+	}
+	return int64(min(o.GetCount(), math.MaxInt64/usualName) * usualName)
+}
+
+// sayGrant grants the snapshot that was offered. A master without memory for it
+// ends the session instead: the scout will try again.
 func (m *masterSession) sayGrant() error {
+	if err := m.server.room(); err != nil {
+		return err
+	}
 	m.grant = nil
 	m.replica.allow()
 	return m.say(&scoutv1.SessionResponse{Message: &scoutv1.SessionResponse_Grant{Grant: &scoutv1.Grant{}}})
 }
 
 func (m *masterSession) update(u *scoutv1.Update) error {
+	m.slot.arrive(len(u.GetAdded()))
 	err := m.replica.update(u)
 	if u.GetReset_() && !u.GetMore() {
 		m.withdraw()

@@ -92,6 +92,7 @@ const (
 	LeftReplaced     LeaveReason = "replaced"
 	LeftViolation    LeaveReason = "protocol violation"
 	LeftStopping     LeaveReason = "scoutmaster stopping"
+	LeftNoRoom       LeaveReason = "no room"
 )
 
 // RefusedHeld is why a session did not come to be when a live scout holds its

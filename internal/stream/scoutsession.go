@@ -247,7 +247,7 @@ func (c *scoutSession) unavailable(v files.View) error {
 func (c *scoutSession) offer(set *files.Set) error {
 	c.offered, c.hidden = true, false
 	return c.say(&scoutv1.SessionRequest{Message: &scoutv1.SessionRequest_Offer{
-		Offer: &scoutv1.Offer{Count: uint64(set.Len())},
+		Offer: &scoutv1.Offer{Count: uint64(set.Len()), Bytes: uint64(set.Index().Size())},
 	}})
 }
 

@@ -13,13 +13,21 @@ import (
 // defaultSnapshots is how many snapshots come in at once unless configured.
 const defaultSnapshots = 8
 
+// defaultSnapshotBytes is how many bytes they may have together, likewise.
+const defaultSnapshotBytes = 64 << 20
+
 // Config is what a scoutmaster's sessions are run by.
 type Config struct {
 	Heartbeat time.Duration // how often each side must be heard
 	Deadline  time.Duration // silence after which a side is given up; greater than Heartbeat
 	Snapshots int           // how many snapshots come in at once; 0: a sensible few
-	Log       *zap.Logger
-	Recorder  Recorder // nil: nothing is counted
+	// How many bytes of names they have together; 0: a sensible number.
+	SnapshotBytes int64
+	// Room says why nothing more can be taken in now: neither a scout nor a
+	// snapshot. nil is that it can, or that there is no limit.
+	Room     func() error
+	Log      *zap.Logger
+	Recorder Recorder // nil: nothing is counted
 }
 
 // Server is the master's end of all sessions: a gRPC service. Run must be
@@ -46,11 +54,14 @@ func NewServer(registry Registry, config Config) *Server {
 	if config.Recorder == nil {
 		config.Recorder = unrecorded{}
 	}
+	if config.SnapshotBytes == 0 {
+		config.SnapshotBytes = defaultSnapshotBytes
+	}
 	s := &Server{
 		config:    config,
 		registry:  registry,
 		clock:     newAwake(),
-		admission: newAdmission(config.Snapshots),
+		admission: newAdmission(config.Snapshots, config.SnapshotBytes),
 	}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	return s
@@ -90,4 +101,15 @@ func (s *Server) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stop()
+}
+
+// room is nil unless the master cannot take in more.
+func (s *Server) room() error {
+	if s.config.Room == nil {
+		return nil
+	}
+	if why := s.config.Room(); why != nil {
+		return noRoom(why)
+	}
+	return nil
 }

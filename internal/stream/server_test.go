@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -496,8 +497,8 @@ func TestAdmissionOfSlow(t *testing.T) {
 		go func() {
 			defer close(sent)
 			for _, part := range saySnapshot(1, many(30_000)) {
-				time.Sleep(2 * time.Second)
 				slow.say(part)
+				time.Sleep(2 * time.Second)
 				quick.say(unknown())
 			}
 		}()
@@ -510,6 +511,48 @@ func TestAdmissionOfSlow(t *testing.T) {
 		synctest.Wait()
 		if got := m.registry.members[0].history(); !slices.Equal(got, []string{"reset 1: 30000 names"}) {
 			t.Errorf("the slow one was told %q", got)
+		}
+	})
+}
+
+// A master without room refuses those who come, with the reason, and does not
+// begin to take in what is offered; those who are listed stay. With room again
+// all are welcome.
+func TestNoRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		var full atomic.Bool
+		m := startMaster(t, n, func(c *Config) {
+			c.Room = func() error {
+				if full.Load() {
+					return errors.New("memory is short")
+				}
+				return nil
+			}
+		})
+		stays, late := synced(t, n, "a"), welcomed(t, n)
+		full.Store(true)
+		late.say(sayOffer())
+		newcomer := openRaw(t, n)
+		newcomer.say(sayHello(files.Origin{Host: "new", Directory: "/srv"}))
+		for name, r := range map[string]*raw{"offers": late, "newcomer": newcomer} {
+			if err := r.end(); status.Code(err) != codes.ResourceExhausted || !strings.Contains(err.Error(), "memory is short") {
+				t.Errorf("%s: the call ended with %v", name, err)
+			}
+		}
+		synctest.Wait()
+		if got := m.logs.count("session refused"); got != 2 {
+			t.Errorf("logged %d times", got)
+		}
+		stays.say(sayChange(2, setOf("a"), setOf("a", "b"))...)
+		synctest.Wait()
+		if got := m.registry.members[0].history(); !slices.Equal(got, []string{"reset 1: a", "apply 2: -0 +1"}) {
+			t.Errorf("the one who stays was told %q", got)
+		}
+		full.Store(false)
+		synced(t, n, "c")
+		if got := m.registry.last().history(); !slices.Equal(got, []string{"reset 1: c"}) {
+			t.Errorf("with room again the member was told %q", got)
 		}
 	})
 }

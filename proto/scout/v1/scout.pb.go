@@ -508,7 +508,10 @@ func (x *Welcome) GetDeadline() *durationpb.Duration {
 type Offer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How many names the snapshot has now; it may change until it is sent.
-	Count         uint64 `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"`
+	Count uint64 `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"`
+	// How many bytes they take as they travel, about; 0: not known. The master
+	// lets a few snapshots come at a time, by their number and by their bytes.
+	Bytes         uint64 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -546,6 +549,13 @@ func (*Offer) Descriptor() ([]byte, []int) {
 func (x *Offer) GetCount() uint64 {
 	if x != nil {
 		return x.Count
+	}
+	return 0
+}
+
+func (x *Offer) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
 	}
 	return 0
 }
@@ -1107,9 +1117,10 @@ const file_scout_v1_scout_proto_rawDesc = "" +
 	"\aWelcome\x12\x18\n" +
 	"\asession\x18\x01 \x01(\tR\asession\x127\n" +
 	"\theartbeat\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\theartbeat\x125\n" +
-	"\bdeadline\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\bdeadline\"\x1d\n" +
+	"\bdeadline\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\bdeadline\"3\n" +
 	"\x05Offer\x12\x14\n" +
-	"\x05count\x18\x01 \x01(\x04R\x05count\"\a\n" +
+	"\x05count\x18\x01 \x01(\x04R\x05count\x12\x14\n" +
+	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\"\a\n" +
 	"\x05Grant\"\xd9\x01\n" +
 	"\x06Update\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x14\n" +

@@ -94,6 +94,7 @@ type ScoutmasterServiceClient interface {
 	//	ABORTED             replaced by a successor, after not answering a Probe
 	//	DEADLINE_EXCEEDED   silent past the deadline
 	//	UNAVAILABLE         NOT_SERVING: the master is stopping
+	//	RESOURCE_EXHAUSTED  the master has no room for more
 	//
 	// A scout treats every end but its own half-close as "try again later".
 	Session(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[SessionRequest, SessionResponse], error)
@@ -136,6 +137,7 @@ type ScoutmasterServiceServer interface {
 	//	ABORTED             replaced by a successor, after not answering a Probe
 	//	DEADLINE_EXCEEDED   silent past the deadline
 	//	UNAVAILABLE         NOT_SERVING: the master is stopping
+	//	RESOURCE_EXHAUSTED  the master has no room for more
 	//
 	// A scout treats every end but its own half-close as "try again later".
 	Session(grpc.BidiStreamingServer[SessionRequest, SessionResponse]) error
