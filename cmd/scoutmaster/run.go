@@ -49,12 +49,15 @@ func run(ctx context.Context, c config, log *zap.Logger) error {
 		return err
 	}
 
+	room := newCapacity(openFiles())
+	grpcListener = bound(grpcListener, room.grpc, log.With(zap.String("listener", "grpc")))
+	httpListener = bound(httpListener, room.http, log.With(zap.String("listener", "http")))
 	list := listing.New()
 	registry := master.NewRegistry(list, log)
 	counts := metrics.NewScoutmaster(cli.Version())
 	counts.Fleet(registry.Census, func() int { return list.Current().Len })
 	sessions := stream.NewServer(registry, stream.Config{
-		Heartbeat: c.heartbeat, Deadline: c.deadline, Log: log, Recorder: counts,
+		Heartbeat: c.heartbeat, Deadline: c.deadline, Room: memoryRoom, Log: log, Recorder: counts,
 	})
 	scouts := newScoutServer(sessions, c.reflection)
 	ready := new(readiness)
