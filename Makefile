@@ -17,6 +17,9 @@ VULNCHECK := go tool -modfile=tools/lint/go.mod govulncheck
 # What the change is compared with: `make breaking AGAINST=v1.0.0`.
 AGAINST ?= main
 
+# How long each fuzz target runs.
+FUZZTIME ?= 1m
+
 .DEFAULT_GOAL := build
 
 .PHONY: build
@@ -37,6 +40,18 @@ test-long: ## the end-to-end tests that take minutes too: a million files and th
 .PHONY: chaos
 chaos: ## break things at random and judge every list: make chaos [TIME=1h] [SEED=n]
 	go run ./cmd/internal/chaos -time $(or $(TIME),1h) $(if $(SEED),-seed $(SEED))
+
+.PHONY: load
+load: ## 10,000 scouts on one master, which restarts: prints what that costs it
+	go test ./cmd/internal/e2e -run '^TestLoad$$' -v -long -scouts $(or $(SCOUTS),10000) -timeout 10m
+
+.PHONY: hostile
+hostile: ## what hostile scouts and consumers cost a master: prints a table
+	go test ./cmd/internal/e2e -run '^TestHostility$$' -v -long -timeout 10m
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target of the tree: make fuzz [FUZZTIME=1m]
+	@FUZZTIME=$(FUZZTIME) tools/fuzz
 
 .PHONY: demo
 demo: build ## show a scoutmaster and a scout at work: make demo [DIR=/some/where]
