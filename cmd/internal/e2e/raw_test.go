@@ -21,6 +21,7 @@ import (
 // written from scout.proto alone.
 type raw struct {
 	t      *testing.T
+	conn   *grpc.ClientConn
 	stream scoutv1.ScoutmasterService_SessionClient
 	leave  context.CancelFunc
 
@@ -31,13 +32,31 @@ type raw struct {
 // dialRaw opens a call to a master. It ends with the test.
 func dialRaw(t *testing.T, m *master, options ...grpc.CallOption) *raw {
 	t.Helper()
+	r, err := tryRaw(t, m, options...)
+	must(t, err)
+	return r
+}
+
+// tryRaw is dialRaw of a master that may not take the connection.
+func tryRaw(t *testing.T, m *master, options ...grpc.CallOption) (*raw, error) {
+	t.Helper()
 	conn, err := grpc.NewClient(m.grpc, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	must(t, err)
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	t.Cleanup(func() { cancel(); conn.Close() })
+	t.Cleanup(func() { conn.Close() })
+	return call(t, conn, options...)
+}
+
+// call opens a call over a connection.
+func call(t *testing.T, conn *grpc.ClientConn, options ...grpc.CallOption) (*raw, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	stream, err := scoutv1.NewScoutmasterServiceClient(conn).Session(ctx, options...)
-	must(t, err)
-	return &raw{t: t, stream: stream, leave: cancel}
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	t.Cleanup(cancel)
+	return &raw{t: t, conn: conn, stream: stream, leave: cancel}, nil
 }
 
 // send sends a message. That the call has ended Recv will say.
@@ -82,6 +101,11 @@ func (r *raw) show(names ...string) {
 	r.t.Helper()
 	r.offer()
 	r.receive("Grant")
+	r.sendAll(names)
+}
+
+// sendAll sends the snapshot that was granted.
+func (r *raw) sendAll(names []string) {
 	r.shown, r.revision = names, 1
 	const part = 1000
 	for len(names) > part {

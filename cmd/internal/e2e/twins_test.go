@@ -201,3 +201,50 @@ func TestUsurper(t *testing.T) {
 		t.Errorf("%s", tail(m.Process))
 	}
 }
+
+// Peers that claim a live scout's place as fast as they are refused, for long:
+// the holder's list does not even blink, nothing flaps, and the master's memory
+// is flat.
+func TestUsurpersForLong(t *testing.T) {
+	t.Parallel()
+	span := 3 * time.Second
+	if *long {
+		span = 2 * time.Minute
+	}
+	m := startMaster(t)
+	dir := tempDir(t)
+	names := fill(t, dir, 20)
+	s := startScout(t, m, "h", dir)
+	converges(t, m, s)
+	c := consume(t, m)
+	c.isWhole(s, names)
+	r := dialRaw(t, m)
+	attempts, warm := 0, 0
+	for began := time.Now(); time.Since(began) < span; attempts++ {
+		again, err := call(t, r.conn)
+		must(t, err)
+		again.hello("h", dir)
+		if end := again.ended(); end.Code() != codes.AlreadyExists {
+			t.Fatalf("%v", end)
+		}
+		again.leave()
+		if warm == 0 && time.Since(began) > span/3 {
+			warm = m.resident(t)
+		}
+	}
+	after := m.resident(t)
+	t.Logf("%d attempts; %d MiB after a third of them, %d after all", attempts, warm, after)
+	if after > warm+warm/2+16 {
+		t.Errorf("the master had %d MiB after a third of %d attempts, %d after all", warm, attempts, after)
+	}
+	within(t, patience, func() error {
+		if refused := len(events(m.Process, 0, "registration refused")); refused != attempts {
+			return fmt.Errorf("%d refusals are logged, of %d", refused, attempts)
+		}
+		return nil
+	})
+	if n := len(events(m.Process, 0, "scout dropped")) + len(events(s.Process, 0, "master lost")); n > 0 {
+		t.Errorf("%s\n%s", tail(m.Process), tail(s.Process))
+	}
+	c.done()
+}

@@ -1,0 +1,319 @@
+//go:build linux
+
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// limited is a scout whose user may have only so much of something.
+func limited(t *testing.T, scout *exec.Cmd, what string, n int) *exec.Cmd {
+	t.Helper()
+	needRoot(t)
+	if err := exec.Command("unshare", "-Ur", "test", "-w", "/proc/sys/user/"+what).Run(); err != nil {
+		t.Skipf("SKIPPED: no limits of one's own here: %v", err)
+	}
+	return command("unshare", append([]string{
+		"-Ur", "sh", "-c",
+		fmt.Sprintf(`echo %d >/proc/sys/user/%s && exec "$0" "$@"`, n, what),
+	}, scout.Args...)...)
+}
+
+// A scout that may set no more watches, or none at all, stays up and exact: it
+// warns once, with what to raise, and polls what it cannot watch, which the
+// master says too.
+func TestWatchesExhausted(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		what    string
+		n       int
+		warning string
+		raise   string
+		polled  float64
+	}{
+		{"max_inotify_watches", 20, "watch limit reached", "fs.inotify.max_user_watches", 31 - 20},
+		{"max_inotify_instances", 0, "watches unavailable", "fs.inotify.max_user_instances", 31},
+	} {
+		t.Run(test.what, func(t *testing.T) {
+			t.Parallel()
+			dir := tempDir(t)
+			for i := range 30 {
+				write(t, dir, fmt.Sprint("sub", i), "file")
+			}
+			m := startMaster(t, "-heartbeat", "200ms")
+			cmd := limited(t, scoutCommand(m.grpc, "h", dir, "-poll", "100ms"), test.what, test.n)
+			s := launchScout(t, cmd, "h", dir)
+			converges(t, m, s)
+			if e := await(t, m.Process, "scout degraded"); e.Number("polled") != test.polled {
+				t.Errorf("%v", e)
+			}
+			for round := range 3 {
+				for i := range 30 {
+					write(t, dir, fmt.Sprint("sub", i), fmt.Sprint("new", round))
+					must(t, os.Remove(filepath.Join(dir, fmt.Sprint("sub", i), [...]string{"file", "new0", "new1"}[round])))
+				}
+				converges(t, m, s)
+			}
+			warned := events(s.Process, 0, test.warning)
+			if len(warned) != 1 || !strings.Contains(warned[0].Text("raise"), test.raise) {
+				t.Errorf("%v", warned)
+			}
+		})
+	}
+}
+
+// A file system that tells nobody of what other machines change: the poll finds
+// it, and that the scout polls can be seen.
+func TestNoNotifications(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	parent := tempDir(t)
+	backing, dir := filepath.Join(parent, "backing"), filepath.Join(parent, "mounted")
+	for i := range 10 {
+		write(t, backing, fmt.Sprint("sub", i), "file")
+	}
+	must(t, os.Mkdir(dir, 0o755))
+	root, err := fs.NewLoopbackRoot(backing)
+	must(t, err)
+	zero := time.Duration(0)
+	server, err := fs.Mount(dir, root, &fs.Options{
+		EntryTimeout: &zero, AttrTimeout: &zero,
+		MountOptions: fuse.MountOptions{DirectMountStrict: true},
+	})
+	if err != nil {
+		t.Skipf("SKIPPED: no FUSE here: %v", err)
+	}
+	t.Cleanup(func() { exec.Command("umount", "-l", dir).Run(); server.Wait() })
+
+	m := startMaster(t, "-heartbeat", "200ms")
+	s := startScout(t, m, "h", dir, "-poll", "100ms")
+	converges(t, m, s)
+	if e := await(t, m.Process, "scout degraded"); e.Number("polled") != 11 {
+		t.Errorf("%v", e)
+	}
+	for round := range 3 {
+		for i := range 10 {
+			write(t, backing, fmt.Sprint("sub", i), fmt.Sprint("elsewhere ", round))
+			write(t, backing, fmt.Sprint("new", round), "deep", fmt.Sprint(i))
+		}
+		must(t, os.RemoveAll(filepath.Join(backing, fmt.Sprint("sub", round))))
+		converges(t, m, s)
+		write(t, dir, "made here")
+		converges(t, m, s)
+		must(t, os.Remove(filepath.Join(dir, "made here")))
+	}
+	expectExit(t, s.Process, syscall.SIGTERM, stopTime)
+}
+
+// With few files to open, the master refuses scouts beyond what it has room
+// for and says so; those that it has stay, and consumers are answered
+// throughout, however many come. When there is room again, all are welcome.
+func TestMasterOutOfDescriptors(t *testing.T) {
+	t.Parallel()
+	const limit = 160 // scouts get 120 of them, consumers 20
+	p := launch(t, command("prlimit", fmt.Sprint("--nofile=", limit), programs.Scoutmaster, "-grpc", "0", "-http", "0"))
+	serving := await(t, p, "serving")
+	m := &master{p, serving.Text("grpc"), serving.Text("http")}
+	dir := tempDir(t)
+	names := fill(t, dir, 20)
+	s := startScout(t, m, "h", dir)
+	converges(t, m, s)
+	c := consume(t, m)
+	c.isWhole(s, names)
+
+	var scouts []*raw
+	for i := range 2 * limit {
+		if r, err := tryRaw(t, m); err == nil {
+			r.hello("raw", fmt.Sprint("/", i))
+			scouts = append(scouts, r)
+		}
+	}
+	if len(scouts) < 100 || len(scouts) > 120 {
+		t.Errorf("%d scouts were let in", len(scouts))
+	}
+	e := await(t, p, "connections refused")
+	if e.Text("listener") != "grpc" || e.Number("limit") != 120 || !strings.Contains(e.Text("raise"), "ulimit -n") {
+		t.Errorf("%v", e)
+	}
+	for i := range 5 {
+		write(t, dir, fmt.Sprint("during ", i))
+		within(t, patience, func() error { return m.freshlyLists(s, len(names)+i+1) })
+	}
+	c.done()
+	one := &http.Client{Transport: &http.Transport{MaxConnsPerHost: 1}, Timeout: patience}
+	must(t, m.listsVia(one, s, len(names)+5))
+	crowd := hangOn(t, m.http, 2*limit)
+	within(t, patience, func() error {
+		for _, e := range events(p, 0, "connections refused") {
+			if e.Text("listener") == "http" {
+				return nil
+			}
+		}
+		return fmt.Errorf("no consumer was refused: %s", tail(p))
+	})
+	if err := m.listsVia(one, s, len(names)+5); err != nil {
+		t.Error("a consumer that was there before:", err)
+	}
+	for _, conn := range crowd {
+		conn.Close()
+	}
+	for _, r := range scouts {
+		r.conn.Close()
+	}
+	within(t, patience, func() error { return m.freshlyLists(s, len(names)+5) })
+	other := tempDir(t)
+	write(t, other, "x")
+	within(t, patience, func() error {
+		r, err := tryRaw(t, m)
+		if err == nil {
+			r.hello("again", "/")
+			_, err = r.stream.Recv()
+		}
+		return err
+	})
+	startScout(t, m, "other", other)
+	if n := len(events(p, 0, "scout dropped")); n > len(scouts) {
+		t.Errorf("%d scouts were dropped, of %d that left", n, len(scouts))
+	}
+	if n := len(events(s.Process, 0, "master lost")); n > 0 {
+		t.Errorf("%s", tail(s.Process))
+	}
+}
+
+// freshlyLists asks over a connection of its own how many files of a scout there
+// are.
+func (m *master) freshlyLists(s *scout, n int) error {
+	return m.listsVia(&http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}, s, n)
+}
+
+// listsVia asks a client of its own how many files of a scout there are.
+func (m *master) listsVia(client *http.Client, s *scout, n int) error {
+	r, err := client.Get("http://" + m.http + "/files")
+	if err != nil {
+		return err
+	}
+	defer r.Body.Close()
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return err
+	}
+	entries, err := parse(body)
+	if err != nil {
+		return &wrongListError{err}
+	}
+	if got := len(of(entries, s.host, s.dir)); got != n {
+		return fmt.Errorf("%d files are listed, of %d", got, n)
+	}
+	return nil
+}
+
+// hangOn opens connections and says nothing.
+func hangOn(t *testing.T, address string, n int) (conns []net.Conn) {
+	t.Helper()
+	for range n {
+		conn, err := net.Dial("tcp", address)
+		must(t, err)
+		t.Cleanup(func() { conn.Close() })
+		conns = append(conns, conn)
+	}
+	return conns
+}
+
+// With little memory, the master refuses what it has no room for, with the
+// reason, and logs it; what it lists it goes on to list and to serve. When
+// others have left, there is room again.
+func TestMasterOutOfMemory(t *testing.T) {
+	t.Parallel()
+	cmd := command(programs.Scoutmaster, "-grpc", "0", "-http", "0", "-deadline", "1m")
+	cmd.Env = append(cmd.Env, "GOMEMLIMIT=48MiB")
+	p := launch(t, cmd)
+	serving := await(t, p, "serving")
+	m := &master{p, serving.Text("grpc"), serving.Text("http")}
+	dir := tempDir(t)
+	names := fill(t, dir, 20)
+	s := startScout(t, m, "h", dir)
+	converges(t, m, s)
+
+	var listed []*raw
+	var refused error
+	for i := range 50 {
+		r := dialRaw(t, m)
+		r.hello("raw", fmt.Sprint("/", i))
+		if refused = r.tryShow(bulkyNames(i, 4000)); refused != nil {
+			break
+		}
+		listed = append(listed, r)
+	}
+	if end := status.Convert(refused); end.Code() != codes.ResourceExhausted || !strings.Contains(end.Message(), "memory is short") {
+		t.Fatalf("with %d lists of 4 MB the call ended with %v", len(listed), refused)
+	}
+	t.Logf("%d lists of 4 MB were taken in; then %v", len(listed), await(t, p, "session refused"))
+	write(t, dir, "still followed")
+	within(t, patience, func() error { return m.hasOf(s, len(names)+1) })
+	for _, r := range listed {
+		r.leave()
+	}
+	write(t, dir, "and after")
+	within(t, time.Minute, func() error {
+		r := dialRaw(t, m)
+		r.hello("again", "/")
+		return r.tryShow([]string{"x"})
+	})
+	within(t, patience, func() error { return m.hasOf(s, len(names)+2) })
+	if n := len(events(s.Process, 0, "master lost")); n > 0 {
+		t.Errorf("%s", tail(s.Process))
+	}
+}
+
+// bulkyNames are n names of 1000 bytes that no other session has, and of which
+// little can be saved by what they share.
+func bulkyNames(session, n int) (names []string) {
+	for i := range n {
+		names = append(names, fmt.Sprintf("z%06d-%d%s", i, session, strings.Repeat("x", 990)))
+	}
+	return names
+}
+
+// hasOf looks for how many files with the names that fill and write give there
+// are, without reading those of others.
+func (m *master) hasOf(s *scout, n int) error {
+	body, err := m.get("/files?prefix=0&prefix=still&prefix=and")
+	if err != nil {
+		return err
+	}
+	if got := strings.Count(string(body), fmt.Sprintf(`"host":%q`, s.host)); got != n {
+		return fmt.Errorf("%d files are listed, of %d", got, n)
+	}
+	return nil
+}
+
+// tryShow shows names once the Welcome has come, or says why the call ended.
+func (r *raw) tryShow(names []string) error {
+	r.offer()
+	for {
+		msg, err := r.stream.Recv()
+		if err != nil {
+			return err
+		}
+		if kindOf(msg) == "Grant" {
+			break
+		}
+	}
+	r.sendAll(names)
+	return nil
+}
