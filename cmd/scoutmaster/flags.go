@@ -13,6 +13,7 @@ type config struct {
 	grpc, http string        // host:port; port 0 is any that is free
 	heartbeat  time.Duration // how often a scout must be heard
 	deadline   time.Duration // silence after which a scout is dropped; above heartbeat
+	watchers   int           // consumers that may watch the list at once
 	insecure   bool          // listeners beyond loopback are allowed
 	pprof      string        // host:port of loopback; empty: no profiles
 	reflection bool          // gRPC clients may ask what there is to call
@@ -54,6 +55,10 @@ It needs no flags: it then serves this machine only.`,
 			{
 				Name: "deadline", Value: "DURATION", Default: "3s", Set: cli.To(&c.deadline, cli.Duration),
 				Usage: "silence after which a scout's files are dropped; greater than the heartbeat",
+			},
+			{
+				Name: "watchers", Value: "NUMBER", Default: "1024", Set: cli.To(&c.watchers, cli.Count),
+				Usage: "how many consumers may watch the list, or wait for it to change, at once",
 			},
 			{
 				Name: "insecure", Default: "false", Set: cli.To(&c.insecure, cli.OnOff),

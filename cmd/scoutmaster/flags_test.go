@@ -8,7 +8,7 @@ import (
 )
 
 func TestFlags(t *testing.T) {
-	standard := config{grpc: "127.0.0.1:3000", http: "127.0.0.1:3001", heartbeat: time.Second, deadline: 3 * time.Second}
+	standard := config{grpc: "127.0.0.1:3000", http: "127.0.0.1:3001", heartbeat: time.Second, deadline: 3 * time.Second, watchers: 1024}
 	with := func(change func(*config)) config { c := standard; change(&c); return c }
 	tests := []struct {
 		args string
@@ -23,7 +23,7 @@ func TestFlags(t *testing.T) {
 		{
 			env: map[string]string{
 				"SCOUTMASTER_GRPC": "10.0.0.1:1", "SCOUTMASTER_HTTP": "[::]:2", "SCOUTMASTER_HEARTBEAT": "2s",
-				"SCOUTMASTER_DEADLINE": "2001ms", "SCOUTMASTER_INSECURE": "true",
+				"SCOUTMASTER_DEADLINE": "2001ms", "SCOUTMASTER_INSECURE": "true", "SCOUTMASTER_WATCHERS": "0",
 			},
 			want: config{grpc: "10.0.0.1:1", http: "[::]:2", heartbeat: 2 * time.Second, deadline: 2001 * time.Millisecond, insecure: true},
 		},

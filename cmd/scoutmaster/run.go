@@ -61,7 +61,7 @@ func run(ctx context.Context, c config, log *zap.Logger) error {
 	})
 	scouts := newScoutServer(sessions, c.reflection)
 	ready := new(readiness)
-	handler := web.NewHandler(list, ready.check, log)
+	handler := web.NewHandler(list, ready.check, web.Options{Watchers: c.watchers}, log)
 	handler.Also("/metrics", counts.Handler(cli.Library(log, "metrics")))
 	consumers := &http.Server{
 		Handler:           web.Observe(handler, counts),
@@ -70,6 +70,7 @@ func run(ctx context.Context, c config, log *zap.Logger) error {
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          zap.NewStdLog(cli.Library(log, "http")),
 	}
+	consumers.RegisterOnShutdown(handler.EndWatching)
 
 	log.Info("serving", zap.Stringer("grpc", grpcListener.Addr()), zap.Stringer("http", httpListener.Addr()),
 		zap.Duration("heartbeat", c.heartbeat), zap.Duration("deadline", c.deadline), zap.String("version", cli.Version()))

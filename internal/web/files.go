@@ -13,8 +13,19 @@ func (h *Handler) files(w http.ResponseWriter, r *http.Request) {
 	if a == nil {
 		return
 	}
+	if a.watched() {
+		h.watch(w, r, a)
+		return
+	}
+	known := isKnown(r.Header.Values("If-None-Match"), a.tag())
+	if a.query.wait > 0 && r.Method == http.MethodGet {
+		var ok bool
+		if known, ok = h.hold(w, r, a); !ok {
+			return
+		}
+	}
 	w.Header().Set("ETag", a.tag())
-	if isKnown(r.Header.Values("If-None-Match"), a.tag()) {
+	if known {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
@@ -62,6 +73,10 @@ func (h *Handler) decide(w http.ResponseWriter, r *http.Request) *answer {
 	case q.after != nil && q.after.query != q.hash():
 		badQuery.answer(w, "after: the cursor belongs to a query with other conditions; keep host, directory, prefix and match from page to page")
 	default:
+		if err := a.checkWatch(r.Header); err != nil {
+			badQuery.answer(w, err.Error())
+			return nil
+		}
 		return a
 	}
 	return nil

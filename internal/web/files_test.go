@@ -38,7 +38,7 @@ func TestFormatsGolden(t *testing.T) {
 	l.Show(files.Origin{Host: "root", Directory: "/"}, filestest.Set("etc/passwd"), nil)
 	for range 2 { // as runs, then merged
 		h := newTestHandler(l)
-		for f := formatJSON; f < formatCount; f++ {
+		for f := formatJSON; f < formatEvents; f++ {
 			name := f.String()
 			asked := ask(t, h, "GET", "/files?format="+name)
 			if got := asked.Header.Get("Vary"); got != "Accept-Encoding" {

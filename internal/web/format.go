@@ -11,6 +11,7 @@ const (
 	formatNDJSON
 	formatText
 	formatNUL
+	formatEvents // of changes, not of one list
 	formatCount
 )
 
@@ -21,6 +22,7 @@ var formats = [formatCount]struct{ name, mediaType string }{
 	formatNDJSON: {"ndjson", "application/x-ndjson"},
 	formatText:   {"text", "text/plain; charset=utf-8"},
 	formatNUL:    {"nul", "application/octet-stream"},
+	formatEvents: {"events", "text/event-stream"},
 }
 
 func (f format) String() string    { return formats[f].name }

@@ -46,7 +46,7 @@ func fragmentOf(s *listing.Source, f format) []byte {
 
 func renderFragment(o files.Origin, f format) []byte {
 	switch f {
-	case formatJSON, formatNDJSON:
+	case formatJSON, formatNDJSON, formatEvents:
 		return append(appendJSONOrigin(nil, o), jsonStyles[f].next...)
 	case formatText:
 		return appendPrintable(nil, []byte(folder(o)))

@@ -56,7 +56,7 @@ func TestCompressedIsTheSameList(t *testing.T) {
 			if want := jsonHead + simple.String() + jsonEnd(some, ""); plain.String() != want {
 				t.Errorf("%s: %d bytes, want %d", when, plain.Len(), len(want))
 			}
-			for f := formatJSON; f < formatCount; f++ {
+			for f := formatJSON; f < formatEvents; f++ {
 				compareCodings(t, r, l.Current(), q, f)
 			}
 		}

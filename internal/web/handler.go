@@ -16,12 +16,22 @@ type Handler struct {
 	render  *renderer
 	ready   func() error
 	log     *zap.Logger
+
+	watchers *watchers
+}
+
+// Options are what a Handler can be told.
+type Options struct {
+	Watchers int // how many clients may watch the list, or wait for it to change, at once
 }
 
 // NewHandler returns a Handler. ready says why scouts cannot be served now, or
 // nil.
-func NewHandler(l *listing.Listing, ready func() error, log *zap.Logger) *Handler {
-	h := &Handler{mux: http.NewServeMux(), listing: l, render: newRenderer(), ready: ready, log: log}
+func NewHandler(l *listing.Listing, ready func() error, o Options, log *zap.Logger) *Handler {
+	h := &Handler{
+		mux: http.NewServeMux(), listing: l, render: newRenderer(), ready: ready, log: log,
+		watchers: newWatchers(o.Watchers, log),
+	}
 	h.route("/files", h.files)
 	h.route("/healthz", h.healthz)
 	h.route("/readyz", h.readyz)
@@ -30,6 +40,10 @@ func NewHandler(l *listing.Listing, ready func() error, log *zap.Logger) *Handle
 	})
 	return h
 }
+
+// EndWatching ends all answers that would go on by themselves, from now on. It
+// may be called at any time.
+func (h *Handler) EndWatching() { h.watchers.end() }
 
 // route serves a path to GET and HEAD.
 func (h *Handler) route(path string, serve http.HandlerFunc) {

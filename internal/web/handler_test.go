@@ -69,7 +69,7 @@ func body(t *testing.T, r *http.Response) []byte {
 }
 
 func newTestHandler(l *listing.Listing) *Handler {
-	return NewHandler(l, func() error { return nil }, zap.NewNop())
+	return NewHandler(l, func() error { return nil }, Options{Watchers: 10}, zap.NewNop())
 }
 
 func TestFilesGolden(t *testing.T) {
@@ -129,7 +129,7 @@ func TestEveryByteComesBack(t *testing.T) {
 }
 
 func TestErrorsAreProblems(t *testing.T) {
-	h := NewHandler(sample(), func() error { return errors.New("the scoutmaster is stopping") }, zap.NewNop())
+	h := NewHandler(sample(), func() error { return errors.New("the scoutmaster is stopping") }, Options{}, zap.NewNop())
 	for _, tc := range []struct {
 		method, target string
 		status         int

@@ -19,6 +19,7 @@ var (
 	methodNotAllowed = problem{"method-not-allowed", http.StatusMethodNotAllowed, "The method is not allowed here"}
 	notAcceptable    = problem{"not-acceptable", http.StatusNotAcceptable, "No representation is acceptable"}
 	cursorExpired    = problem{"cursor-expired", http.StatusGone, "The cursor is from before a restart of the scoutmaster"}
+	tooManyWatchers  = problem{"too-many-watchers", http.StatusServiceUnavailable, "Too many clients watch the list"}
 	notReady         = problem{"not-ready", http.StatusServiceUnavailable, "The scoutmaster is not ready"}
 )
 

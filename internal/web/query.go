@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -26,6 +27,10 @@ type query struct {
 	limit  int     // the most entries in one answer, 0 when there is no limit
 	after  *cursor // where the answer begins, nil for the beginning of the list
 	format format  // anyFormat when it is to be negotiated
+
+	watch       bool          // changes are asked for, not only the list
+	lastEventID *eventID      // up to where the client knows them, nil for nothing
+	wait        time.Duration // for how long to wait for something new, 0 for not at all
 }
 
 // maxLimit is the largest limit: more is better asked for without one.
@@ -41,6 +46,10 @@ var parameters = map[string]func(q *query, values []string) error{
 	"limit":     single((*query).parseLimit),
 	"after":     single((*query).parseAfter),
 	"format":    single((*query).parseFormat),
+
+	"watch":         single((*query).parseWatch),
+	"last_event_id": single((*query).parseLastEventID),
+	"wait":          single((*query).parseWait),
 }
 
 // parseQuery reads the query of a URL. The error is for the client.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -21,6 +22,18 @@ func Duration(s string) (time.Duration, error) {
 		return 0, fmt.Errorf("%q is too short: give at least %s", s, shortest)
 	}
 	return d, nil
+}
+
+// mostCount is the largest number that a count may be.
+const mostCount = 1_000_000
+
+// Count parses a number of things, which may be none.
+func Count(s string) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 0 || n > mostCount {
+		return 0, fmt.Errorf("%q is not a number from 0 to %d", s, mostCount)
+	}
+	return n, nil
 }
 
 // OnOff parses the value of an on/off flag.

@@ -26,3 +26,16 @@ func TestText(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestCount(t *testing.T) {
+	for s, want := range map[string]int{"0": 0, "1024": 1024, "1000000": 1_000_000} {
+		if got, err := Count(s); got != want || err != nil {
+			t.Errorf("%s: got %d, %v", s, got, err)
+		}
+	}
+	for _, s := range []string{"", "-1", "1e3", "1000001", " 1", "many"} {
+		if got, err := Count(s); err == nil {
+			t.Errorf("%q is %d", s, got)
+		}
+	}
+}
