@@ -13,17 +13,24 @@ import (
 	"scout/cmd/internal/fleet"
 )
 
-// A short look for violations, with everything in it that this machine allows.
-func TestChaosShort(t *testing.T) {
-	if testing.Short() {
-		t.Skip("real programs and real time")
-	}
+// seed returns that of the environment, or one that was never used.
+func seed(t *testing.T) uint64 {
+	t.Helper()
 	seed := uint64(time.Now().UnixNano()) % 1_000_000
 	if s := os.Getenv("SEED"); s != "" {
 		if _, err := fmt.Sscan(s, &seed); err != nil {
 			t.Fatal(err)
 		}
 	}
+	return seed
+}
+
+// A short look for violations, with everything in it that this machine allows.
+func TestChaosShort(t *testing.T) {
+	if testing.Short() {
+		t.Skip("real programs and real time")
+	}
+	seed := seed(t)
 	noCables, noLimits := cablesWork(), limitsWork()
 	t.Logf("SEED=%d; why there are no namespaces: %v; no limits: %v", seed, noCables, noLimits)
 	dir := t.TempDir()

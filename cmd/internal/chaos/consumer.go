@@ -12,6 +12,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -33,8 +34,9 @@ type consumer struct {
 	origins  map[origin]int // the scouts
 	client   http.Client
 
-	shown map[string]history.Name // what it was last given, by scout and path
-	etag  string                  // of that
+	shown  map[string]history.Name // what it was last given, by scout and path
+	etag   string                  // of that
+	digest uint64                  // of its text
 }
 
 // origin is whose an entry is.
@@ -122,6 +124,12 @@ func (c *consumer) receive(r *http.Response) (answer, error) {
 
 // read makes a record of an answer.
 func (c *consumer) read(l *history.List, a answer) {
+	var err error
+	if l.Epoch, l.Revision, err = version(a.etag); err != nil {
+		l.Wrong = err.Error()
+		return
+	}
+	l.Digest = c.digest
 	if a.unchanged {
 		return
 	}
@@ -140,9 +148,8 @@ func (c *consumer) read(l *history.List, a answer) {
 		now[strconv.Itoa(scout)+"/"+e.Name()] = history.Name{Scout: scout, Path: []byte(e.Name())}
 	}
 	l.Came, l.Went = minus(now, c.shown), minus(c.shown, now)
-	c.shown, c.etag = now, a.etag
-	l.Epoch, l.Revision = version(a.etag)
-	l.Digest = digest(a.body)
+	c.shown, c.etag, c.digest = now, a.etag, digest(a.body)
+	l.Digest = c.digest
 }
 
 // minus returns what a has and b has not.
@@ -155,18 +162,17 @@ func minus(a, b map[string]history.Name) (rest []history.Name) {
 	return rest
 }
 
-// version takes an ETag of the form W/"epoch-revision" apart.
-func version(etag string) (epoch string, revision uint64) {
-	tag := strings.Trim(strings.TrimPrefix(etag, "W/"), `"`)
-	i := strings.LastIndexByte(tag, '-')
-	if i < 0 {
-		return "", 0
+// tagPattern is how an ETag says which revision of which listing an answer shows.
+var tagPattern = regexp.MustCompile(`^W/"([0-9a-f]+)-([0-9]+)-json"$`)
+
+// version reads an ETag.
+func version(etag string) (epoch string, revision uint64, err error) {
+	parts := tagPattern.FindStringSubmatch(etag)
+	if parts == nil {
+		return "", 0, fmt.Errorf("the ETag is %q", etag)
 	}
-	revision, err := strconv.ParseUint(tag[i+1:], 10, 64)
-	if err != nil {
-		return "", 0
-	}
-	return tag[:i], revision
+	revision, err = strconv.ParseUint(parts[2], 10, 64)
+	return parts[1], revision, err
 }
 
 func digest(body []byte) uint64 {

@@ -147,7 +147,7 @@ func (e *epoch) plague(number int) *plague {
 	return &plague{
 		Rand:     rand.New(rand.NewPCG(e.seed, uint64(number)+2)),
 		recorder: e.recorder, vandal: e.vandal, master: e.master,
-		deadline: e.bounds.Deadline, side: filepath.Join(e.dir, "side"),
+		bounds: e.bounds, side: filepath.Join(e.dir, "side"),
 	}
 }
 
@@ -260,7 +260,7 @@ func (e *epoch) stop() (complaints []string) {
 	var stopping sync.WaitGroup
 	for i := range programs {
 		p := programs[len(programs)-1-i]
-		stopping.Go(p.stop)
+		stopping.Go(func() { p.stop() }) //nolint:errcheck // it complains, too
 		if i == len(e.scouts)-1 {
 			stopping.Wait() // the master last
 		}

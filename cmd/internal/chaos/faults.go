@@ -37,15 +37,16 @@ type plague struct {
 	recorder *recorder
 	vandal   *vandal
 	master   *master
-	deadline time.Duration
+	bounds   history.Bounds
 	side     string // a directory on the same file system
 }
 
 // programTroubles are what a scout and its directory may suffer from.
 func (p *plague) programTroubles(s *scout) []trouble {
 	all := []trouble{
-		{history.Dead, p.killScout},
-		{history.Frozen, p.stopScout},
+		{history.Dead, p.endScout((*program).kill)},
+		{history.Dead, p.endScout((*program).stop)},
+		{history.Frozen, p.pauseScout},
 		{history.Moved, p.moveAway},
 		{history.Moved, p.replace},
 		{history.Flooded, p.flood},
@@ -88,11 +89,10 @@ func (p *plague) haunt(ctx context.Context, s *scout, troubles []trouble, calm t
 func (p *plague) hauntMaster(ctx context.Context, calm time.Duration) error {
 	for sleep(ctx, calm/2+p.upTo(calm)) {
 		length := p.length()
-		strike := p.killMaster
-		if p.IntN(2) == 0 {
-			strike = p.stopMaster
+		strikes := []func(context.Context, time.Duration) error{
+			p.endMaster((*program).kill), p.endMaster((*program).stop), p.pauseMaster,
 		}
-		if err := strike(ctx, length); err != nil {
+		if err := strikes[p.IntN(len(strikes))](ctx, length); err != nil {
 			return fmt.Errorf("the master: %w", err)
 		}
 	}
@@ -100,9 +100,11 @@ func (p *plague) hauntMaster(ctx context.Context, calm time.Duration) error {
 }
 
 // length is how long a fault lasts: much shorter than the deadline, about as
-// long, or longer.
+// long, or so long that whoever is silent must be gone.
 func (p *plague) length() time.Duration {
-	return time.Duration(float64(p.deadline) * (0.05 + p.Float64()*[]float64{0.3, 1.2, 3}[p.IntN(3)]))
+	b := p.bounds
+	longest := []time.Duration{b.Deadline / 3, b.Deadline * 5 / 4, 2 * (b.Deadline + b.Heartbeat + b.Slack)}[p.IntN(3)]
+	return longest/10 + p.upTo(longest)
 }
 
 func (p *plague) upTo(d time.Duration) time.Duration { return time.Duration(p.Int64N(int64(d))) }
@@ -133,25 +135,33 @@ func (p *plague) fault(ctx context.Context, f *fault, d time.Duration, begin, en
 	return nil
 }
 
-func (p *plague) killScout(ctx context.Context, s *scout, d time.Duration) error {
-	return p.fault(ctx, p.recorder.fault(history.Dead, s.number), d/2, s.kill, func() error {
-		// It must come back even when it is time for faults to end.
-		returning, cancel := context.WithTimeout(context.WithoutCancel(ctx), returnTime)
-		defer cancel()
-		return s.start(returning)
-	})
+// endScout returns what ends a scout in some way, and starts it again.
+func (p *plague) endScout(end func(*program) error) func(context.Context, *scout, time.Duration) error {
+	return func(ctx context.Context, s *scout, d time.Duration) error {
+		f := p.recorder.fault(history.Dead, s.number)
+		return p.fault(ctx, f, d/2, func() error { return end(&s.program) }, func() error {
+			// It must come back even when it is time for faults to end.
+			returning, cancel := context.WithTimeout(context.WithoutCancel(ctx), returnTime)
+			defer cancel()
+			return s.start(returning)
+		})
+	}
 }
 
-func (p *plague) stopScout(ctx context.Context, s *scout, d time.Duration) error {
+func (p *plague) pauseScout(ctx context.Context, s *scout, d time.Duration) error {
 	return p.fault(ctx, p.recorder.fault(history.Frozen, s.number), d,
 		s.pause, func() error { return s.signal(syscall.SIGCONT) })
 }
 
-func (p *plague) killMaster(ctx context.Context, d time.Duration) error {
-	return p.fault(ctx, p.recorder.fault(history.MasterDead, history.All), d/2, p.master.kill, p.master.start)
+// endMaster returns what ends the master in some way, and starts it again.
+func (p *plague) endMaster(end func(*program) error) func(context.Context, time.Duration) error {
+	return func(ctx context.Context, d time.Duration) error {
+		f := p.recorder.fault(history.MasterDead, history.All)
+		return p.fault(ctx, f, d/2, func() error { return end(&p.master.program) }, p.master.start)
+	}
 }
 
-func (p *plague) stopMaster(ctx context.Context, d time.Duration) error {
+func (p *plague) pauseMaster(ctx context.Context, d time.Duration) error {
 	return p.fault(ctx, p.recorder.fault(history.MasterFrozen, history.All), d,
 		p.master.pause, func() error { return p.master.signal(syscall.SIGCONT) })
 }

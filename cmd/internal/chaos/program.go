@@ -95,7 +95,7 @@ func (p *program) kill() error {
 }
 
 // stop ends the program as an operator does, and expects it to obey.
-func (p *program) stop() {
+func (p *program) stop() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	send(p.process, syscall.SIGCONT) //nolint:errcheck // the next one says it
@@ -106,6 +106,7 @@ func (p *program) stop() {
 		p.process.Kill()
 	}
 	p.inspect()
+	return err
 }
 
 func (p *program) complain(text string) { p.complaint = append(p.complaint, text) }

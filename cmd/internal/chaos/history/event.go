@@ -42,7 +42,7 @@ type Kind string
 
 // The kinds of faults.
 const (
-	Dead         Kind = "scout killed"
+	Dead         Kind = "scout ended"
 	Frozen       Kind = "scout stopped"
 	Silent       Kind = "nothing comes from the scout"
 	Deaf         Kind = "nothing comes to the scout"
@@ -51,7 +51,7 @@ const (
 	Moved        Kind = "directory moved away"
 	Flooded      Kind = "scout stopped in a flood of changes"
 	Limited      Kind = "watch limit exhausted"
-	MasterDead   Kind = "master killed"
+	MasterDead   Kind = "master ended"
 	MasterFrozen Kind = "master stopped"
 	Stalled      Kind = "machine stalled"
 )

@@ -7,7 +7,7 @@ import (
 )
 
 // around is how long before a violation something may have to do with it.
-const around = 30 * time.Second
+const around = 10 * time.Second
 
 // Excerpt returns what has to do with a violation: the faults of its scout
 // shortly before.
