@@ -33,8 +33,9 @@ test: ## vet, and run all tests with the race detector
 	go test -race ./...
 
 .PHONY: test-long
-test-long: ## the end-to-end tests that take minutes too: a million files and the like
+test-long: ## the tests that take minutes too: a million files, programs broken on purpose
 	go test -race -timeout 30m ./cmd/internal/e2e -long
+	go test -timeout 30m ./cmd/internal/chaos -long
 
 # Each minute has a seed of its own: SEED and TIME=1m play one again.
 .PHONY: chaos
