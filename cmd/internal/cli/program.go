@@ -105,7 +105,7 @@ func (p Program) main(args []string, sys system) int {
 
 	log := newLogger(p.Status.open(sys, logs.format), logs.format, logs.level)
 	redirectGRPC(log)
-	limitMemory(log)
+	tuneMemory(log, sys.getenv)
 	return p.run(log, sys)
 }
 
