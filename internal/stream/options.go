@@ -17,6 +17,9 @@ const (
 	// windows also spare each session the probing for a larger one.
 	streamWindow     = 256 << 10
 	connectionWindow = 256 << 10
+	// What a master says is short. A session holds a buffer of this size whenever
+	// it is about to write, and ten thousand may be at the same moment.
+	writeBuffer = 4 << 10
 )
 
 // ServerOptions is what the protocol asks of a gRPC server. The caller adds
@@ -26,6 +29,7 @@ func ServerOptions() []grpc.ServerOption {
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.InitialWindowSize(streamWindow),
 		grpc.InitialConnWindowSize(connectionWindow),
+		grpc.WriteBufferSize(writeBuffer),
 		grpc.ConnectionTimeout(5 * time.Second),
 		// Sessions notice by themselves that a peer is gone; this closes what they
 		// leave behind on a network that swallows everything.
