@@ -7,10 +7,13 @@ import (
 )
 
 const (
-	awakeTick = 50 * time.Millisecond
-	// A gap between two signs of running that is longer than this is a pause,
-	// and none of it counts.
-	shortestPause = 250 * time.Millisecond
+	// How often a process shows itself that it runs. A master may be told to be
+	// impatient; on a scout to wake up is most of what it costs to be idle.
+	masterTick = 50 * time.Millisecond
+	scoutTick  = 250 * time.Millisecond
+	// A gap between two signs of running that is longer than a tick by this is a
+	// pause, and none of it counts.
+	shortestPause = 200 * time.Millisecond
 	// After a pause this long, silences start anew: what peers said meanwhile
 	// is still in buffers, or waits for their network to try again. Shorter
 	// ones do not, or else a starved process would never give anyone up.
@@ -22,6 +25,7 @@ const (
 // of others. It reads the monotonic clock, so that the wall clock's jumps do
 // not matter. One serves all sessions of a process.
 type awake struct {
+	tick  time.Duration
 	start time.Time
 
 	mu     sync.Mutex
@@ -30,12 +34,12 @@ type awake struct {
 	thawed time.Duration // awake time when the last long pause ended
 }
 
-func newAwake() *awake { return &awake{start: time.Now()} }
+func newAwake(tick time.Duration) *awake { return &awake{tick: tick, start: time.Now()} }
 
 // run keeps the clock until ctx is done. A clock that nobody runs takes every
 // silence between two readings for a pause.
 func (a *awake) run(ctx context.Context) {
-	tick := time.NewTicker(awakeTick)
+	tick := time.NewTicker(a.tick)
 	defer tick.Stop()
 	for {
 		select {
@@ -68,7 +72,7 @@ func (a *awake) read() time.Duration {
 	elapsed := time.Since(a.start)
 	gap := elapsed - a.seen
 	a.seen = elapsed
-	if gap > shortestPause {
+	if gap > a.tick+shortestPause {
 		a.paused += gap
 	}
 	if gap >= longPause {

@@ -15,7 +15,7 @@ func (a *awake) freeze(d time.Duration) {
 }
 
 func runningClock(t *testing.T) *awake {
-	clock := newAwake()
+	clock := newAwake(masterTick)
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
 	go clock.run(ctx)
@@ -45,7 +45,7 @@ func TestAwake(t *testing.T) {
 				time.Sleep(time.Second)
 				synctest.Wait()
 				// A pause lasts from the tick before it to the tick after it.
-				if got := clock.since(began); got > tc.want || got < tc.want-awakeTick {
+				if got := clock.since(began); got > tc.want || got < tc.want-masterTick {
 					t.Errorf("awake for %v, not %v", got, tc.want)
 				}
 			})
@@ -56,7 +56,7 @@ func TestAwake(t *testing.T) {
 // A reading notices a pause that the ticks have not seen yet.
 func TestAwakeDuringPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		clock := newAwake()
+		clock := newAwake(masterTick)
 		began := clock.now()
 		time.Sleep(10 * time.Second) // nobody ticks
 		if got := clock.since(began); got != 0 {
@@ -100,7 +100,7 @@ func TestSilence(t *testing.T) {
 				tc.during(&l)
 				<-fired
 				// A pause is found out at the next tick.
-				if got := time.Since(began); got < tc.want || got > tc.want+awakeTick {
+				if got := time.Since(began); got < tc.want || got > tc.want+masterTick {
 					t.Errorf("silent after %v, not %v", got, tc.want)
 				}
 			})

@@ -179,7 +179,7 @@ func TestSilenceOfAPeer(t *testing.T) {
 		r := synced(t, n, "a")
 		p := m.registry.last().peer
 		time.Sleep(2 * time.Second)
-		if got := p.Silence(); got < 2*time.Second-awakeTick || got > 2*time.Second {
+		if got := p.Silence(); got < 2*time.Second-masterTick || got > 2*time.Second {
 			t.Errorf("silent for %v after 2s", got)
 		}
 		r.say(&scoutv1.SessionRequest{})

@@ -53,7 +53,7 @@ func (s *Scout) Run(ctx context.Context) error {
 	if err := checkHello(hello(s).GetHello()); err != nil {
 		return fmt.Errorf("no scoutmaster would register this scout: %w", err)
 	}
-	return s.run(ctx, newAwake())
+	return s.run(ctx, newAwake(scoutTick))
 }
 
 func (s *Scout) run(ctx context.Context, clock *awake) error {

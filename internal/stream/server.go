@@ -60,7 +60,7 @@ func NewServer(registry Registry, config Config) *Server {
 	s := &Server{
 		config:    config,
 		registry:  registry,
-		clock:     newAwake(),
+		clock:     newAwake(masterTick),
 		admission: newAdmission(config.Snapshots, config.SnapshotBytes),
 	}
 	s.stopping, s.stop = context.WithCancel(context.Background())
