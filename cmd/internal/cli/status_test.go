@@ -98,7 +98,7 @@ func TestStatusOnlyForPeople(t *testing.T) {
 	}
 }
 
-func TestNoStatus(t *testing.T) {
+func TestNoStatus(_ *testing.T) {
 	var s *Status
 	s.Show("to nobody")
 	new(Status).Show("to nobody either")
