@@ -10,6 +10,7 @@ import (
 
 	"scout/cmd/internal/cli"
 	"scout/cmd/internal/sidedoor"
+	"scout/cmd/internal/supervise"
 	"scout/internal/files"
 	"scout/internal/metrics"
 	"scout/internal/stream"
@@ -43,14 +44,16 @@ func run(ctx context.Context, c config, status *cli.Status, log *zap.Logger) err
 	if err != nil {
 		return err
 	}
+	service := &supervise.Service{Log: log}
 	session := &stream.Scout{
-		Origin: origin, Version: cli.Version(), Source: watcher, Master: c.master, Log: log, Recorder: counts,
+		Origin: origin, Version: cli.Version(), Source: watcher, Master: c.master, Log: log, Recorder: counts, Pulse: service.Beat,
 		Dial: func() (*grpc.ClientConn, error) { return dial(c.master) },
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return watcher.Run(ctx) })
 	group.Go(func() error { return session.Run(ctx) })
 	group.Go(func() error { showScan(ctx, watcher.View, status.Show); return nil })
+	group.Go(func() error { return service.Run(ctx) })
 	group.Go(func() error { return measured.Run(ctx) })
 	group.Go(func() error { return profiles.Run(ctx) })
 	if err := group.Wait(); err != nil {

@@ -16,6 +16,7 @@ import (
 
 	"scout/cmd/internal/cli"
 	"scout/cmd/internal/sidedoor"
+	"scout/cmd/internal/supervise"
 	"scout/internal/listing"
 	"scout/internal/master"
 	"scout/internal/metrics"
@@ -74,7 +75,10 @@ func run(ctx context.Context, c config, log *zap.Logger) error {
 
 	log.Info("serving", zap.Stringer("grpc", grpcListener.Addr()), zap.Stringer("http", httpListener.Addr()),
 		zap.Duration("heartbeat", c.heartbeat), zap.Duration("deadline", c.deadline), zap.String("version", cli.Version()))
+	service := &supervise.Service{Check: func() { registry.Census() }, Log: log}
+	service.Beat()
 	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return service.Run(ctx) })
 	group.Go(func() error { return list.Run(ctx) })
 	group.Go(func() error { return profiles.Run(ctx) })
 	group.Go(func() error { return sessions.Run(ctx) })

@@ -118,3 +118,39 @@ func TestResyncsAreCounted(t *testing.T) {
 		}
 	})
 }
+
+// A scout shows that it works all the time, registered or not, and not before
+// it has ever been registered.
+func TestPulse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		m := startMaster(t, n, func(c *Config) { c.Heartbeat, c.Deadline = time.Hour, 2*time.Hour })
+		var mu sync.Mutex
+		var last time.Time
+		var longest time.Duration
+		pulse := func() {
+			mu.Lock()
+			defer mu.Unlock()
+			if now := time.Now(); !last.IsZero() {
+				longest = max(longest, now.Sub(last))
+			}
+			last = time.Now()
+		}
+		began := time.Now()
+		startScout(t, n, newSource("a"), func(s *Scout) { s.Pulse = pulse })
+		synctest.Wait()
+		mu.Lock()
+		if last != began {
+			t.Error("no sign of life when it is registered")
+		}
+		mu.Unlock()
+		time.Sleep(20 * time.Minute)
+		m.kill()
+		time.Sleep(20 * time.Minute)
+		mu.Lock()
+		defer mu.Unlock()
+		if longest > registerBound+lastRetry+time.Second || time.Since(last) > 15*time.Second {
+			t.Errorf("no sign of life for %v, and the last %v ago", longest, time.Since(last))
+		}
+	})
+}

@@ -43,6 +43,10 @@ type Scout struct {
 	Log  *zap.Logger
 	// Recorder counts what is done; nil: nobody does.
 	Recorder ScoutRecorder
+	// Pulse is called as the scout's work goes on, from its registration on: every
+	// few seconds, unless a message waits for the network. It returns at once.
+	// nil: nobody wants to know.
+	Pulse func()
 }
 
 // Run registers and stays registered until ctx is done; then it deregisters and
@@ -83,6 +87,12 @@ func (s *Scout) stay(ctx context.Context, clock *awake) error {
 	return err
 }
 
+func (s *Scout) pulse() {
+	if s.Pulse != nil {
+		s.Pulse()
+	}
+}
+
 func (s *Scout) recorder() ScoutRecorder {
 	if s.Recorder == nil {
 		return unrecorded{}
@@ -112,6 +122,7 @@ func (s *Scout) reconnect(ctx context.Context, clock *awake) (*scoutSession, err
 	orphan := newOrphan(s.Log.With(zap.String("master", s.Master)))
 	defer orphan.found()
 	for retry := newBackoff(); retry.wait(ctx); {
+		s.pulse()
 		session, err := s.register(ctx, clock)
 		if err == nil {
 			return session, nil

@@ -19,6 +19,9 @@ import (
 // leaveGrace is how long a scout that deregisters waits for the answer.
 const leaveGrace = 500 * time.Millisecond
 
+// pulseEvery is how often a scout that has nothing to say shows that it works.
+const pulseEvery = 5 * time.Second
+
 // scoutSession is the scout's end of one session. run is the only sender and
 // owns what the master was told; receive only receives, so that the master is
 // heard even while a message waits to get through.
@@ -29,6 +32,8 @@ type scoutSession struct {
 
 	source   Source
 	recorder ScoutRecorder
+	pulse    func()           // see Scout
+	turns    <-chan time.Time // it is time for one
 	log      *zap.Logger
 	conn     *grpc.ClientConn
 	stream   scoutv1.ScoutmasterService_SessionClient
@@ -55,6 +60,7 @@ func openSession(ctx context.Context, conn *grpc.ClientConn, s *Scout, clock *aw
 	c := &scoutSession{
 		source:   s.Source,
 		recorder: s.recorder(),
+		pulse:    s.pulse,
 		conn:     conn,
 		life:     life{clock: clock},
 		inbox:    make(chan *scoutv1.SessionResponse, inboxSize),
@@ -155,6 +161,9 @@ func (c *scoutSession) hurry() {
 func (c *scoutSession) loop(ctx context.Context) error {
 	beats := time.NewTicker(c.heartbeat)
 	defer beats.Stop()
+	turns := time.NewTicker(pulseEvery)
+	defer turns.Stop()
+	c.turns = turns.C
 	for {
 		c.note()
 		looked, v := c.look.ready(), c.source.View()
@@ -191,6 +200,9 @@ func (c *scoutSession) wait(ctx context.Context, beats <-chan time.Time) error {
 		return nil
 	case <-c.look.done:
 		c.look.done = nil
+		return nil
+	case <-c.turns:
+		c.pulse()
 		return nil
 	case <-c.probes:
 		return c.beat()
@@ -345,6 +357,7 @@ func (c *scoutSession) age() time.Duration {
 
 // say sends msg. It waits while the connection is full.
 func (c *scoutSession) say(msg *scoutv1.SessionRequest) error {
+	c.pulse()
 	err := c.stream.Send(msg)
 	if errors.Is(err, io.EOF) {
 		// The call has ended; receive is about to learn why.
