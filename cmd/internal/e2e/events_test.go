@@ -1,0 +1,214 @@
+//go:build linux
+
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"scout/cmd/internal/fleet"
+)
+
+// follower reads the events of a master as an EventSource would.
+type follower struct {
+	end context.CancelFunc
+
+	mu    sync.Mutex
+	more  chan struct{} // closed at the next event, or at the end
+	last  string        // id
+	kinds []string      // of all events
+	list  map[string]bool
+	ended bool
+}
+
+// follow begins to read, from an event on or from the beginning.
+func follow(t *testing.T, m *master, query, last string) *follower {
+	t.Helper()
+	ctx, end := context.WithCancel(t.Context())
+	f := &follower{end: end, more: make(chan struct{}), list: map[string]bool{}}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+m.http+"/files?"+query, nil)
+	must(t, err)
+	r.Header.Set("Accept", "text/event-stream")
+	if last != "" {
+		r.Header.Set("Last-Event-ID", last)
+	}
+	answer, err := new(http.Client).Do(r)
+	must(t, err)
+	if kind := answer.Header.Get("Content-Type"); answer.StatusCode != 200 || kind != "text/event-stream" {
+		t.Fatalf("%s, %s", answer.Status, kind)
+	}
+	t.Cleanup(end)
+	go func() {
+		defer answer.Body.Close()
+		f.read(bufio.NewReader(answer.Body))
+	}()
+	return f
+}
+
+func (f *follower) read(in *bufio.Reader) {
+	fields := map[string]string{}
+	for {
+		line, err := in.ReadString('\n')
+		if err != nil {
+			f.note(func() { f.ended = true })
+			return
+		}
+		if line = strings.TrimSuffix(line, "\n"); line != "" {
+			field, value, _ := strings.Cut(line, ": ")
+			fields[field] = value
+			continue
+		}
+		var data struct{ Files []fleet.Entry }
+		if text := fields["data"]; text != "" {
+			if err := json.Unmarshal([]byte(text), &data); err != nil {
+				panic(fmt.Sprintf("the event %v: %v", fields, err))
+			}
+		}
+		f.note(func() { f.take(fields["event"], fields["id"], data.Files) })
+		clear(fields)
+	}
+}
+
+func (f *follower) take(kind, id string, entries []fleet.Entry) {
+	if id != "" {
+		f.last = id
+	}
+	f.kinds = append(f.kinds, kind)
+	if kind == "reset" {
+		clear(f.list)
+	}
+	for _, e := range entries {
+		if kind == "remove" {
+			delete(f.list, e.Host+" "+e.Name())
+		} else {
+			f.list[e.Host+" "+e.Name()] = true
+		}
+	}
+}
+
+func (f *follower) note(change func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change()
+	close(f.more)
+	f.more = make(chan struct{})
+}
+
+// await waits until a condition holds, which is asked after each event, and
+// returns how long that took.
+func (f *follower) await(t *testing.T, what string, condition func() bool) time.Duration {
+	t.Helper()
+	began, timeout := time.Now(), time.After(patience)
+	for {
+		f.mu.Lock()
+		met, more := condition(), f.more
+		f.mu.Unlock()
+		if met {
+			return time.Since(began)
+		}
+		select {
+		case <-more:
+		case <-timeout:
+			t.Fatalf("not told within %s: %s", patience, what)
+		}
+	}
+}
+
+// check fails the test when a condition does not hold.
+func (f *follower) check(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !condition() {
+		t.Errorf("%s: told %v, has %v", what, f.kinds, f.list)
+	}
+}
+
+// Who watches is told of each file that comes and goes, and resumes where it was
+// cut off; a master that was restarted, which knows nothing of that, says so.
+func TestEvents(t *testing.T) {
+	t.Parallel()
+	dir := tempDir(t)
+	write(t, dir, "there before")
+	httpPort, grpcPort := freePort(t), freePort(t)
+	m := startMaster(t, "-http", httpPort, "-grpc", grpcPort)
+	s := startScout(t, m, "h", dir)
+	f := follow(t, m, "", "")
+	f.await(t, "what was there", func() bool { return f.list["h there before"] })
+	for i := range rounds(20) {
+		name := fmt.Sprint(i)
+		write(t, dir, name)
+		took := f.await(t, name, func() bool { return f.list["h "+name] })
+		must(t, os.Remove(filepath.Join(dir, name)))
+		gone := f.await(t, name, func() bool { return !f.list["h "+name] })
+		t.Logf("told after %s, and %s", took, gone)
+	}
+
+	f.end()
+	f.await(t, "the end", func() bool { return f.ended })
+	write(t, dir, "meanwhile")
+	within(t, patience, func() error { return m.lists("h", dir, "meanwhile", "there before") })
+	f = follow(t, m, "", f.last)
+	f.await(t, "what happened meanwhile", func() bool { return len(f.kinds) > 0 })
+	f.check(t, "resumed", func() bool { return len(f.list) == 1 && f.list["h meanwhile"] && f.kinds[0] == "add" })
+
+	kill(t, m.Process)
+	f.await(t, "the end", func() bool { return f.ended })
+	m = startMaster(t, "-http", httpPort, "-grpc", grpcPort)
+	f = follow(t, m, "", f.last)
+	f.await(t, "the list of a new master", func() bool { return f.list["h meanwhile"] && f.list["h there before"] })
+	f.check(t, "from another life", func() bool { return f.kinds[0] == "reset" })
+
+	kill(t, s.Process)
+	f.await(t, "that the scout is gone", func() bool { return len(f.list) == 0 })
+}
+
+// Readers that take nothing hold up neither the scouts, nor other readers, nor
+// the end of the master.
+func TestFrozenFollowers(t *testing.T) {
+	t.Parallel()
+	dir := tempDir(t)
+	m := startMaster(t, "-watchers", "60")
+	names := fill(t, dir, 300)
+	s := startScout(t, m, "h", dir)
+	converges(t, m, s)
+	for range 50 {
+		frozen(t, m)
+	}
+	f := follow(t, m, "host=h", "")
+	for range rounds(10) {
+		for _, name := range names {
+			must(t, os.Rename(filepath.Join(dir, name), filepath.Join(dir, name+strings.Repeat("x", 200))))
+		}
+		for _, name := range names {
+			must(t, os.Rename(filepath.Join(dir, name+strings.Repeat("x", 200)), filepath.Join(dir, name)))
+		}
+	}
+	write(t, dir, "last")
+	f.await(t, "the last", func() bool { return f.list["h last"] && len(f.list) == len(names)+1 })
+	converges(t, m, s)
+	if took := expectExit(t, m.Process, syscall.SIGTERM, 5*time.Second); took > 4*time.Second {
+		t.Errorf("the master stopped after %s", took)
+	}
+}
+
+// frozen asks for events and never reads any.
+func frozen(t *testing.T, m *master) {
+	t.Helper()
+	answer, err := new(http.Client).Get("http://" + m.http + "/files?format=events")
+	must(t, err)
+	if answer.StatusCode != 200 {
+		t.Fatal(answer.Status)
+	}
+	t.Cleanup(func() { answer.Body.Close() })
+}
