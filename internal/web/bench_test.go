@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"testing"
 
+	"scout/internal/listing"
 	"scout/internal/listing/listingtest"
 )
 
@@ -82,5 +83,33 @@ func BenchmarkRenderLeaf(b *testing.B) {
 			b.SetBytes(s.n)
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(v.Len), "ns/entry")
 		})
+	}
+}
+
+// BenchmarkQuery answers queries about a million entries of a hundred scouts.
+func BenchmarkQuery(b *testing.B) {
+	fleets := map[string]*listing.Listing{}
+	for name, shape := range map[string]listingtest.Shape{"apart": listingtest.Apart, "interleaved": listingtest.Interleaved} {
+		fleets[name], _ = listingtest.Fleet(b, 100, 1_000_000, shape)
+	}
+	for _, raw := range []string{
+		"host=host-0042", "prefix=team", "match=**/*.dat", "match=**/nothing", "match=team-042/**", "limit=1000",
+		"format=ndjson", "format=text", "format=nul",
+	} {
+		q, err := parseQuery(raw)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for name, l := range fleets {
+			b.Run(raw+" "+name, func(b *testing.B) {
+				a, r := asked(l.Current(), q, max(q.format, formatJSON), identity), newRenderer()
+				for b.Loop() {
+					var s sink
+					if a.turn(); r.write(&s, a) != nil {
+						b.Fatal("an error")
+					}
+				}
+			})
+		}
 	}
 }

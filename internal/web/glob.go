@@ -24,6 +24,7 @@ type glob struct {
 	pattern string
 	prefix  []byte // of every name that matches
 	suffix  []byte // likewise
+	enough  bool   // every name with both, the one behind the other, matches
 }
 
 // parseGlob checks a pattern. What could never match a filename is a mistake,
@@ -45,8 +46,22 @@ func parseGlob(s string) (glob, error) {
 	case strings.HasSuffix(s, "/") && !strings.HasSuffix(s, "**/"):
 		return glob{}, fmt.Errorf("%.40q can match nothing: leave out the slash at its end, or put ** behind it", s)
 	}
+	if dir, end, ok := anywhereIn(s); ok {
+		return glob{pattern: s, prefix: []byte(dir), suffix: []byte(end), enough: true}, nil
+	}
 	return glob{pattern: s, prefix: literalPrefix(s), suffix: literalSuffix(s)}, nil
 }
+
+// anywhereIn takes apart what is asked for most: dir/**/*end, all names in a
+// directory and below that end so.
+func anywhereIn(s string) (dir, end string, ok bool) {
+	dir, end, ok = strings.Cut(s, "**/*")
+	return dir, end, ok && (dir == "" || strings.HasSuffix(dir, "/")) &&
+		!strings.ContainsAny(dir, metas) && !strings.ContainsAny(end, metas+"/")
+}
+
+// metas are the characters that do not stand for just themselves.
+const metas = "*?[{\\\ufffd"
 
 // alternatives returns at least how many patterns without braces a pattern is
 // tried as, or more than maxAlternatives.
@@ -74,7 +89,7 @@ func alternatives(s string) int {
 
 // literalPrefix returns what every name that matches begins with.
 func literalPrefix(s string) []byte {
-	i := strings.IndexAny(s, "*?[{\\\ufffd")
+	i := strings.IndexAny(s, metas)
 	if i < 0 {
 		return []byte(s)
 	}
@@ -100,6 +115,9 @@ func literalSuffix(s string) []byte {
 func (g *glob) matches(name []byte) bool {
 	if !bytes.HasPrefix(name, g.prefix) || !bytes.HasSuffix(name, g.suffix) {
 		return false
+	}
+	if g.enough {
+		return len(name) >= len(g.prefix)+len(g.suffix)
 	}
 	return doublestar.MatchUnvalidated(g.pattern, unsafe.String(unsafe.SliceData(name), len(name))) //nolint:gosec // it is only read, and not kept
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"io"
+	"slices"
 	"unicode/utf8"
 
 	"scout/internal/files"
@@ -148,8 +149,12 @@ func padded(p []byte) []byte {
 
 // add renders an entry.
 func (j *jsonEntries) add(name []byte, owner uint32) {
-	j.buf = appendJSONName(j.buf, name)
-	j.buf = append(j.buf, j.tails[owner]...)
+	n, tail := len(j.buf), j.tails[owner]
+	j.buf = append(slices.Grow(j.buf, len(name)+8+len(tail)), name...)
+	if !isPlain(j.buf[n:cap(j.buf)], len(name)) {
+		j.buf = appendJSONName(j.buf[:n], name)
+	}
+	j.buf = append(j.buf, tail...)
 }
 
 // appendJSONOrigin appends what follows the text of a filename in an entry.

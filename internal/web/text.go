@@ -58,6 +58,13 @@ func (e *pathEntries) flush(out io.Writer) error {
 // terminal that it is printed on.
 func appendPrintable(p, s []byte) []byte {
 	for len(s) > 0 {
+		n := 0
+		for n < len(s) && ' ' <= s[n] && s[n] <= '~' {
+			n++
+		}
+		if p, s = append(p, s[:n]...), s[n:]; len(s) == 0 {
+			break
+		}
 		r, n := utf8.DecodeRune(s)
 		if unicode.IsControl(r) {
 			r = utf8.RuneError
