@@ -3,6 +3,7 @@ package web
 import (
 	"errors"
 	"io"
+	"sync"
 
 	"scout/internal/index"
 	"scout/internal/listing"
@@ -18,6 +19,8 @@ type entries interface {
 	pending() int
 	// flush writes what is rendered.
 	flush(out io.Writer) error
+	// release gives the buffer back. Nothing may be done after that.
+	release()
 }
 
 func newEntries(v *listing.Version, f format) entries {
@@ -35,12 +38,33 @@ const (
 	pieceMargin = 32 << 10
 )
 
+var buffers = sync.Pool{New: func() any {
+	b := make([]byte, 0, pieceSize+pieceMargin)
+	return &b
+}}
+
+// buffer is where entries are rendered.
+type buffer struct {
+	buf    []byte
+	pooled *[]byte
+}
+
+func newBuffer() buffer {
+	p := buffers.Get().(*[]byte)
+	return buffer{(*p)[:0], p}
+}
+
+func (b *buffer) pending() int { return len(b.buf) }
+
+func (b *buffer) release() { buffers.Put(b.pooled) }
+
 var errLeft = errors.New("the client has left")
 
 // writeSelection writes the entries of a selection, and reports whether there
 // were some.
 func writeSelection(out io.Writer, s *selection, f format) (some bool, err error) {
 	e := newEntries(s.version, f)
+	defer e.release()
 	for ; s.Next(); some = true {
 		e.add(s.Name(), s.Owner())
 		if e.pending() >= pieceSize {
@@ -61,6 +85,7 @@ func writeSelection(out io.Writer, s *selection, f format) (some bool, err error
 // writeLeaf writes all entries of a leaf, and reports whether there were some.
 func writeLeaf(out io.Writer, v *listing.Version, l *index.Leaf, f format) (some bool, err error) {
 	e := newEntries(v, f)
+	defer e.release()
 	for run := range l.Runs() {
 		if e.addRun(run) {
 			some = true

@@ -47,21 +47,17 @@ const jsonOpen = `{"filename":"`
 // up to the beginning of the next, so that two copies make an entry, and its
 // buffer ends with what opens the next one.
 type jsonEntries struct {
-	buf   []byte
+	buffer
 	tails fragments
 	held  int // bytes at the buffer's end that are not written yet
 }
 
 func newJSONEntries(v *listing.Version, f format) *jsonEntries {
 	style := &jsonStyles[f]
-	return &jsonEntries{
-		buf:   append(make([]byte, 0, pieceSize+pieceMargin), style.open...),
-		tails: fragmentsOf(v, f),
-		held:  style.held,
-	}
+	j := &jsonEntries{buffer: newBuffer(), tails: fragmentsOf(v, f), held: style.held}
+	j.buf = append(j.buf, style.open...)
+	return j
 }
-
-func (j *jsonEntries) pending() int { return len(j.buf) }
 
 // flush writes what is rendered, but for what opens the next entry.
 func (j *jsonEntries) flush(out io.Writer) error {

@@ -13,14 +13,14 @@ import (
 
 // pathEntries renders entries as absolute paths, each with a byte that ends it.
 type pathEntries struct {
-	buf     []byte
+	buffer
 	folders fragments
 	end     byte
 	exact   bool // bytes are as they are, else they are fit to be printed
 }
 
 func newPathEntries(v *listing.Version, f format) *pathEntries {
-	e := &pathEntries{buf: make([]byte, 0, pieceSize+pieceMargin), folders: fragmentsOf(v, f), end: '\n'}
+	e := &pathEntries{buffer: newBuffer(), folders: fragmentsOf(v, f), end: '\n'}
 	if f == formatNUL {
 		e.end, e.exact = 0, true
 	}
@@ -44,8 +44,6 @@ func (e *pathEntries) add(name []byte, owner uint32) {
 
 // addRun has no way that is faster than add.
 func (e *pathEntries) addRun(index.Run) bool { return false }
-
-func (e *pathEntries) pending() int { return len(e.buf) }
 
 func (e *pathEntries) flush(out io.Writer) error {
 	_, err := out.Write(e.buf)

@@ -9,13 +9,15 @@ import (
 
 var zstdWriters = sync.Pool{New: func() any { return newZstdWriter() }}
 
-// newZstdWriter returns a writer that has no goroutines, and a window that every
-// client must have room for (RFC 9659).
+// newZstdWriter returns a writer that has no goroutines, and needs less than a
+// megabyte for a client that takes its time. Names are like those shortly before
+// them: a larger window would find nothing more.
 func newZstdWriter() *zstd.Encoder {
 	w, err := zstd.NewWriter(nil,
 		zstd.WithEncoderLevel(zstd.SpeedFastest),
 		zstd.WithEncoderConcurrency(1),
-		zstd.WithWindowSize(1<<20))
+		zstd.WithLowerEncoderMem(true),
+		zstd.WithWindowSize(256<<10))
 	if err != nil {
 		panic(err) // the options are valid ones
 	}
