@@ -67,6 +67,16 @@ bench: ## measure Scout beside its references, and write docs/benchmarks.md: mak
 bench-short: ## does every row of the benchmark run? small sizes, about a minute
 	go run ./cmd/internal/bench -short
 
+.PHONY: man
+man: build ## write the manual pages and the shells' completions to dist/
+	mkdir -p dist/man dist/completion
+	@for p in scout scoutmaster; do \
+		cmd/$$p/$$p -man >dist/man/$$p.8 && \
+		cmd/$$p/$$p -completion bash >dist/completion/$$p.bash && \
+		cmd/$$p/$$p -completion zsh >dist/completion/_$$p && \
+		cmd/$$p/$$p -completion fish >dist/completion/$$p.fish || exit 1; \
+	done; ls dist/man/* dist/completion/*
+
 .PHONY: proto
 proto: ## generate the Go of the protocol again
 	$(BUF) generate
@@ -126,7 +136,7 @@ cross: ## does it compile elsewhere?
 
 .PHONY: clean
 clean: ## remove what was built
-	rm -f cmd/scout/scout cmd/scoutmaster/scoutmaster
+	rm -rf cmd/scout/scout cmd/scoutmaster/scoutmaster dist
 
 .PHONY: help
 help: ## list the targets

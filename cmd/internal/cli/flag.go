@@ -13,6 +13,10 @@ type Flag struct {
 	Value string // what the help calls the value; empty: an on/off flag
 	Usage string // what it means, without a capital or a full stop
 
+	// Choices are all values that there are, for shells to complete; nil: any.
+	// Values called DIR or FILE are completed as such.
+	Choices []string
+
 	// Default is used when nothing is given, in the words that a user would
 	// type. DefaultText, if any, is what the help says of it.
 	Default     string

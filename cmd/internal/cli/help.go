@@ -34,14 +34,26 @@ func (p Program) help() string {
 	for _, f := range p.Flags {
 		p.helpFlag(&b, f)
 	}
-	b.WriteString("  -version\n      print the version and exit\n  -help\n      print this and exit\n")
+	for _, f := range asides {
+		fmt.Fprintf(&b, "  %s\n      %s\n", strings.TrimSpace("-"+f.Name+" "+f.Value), f.Usage)
+	}
 	b.WriteString("\nExamples:\n\n")
 	for _, e := range p.Examples {
 		fmt.Fprintf(&b, "  %s\n      %s\n", e.Command, e.Meaning)
 	}
-	b.WriteString("\nExit codes: 0 stopped as told, 1 failed, 2 told something wrong,\n" +
-		"128 and its number when a second signal cut the ending short.\n")
+	b.WriteString("\nExit codes:\n\n")
+	for _, e := range exits {
+		fmt.Fprintf(&b, "  %s\n      %s\n", e.code, e.meaning)
+	}
 	return b.String()
+}
+
+// exits are the exit codes, for people.
+var exits = []struct{ code, meaning string }{
+	{"0", "stopped as told"},
+	{"1", "failed"},
+	{"2", "told something wrong"},
+	{"128 + N", "a second signal, number N, cut the ending short"},
 }
 
 func (p Program) usage() string {
@@ -49,17 +61,21 @@ func (p Program) usage() string {
 }
 
 func (p Program) helpFlag(b *strings.Builder, f Flag) {
-	fmt.Fprintf(b, "  %s\n      %s\n      ", strings.TrimSpace("-"+f.Name+" "+f.Value), f.Usage)
+	fmt.Fprintf(b, "  %s\n      %s\n      %s\n", strings.TrimSpace("-"+f.Name+" "+f.Value), f.Usage, strings.Join(p.terms(f), ", "))
+}
+
+// terms are how a flag may be given.
+func (p Program) terms(f Flag) (terms []string) {
 	if f.Split != nil {
-		b.WriteString("repeatable, ")
+		terms = append(terms, "repeatable")
 	}
 	switch {
 	case f.DefaultText != "":
-		fmt.Fprintf(b, "default: %s, ", f.DefaultText)
+		terms = append(terms, "default: "+f.DefaultText)
 	case f.Default != "":
-		fmt.Fprintf(b, "default: %s, ", f.Default)
+		terms = append(terms, "default: "+f.Default)
 	case f.Required:
-		b.WriteString("required, ")
+		terms = append(terms, "required")
 	}
-	fmt.Fprintf(b, "environment: %s\n", p.env(f))
+	return append(terms, "environment: "+p.env(f))
 }

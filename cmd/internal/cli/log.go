@@ -46,12 +46,12 @@ func (o *logOptions) flags(terminal bool) []Flag {
 		{
 			Name: "log-level", Value: "LEVEL", Default: "info",
 			Usage: "what is logged, on standard error: debug, info, warn or error",
-			Set:   To(&o.level, parseLevel),
+			Set:   To(&o.level, parseLevel), Choices: []string{"debug", "info", "warn", "error"},
 		},
 		{
 			Name: logFormatFlag, Value: "FORMAT", Default: string(defaultFormat(terminal)), DefaultText: "console on a terminal, else json",
-			Usage: "how it is logged: json (an object a line) or console",
-			Set:   To(&o.format, parseFormat),
+			Usage: "how it is logged: json (an object a line) or console", Choices: []string{string(jsonFormat), string(consoleFormat)},
+			Set: To(&o.format, parseFormat),
 		},
 	}
 }

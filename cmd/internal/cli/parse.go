@@ -9,12 +9,6 @@ import (
 	"github.com/urfave/cli/v3"
 )
 
-// The flags that every program has and no environment variable serves.
-const (
-	helpFlag    = "help"
-	versionFlag = "version"
-)
-
 // given is what a command line says: the values of each flag that is on it,
 // in order and not yet parsed.
 type given map[string][]string
@@ -54,11 +48,8 @@ func (p Program) scan(args []string) (given, error) {
 }
 
 func (p Program) parserFlags(g given) []cli.Flag {
-	flags := []cli.Flag{
-		&cli.GenericFlag{Name: helpFlag, Aliases: []string{"h"}, Value: collector{g, helpFlag}},
-		&cli.GenericFlag{Name: versionFlag, Value: collector{g, versionFlag}},
-	}
-	for _, f := range p.Flags {
+	flags := []cli.Flag{&cli.GenericFlag{Name: "h", Value: collector{g, helpFlag}}}
+	for _, f := range p.allFlags() {
 		flags = append(flags, &cli.GenericFlag{Name: f.Name, Value: collector{g, f.Name}})
 	}
 	return flags
@@ -141,10 +132,10 @@ func (p Program) isFlag(arg string) bool {
 
 // flag finds a flag by its name. The zero Flag is no flag.
 func (p Program) flag(name string) Flag {
-	if name == helpFlag || name == "h" || name == versionFlag {
+	if name == "h" {
 		return Flag{Name: name}
 	}
-	for _, f := range p.Flags {
+	for _, f := range p.allFlags() {
 		if f.Name == name {
 			return f
 		}

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -87,12 +86,13 @@ func (p Program) main(args []string, sys system) int {
 	args = p.join(args)
 
 	given, err := p.scan(args)
+	var aside string
+	if err == nil {
+		aside, err = p.aside(given)
+	}
 	switch {
-	case err == nil && given.on(helpFlag):
-		_, _ = io.WriteString(sys.stdout, p.help())
-		return exitOK
-	case err == nil && given.on(versionFlag):
-		_, _ = fmt.Fprintln(sys.stdout, p.version())
+	case err == nil && aside != "":
+		_, _ = io.WriteString(sys.stdout, aside)
 		return exitOK
 	case err == nil:
 		err = p.fill(given, sys.getenv)
