@@ -13,7 +13,7 @@ func (p Program) man() string {
 	fmt.Fprintf(&b, ".SH NAME\n%s \\- %s\n", name, roff(p.Summary))
 	fmt.Fprintf(&b, ".SH SYNOPSIS\n.B %s\n%s\n", name, roff(strings.TrimSpace(p.Synopsis+" [flags]")))
 	b.WriteString(".SH DESCRIPTION\n")
-	for _, paragraph := range strings.SplitSeq(strings.TrimSpace(p.Description), "\n\n") {
+	for paragraph := range strings.SplitSeq(strings.TrimSpace(p.Description), "\n\n") {
 		fmt.Fprintf(&b, ".PP\n%s\n", roffText(paragraph))
 	}
 	b.WriteString(".SH OPTIONS\n" + roffText("Each as -name value, --name value or -name=value. Where a flag is not given "+
