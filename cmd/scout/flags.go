@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"scout/cmd/internal/cli"
+	"scout/internal/access"
 )
 
 // config is what a scout is told.
@@ -15,9 +16,10 @@ type config struct {
 	host      string        // the name that the files are listed under; UTF-8
 	exclude   []string      // valid globs on the path relative to dir
 	recursive bool
-	insecure  bool   // a master or a listener beyond loopback is allowed
+	insecure  bool   // a master or a listener beyond loopback is allowed without TLS
 	metrics   string // host:port; empty: not served
 	pprof     string // host:port of loopback; empty: no profiles
+	access    access.Credentials
 }
 
 // program describes the scout; its flags fill c.
@@ -39,17 +41,18 @@ directory.`,
 		Examples: []cli.Example{
 			{Command: "scout -dir /srv/data -master localhost:3000", Meaning: "list /srv/data at a scoutmaster on this machine"},
 			{Command: "scout -dir . -master localhost:3000 -exclude .git -exclude '**/*.{o,tmp}'", Meaning: "leave out a directory and some files"},
+			{Command: "scout -dir /srv/data -master list.example:3000 -tls-ca ca.pem -token-file token", Meaning: "report to another machine, over TLS and with a token"},
 			{Command: "MONITOR_DIR=/srv/data SCOUT_MASTER_ADDRESS=list.example:3000 scout -insecure", Meaning: "report to another machine, on a network that you trust"},
 		},
 		EnvPrefix: "SCOUT_",
-		Flags:     c.flags(),
+		Flags:     append(c.flags(), credentialFlags(&c.access)...),
 		Check:     c.check,
 	}
 }
 
 // check looks at the flags together.
 func (c *config) check() error {
-	if err := cli.CheckDial("master", c.master, c.insecure); err != nil {
+	if err := c.checkMaster(); err != nil {
 		return err
 	}
 	if err := cli.CheckProfiles(c.pprof); err != nil || c.metrics == "" {

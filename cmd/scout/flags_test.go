@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"scout/internal/access"
 )
 
 func TestFlags(t *testing.T) {
@@ -23,6 +25,11 @@ func TestFlags(t *testing.T) {
 		{args: required + "-recursive false -poll 1m", want: with(func(c *config) { c.recursive, c.poll = false, time.Minute })},
 		{args: required + "-exclude *.{o,tmp} --exclude=.git", want: with(func(c *config) { c.exclude = []string{"*.{o,tmp}", ".git"} })},
 		{args: required + "-metrics 9100 -pprof localhost:1", want: with(func(c *config) { c.metrics, c.pprof = "127.0.0.1:9100", "localhost:1" })},
+		{args: "-dir d -master web-01:3000 -tls-ca a -tls-cert c -tls-key k -tls-server-name n -token-file t", want: with(func(c *config) {
+			c.master = "web-01:3000"
+			c.access = access.Credentials{CA: "a", Cert: "c", Key: "k", ServerName: "n", Token: "t"}
+		})},
+		{args: required + "-token-file t", want: with(func(c *config) { c.access.Token = "t" })},
 		{args: "-dir d -master web-01:3000 -insecure", want: with(func(c *config) { c.master, c.insecure = "web-01:3000", true })},
 		{
 			env: map[string]string{
@@ -52,18 +59,22 @@ func TestFlags(t *testing.T) {
 func TestWrongFlags(t *testing.T) {
 	const required = "-dir d -master localhost:3000 "
 	for args, want := range map[string]string{
-		"":                               "flag -dir is missing: give -dir DIR or set MONITOR_DIR (the directory to watch; relative is resolved, and so are links in it)",
-		"-dir d":                         "flag -master is missing: give -master HOST:PORT or set SCOUT_MASTER_ADDRESS (the scoutmaster's gRPC address)",
-		"-dir d -master web:3000":        "flag -master: web:3000 is beyond this machine and the connection is not encrypted: use a tunnel that ends on this machine, or add -insecure if you trust the network",
 		required + "-metrics :9100":      "flag -metrics: :9100 can be reached from other machines and is not encrypted: give the port alone to serve this machine only, or add -insecure if you trust the network",
 		required + "-pprof :1 -insecure": "flag -pprof: :1 can be reached from other machines, and profiles show what is in memory: give the port alone",
-		"-dir d -master :3000":           `flag -master: ":3000" names no host: give localhost:3000 or another host`,
-		required + "-exclude [":          `flag -exclude: "[" is not a glob pattern: check its brackets, or put a backslash before what is meant literally`,
-		required + "-exclude /srv/a":     `flag -exclude: "/srv/a" can match nothing: patterns are relative to the directory, as in **/*.tmp`,
-		required + "-exclude a/":         `flag -exclude: "a/" can match nothing: leave out the slash at its end`,
-		required + "-host w\xff":         `flag -host: "w\xff" is not UTF-8`,
-		required + "-poll -1s":           `flag -poll: "-1s" is too short: give at least 1ms`,
-		required + "-recursive maybe":    `argument "maybe" belongs to no flag: remove it; see scout -help`,
+		"":                               "flag -dir is missing: give -dir DIR or set MONITOR_DIR (the directory to watch; relative is resolved, and so are links in it)",
+		"-dir d":                         "flag -master is missing: give -master HOST:PORT or set SCOUT_MASTER_ADDRESS (the scoutmaster's gRPC address)",
+		"-dir d -master web:3000":        "flag -master: web:3000 is beyond this machine and the connection is not encrypted: add -tls-ca, use a tunnel that ends on this machine, or add -insecure if you trust the network",
+		"-dir d -master web:3000 -insecure -token-file t": "flag -token-file: the token would travel to web:3000 unencrypted, which -insecure does not allow either: " +
+			"add -tls-ca, or use a tunnel that ends on this machine",
+		required + "-tls-cert c":      "flag -tls-key is missing: give the key that belongs to -tls-cert",
+		required + "-tls-key k":       "flag -tls-cert is missing: give the certificate that -tls-key belongs to",
+		"-dir d -master :3000":        `flag -master: ":3000" names no host: give localhost:3000 or another host`,
+		required + "-exclude [":       `flag -exclude: "[" is not a glob pattern: check its brackets, or put a backslash before what is meant literally`,
+		required + "-exclude /srv/a":  `flag -exclude: "/srv/a" can match nothing: patterns are relative to the directory, as in **/*.tmp`,
+		required + "-exclude a/":      `flag -exclude: "a/" can match nothing: leave out the slash at its end`,
+		required + "-host w\xff":      `flag -host: "w\xff" is not UTF-8`,
+		required + "-poll -1s":        `flag -poll: "-1s" is too short: give at least 1ms`,
+		required + "-recursive maybe": `argument "maybe" belongs to no flag: remove it; see scout -help`,
 	} {
 		var c config
 		err := c.program().Parse(strings.Fields(args), func(string) string { return "" })

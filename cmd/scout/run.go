@@ -6,11 +6,11 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"scout/cmd/internal/cli"
 	"scout/cmd/internal/sidedoor"
 	"scout/cmd/internal/supervise"
+	"scout/internal/access"
 	"scout/internal/files"
 	"scout/internal/metrics"
 	"scout/internal/stream"
@@ -47,7 +47,7 @@ func run(ctx context.Context, c config, status *cli.Status, log *zap.Logger) err
 	service := &supervise.Service{Log: log}
 	session := &stream.Scout{
 		Origin: origin, Version: cli.Version(), Source: watcher, Master: c.master, Log: log, Recorder: counts, Pulse: service.Beat,
-		Dial: func() (*grpc.ClientConn, error) { return dial(c.master) },
+		Dial: func() (*grpc.ClientConn, error) { return dial(c.master, c.access) },
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return watcher.Run(ctx) })
@@ -63,7 +63,11 @@ func run(ctx context.Context, c config, status *cli.Status, log *zap.Logger) err
 	return nil
 }
 
-func dial(master string) (*grpc.ClientConn, error) {
-	return grpc.NewClient(master, append(stream.DialOptions(),
-		grpc.WithTransportCredentials(insecure.NewCredentials()))...)
+// dial uses the credentials that are in their files at the time.
+func dial(master string, c access.Credentials) (*grpc.ClientConn, error) {
+	options, err := c.DialOptions()
+	if err != nil {
+		return nil, err
+	}
+	return grpc.NewClient(master, append(stream.DialOptions(), options...)...)
 }

@@ -2,10 +2,12 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"scout/cmd/internal/cli"
+	"scout/internal/access"
 )
 
 // config is what a scoutmaster is told.
@@ -14,9 +16,11 @@ type config struct {
 	heartbeat  time.Duration // how often a scout must be heard
 	deadline   time.Duration // silence after which a scout is dropped; above heartbeat
 	watchers   int           // consumers that may watch the list at once
-	insecure   bool          // listeners beyond loopback are allowed
+	insecure   bool          // listeners beyond loopback are allowed without TLS
 	pprof      string        // host:port of loopback; empty: no profiles
 	reflection bool          // gRPC clients may ask what there is to call
+	files      access.Files
+	limits     limits
 }
 
 // program describes the scoutmaster; its flags fill c.
@@ -36,10 +40,11 @@ It needs no flags: it then serves this machine only.`,
 			{Command: "scoutmaster", Meaning: "serve scouts on port 3000 and consumers on port 3001 of this machine"},
 			{Command: "curl -s localhost:3001/files | jq -r '.files[].filename'", Meaning: "ask which files exist"},
 			{Command: "scoutmaster -grpc :3000 -http :3001 -insecure", Meaning: "serve other machines too, on a network that you trust"},
+			{Command: "scoutmaster -grpc :3000 -http :3001 -tls-cert cert.pem -tls-key key.pem -scout-token-file scouts -http-token-file readers", Meaning: "serve those who have a token, over TLS"},
 			{Command: "SCOUTMASTER_DEADLINE=10s scoutmaster -heartbeat 2s", Meaning: "be patient with a slow link"},
 		},
 		EnvPrefix: "SCOUTMASTER_",
-		Flags: []cli.Flag{
+		Flags: slices.Concat([]cli.Flag{
 			{
 				Name: "grpc", Value: "ADDRESS", Default: "3000", Set: cli.To(&c.grpc, cli.ListenAddress),
 				Usage: "where scouts connect: a port (this machine only) or host:port (:3000 is every interface)",
@@ -69,7 +74,7 @@ It needs no flags: it then serves this machine only.`,
 				Name: "reflection", Default: "false", Set: cli.To(&c.reflection, cli.OnOff),
 				Usage: "let gRPC clients such as grpcurl ask what there is to call",
 			},
-		},
+		}, credentialFlags(&c.files), c.limits.flags()),
 		Check: c.check,
 	}
 }
@@ -82,11 +87,14 @@ func (c *config) check() error {
 	if c.grpc == c.http && !strings.HasSuffix(c.grpc, ":0") {
 		return fmt.Errorf("flag -http: %s is the address of -grpc too: give one of them another port", c.http)
 	}
-	if err := cli.CheckListen("grpc", c.grpc, c.insecure); err != nil {
+	if err := c.checkCredentials(); err != nil {
 		return err
 	}
 	if err := cli.CheckProfiles(c.pprof); err != nil {
 		return err
 	}
-	return cli.CheckListen("http", c.http, c.insecure)
+	if err := cli.CheckListenTLS("grpc", c.grpc, c.files.Cert != "", c.insecure); err != nil {
+		return err
+	}
+	return cli.CheckListenTLS("http", c.http, c.files.Cert != "", c.insecure)
 }

@@ -5,10 +5,20 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"scout/internal/access"
+	"scout/internal/stream"
 )
 
 func TestFlags(t *testing.T) {
-	standard := config{grpc: "127.0.0.1:3000", http: "127.0.0.1:3001", heartbeat: time.Second, deadline: 3 * time.Second, watchers: 1024}
+	limits := limits{
+		held: stream.Limits{
+			Scouts: 20_000, FilesPerScout: 20_000_000, Files: 100_000_000, NameBytesPerScout: 2 << 30, NameBytes: 8 << 30,
+		},
+		message: 4 << 20, streams: 1000, connections: 16384, handshakeTimeout: 5 * time.Second,
+		headerTimeout: 10 * time.Second, header: 64 << 10, query: 16 << 10,
+	}
+	standard := config{grpc: "127.0.0.1:3000", http: "127.0.0.1:3001", heartbeat: time.Second, deadline: 3 * time.Second, watchers: 1024, limits: limits}
 	with := func(change func(*config)) config { c := standard; change(&c); return c }
 	tests := []struct {
 		args string
@@ -19,13 +29,23 @@ func TestFlags(t *testing.T) {
 		{args: "-grpc 4000 --http=0", want: with(func(c *config) { c.grpc, c.http = "127.0.0.1:4000", "127.0.0.1:0" })},
 		{args: "-grpc 0 -http 0", want: with(func(c *config) { c.grpc, c.http = "127.0.0.1:0", "127.0.0.1:0" })},
 		{args: "-pprof 6060 -reflection", want: with(func(c *config) { c.pprof, c.reflection = "127.0.0.1:6060", true })},
+		{args: "-grpc :3000 -http :3001 -tls-cert c -tls-key k -tls-client-ca a -scout-token-file s -http-token-file h -policy p", want: with(func(c *config) {
+			c.grpc, c.http = ":3000", ":3001"
+			c.files = access.Files{Cert: "c", Key: "k", ClientCA: "a", ScoutTokens: "s", HTTPTokens: "h", Policy: "p"}
+		})},
+		{args: "-max-scouts 0 -max-name-bytes 1TiB -max-query-bytes 100", want: with(func(c *config) {
+			c.limits.held.Scouts, c.limits.held.NameBytes, c.limits.query = 0, 1<<40, 100
+		})},
 		{args: "-grpc :3000 -insecure", want: with(func(c *config) { c.grpc, c.insecure = ":3000", true })},
 		{
 			env: map[string]string{
 				"SCOUTMASTER_GRPC": "10.0.0.1:1", "SCOUTMASTER_HTTP": "[::]:2", "SCOUTMASTER_HEARTBEAT": "2s",
 				"SCOUTMASTER_DEADLINE": "2001ms", "SCOUTMASTER_INSECURE": "true", "SCOUTMASTER_WATCHERS": "0",
 			},
-			want: config{grpc: "10.0.0.1:1", http: "[::]:2", heartbeat: 2 * time.Second, deadline: 2001 * time.Millisecond, insecure: true},
+			want: with(func(c *config) {
+				c.grpc, c.http, c.heartbeat, c.deadline, c.insecure = "10.0.0.1:1", "[::]:2", 2*time.Second, 2001*time.Millisecond, true
+				c.watchers = 0
+			}),
 		},
 	}
 	for _, test := range tests {
@@ -41,14 +61,26 @@ func TestFlags(t *testing.T) {
 
 func TestWrongFlags(t *testing.T) {
 	for args, want := range map[string]string{
-		"-grpc 70000":                 `flag -grpc: "70000" is not a port (0-65535) or host:port`,
-		"-deadline 1s":                "flag -deadline: 1s is not greater than the heartbeat of 1s: raise -deadline or lower -heartbeat",
-		"-heartbeat 0":                `flag -heartbeat: "0" is too short: give at least 1ms`,
-		"-grpc 3001":                  "flag -http: 127.0.0.1:3001 is the address of -grpc too: give one of them another port",
-		"-http :3001":                 "flag -http: :3001 can be reached from other machines and is not encrypted: give the port alone to serve this machine only, or add -insecure if you trust the network",
-		"-grpc web:1 -insecure=false": "flag -grpc: web:1 can be reached from other machines and is not encrypted: give the port alone to serve this machine only, or add -insecure if you trust the network",
-		"-pprof :6060 -insecure":      "flag -pprof: :6060 can be reached from other machines, and profiles show what is in memory: give the port alone",
-		"3000":                        `argument "3000" belongs to no flag: remove it; see scoutmaster -help`,
+		"-pprof :6060 -insecure":       "flag -pprof: :6060 can be reached from other machines, and profiles show what is in memory: give the port alone",
+		"-grpc 70000":                  `flag -grpc: "70000" is not a port (0-65535) or host:port`,
+		"-deadline 1s":                 "flag -deadline: 1s is not greater than the heartbeat of 1s: raise -deadline or lower -heartbeat",
+		"-heartbeat 0":                 `flag -heartbeat: "0" is too short: give at least 1ms`,
+		"-grpc 3001":                   "flag -http: 127.0.0.1:3001 is the address of -grpc too: give one of them another port",
+		"-http :3001":                  "flag -http: :3001 can be reached from other machines and is not encrypted: give the port alone to serve this machine only, add -tls-cert and -tls-key, or add -insecure if you trust the network",
+		"-grpc web:1 -insecure=false":  "flag -grpc: web:1 can be reached from other machines and is not encrypted: give the port alone to serve this machine only, add -tls-cert and -tls-key, or add -insecure if you trust the network",
+		"-tls-cert c":                  "flag -tls-key is missing: give the key that belongs to -tls-cert",
+		"-tls-key k":                   "flag -tls-cert is missing: give the certificate that -tls-key belongs to",
+		"-tls-client-ca a":             "flag -tls-client-ca: scouts are asked for certificates only over TLS: add -tls-cert and -tls-key",
+		"-policy p -http-token-file h": "flag -policy: without -tls-client-ca or -scout-token-file scouts have no names that it could be about: add one of them",
+		"-grpc :1 -insecure -scout-token-file s": "flag -scout-token-file: tokens would travel to :1 unencrypted, which -insecure does not allow either: " +
+			"add -tls-cert and -tls-key, or give -grpc the port alone to serve this machine only",
+		"-http :1 -insecure -http-token-file h": "flag -http-token-file: tokens would travel to :1 unencrypted, which -insecure does not allow either: " +
+			"add -tls-cert and -tls-key, or give -http the port alone to serve this machine only",
+		"-max-scouts -1":        `flag -max-scouts: "-1" is not a number such as 1000, or 0 for no limit`,
+		"-max-name-bytes 5 GiB": `argument "GiB" belongs to no flag: remove it; see scoutmaster -help`,
+		"-max-message-bytes 0":  `flag -max-message-bytes: "0" is not from 1 byte to less than 2GiB`,
+		"-max-header-bytes 4KB": `flag -max-header-bytes: "4KB" is not a number of bytes such as 4096, 64KiB or 2GiB, or 0 for no limit`,
+		"3000":                  `argument "3000" belongs to no flag: remove it; see scoutmaster -help`,
 	} {
 		var c config
 		err := c.program().Parse(strings.Fields(args), func(string) string { return "" })

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 	"scout/cmd/internal/cli"
 	"scout/cmd/internal/sidedoor"
 	"scout/cmd/internal/supervise"
+	"scout/internal/access"
 	"scout/internal/listing"
 	"scout/internal/master"
 	"scout/internal/metrics"
@@ -29,12 +32,15 @@ import (
 // in flight may finish, then whatever is left is cut off.
 const (
 	finishTime = 4 * time.Second
-	headerTime = 10 * time.Second
 	idleTime   = 2 * time.Minute
 )
 
 // run is the scoutmaster, until ctx is cancelled.
 func run(ctx context.Context, c config, log *zap.Logger) error {
+	gate, err := access.NewGate(c.files, log)
+	if err != nil {
+		return err
+	}
 	grpcListener, err := cli.Listen(ctx, "grpc", c.grpc)
 	if err != nil {
 		return err
@@ -51,24 +57,29 @@ func run(ctx context.Context, c config, log *zap.Logger) error {
 	}
 
 	room := newCapacity(openFiles())
-	grpcListener = bound(grpcListener, room.grpc, log.With(zap.String("listener", "grpc")))
-	httpListener = bound(httpListener, room.http, log.With(zap.String("listener", "http")))
+	scoutListener := access.PerAddress(grpcListener, c.limits.connections, log)
+	consumerListener := access.PerAddress(httpListener, c.limits.connections, log)
+	grpcListener = bound(scoutListener, room.grpc, log.With(zap.String("listener", "grpc")))
+	httpListener = bound(consumerListener, room.http, log.With(zap.String("listener", "http")))
 	list := listing.New()
 	registry := master.NewRegistry(list, log)
 	counts := metrics.NewScoutmaster(cli.Version())
 	counts.Fleet(registry.Census, func() int { return list.Current().Len })
 	sessions := stream.NewServer(registry, stream.Config{
-		Heartbeat: c.heartbeat, Deadline: c.deadline, Room: memoryRoom, Log: log, Recorder: counts,
+		Heartbeat: c.heartbeat, Deadline: c.deadline, Limits: c.limits.held, Guard: gate, Room: memoryRoom, Log: log, Recorder: counts,
 	})
-	scouts := newScoutServer(sessions, c.reflection)
+	scouts := newScoutServer(sessions, c.reflection, slices.Concat(
+		stream.ServerOptions(), scoutListener.ServerOptions(), c.limits.options(), []grpc.ServerOption{grpc.Creds(gate.ScoutCredentials())})...)
 	ready := new(readiness)
 	handler := web.NewHandler(list, ready.check, web.Options{Watchers: c.watchers}, log)
 	handler.Also("/metrics", counts.Handler(cli.Library(log, "metrics")))
+	door := web.Door{Room: consumerListener.Refuse, Check: gate.Consumer, MaxQuery: c.limits.query}
 	consumers := &http.Server{
-		Handler:           web.Observe(handler, counts),
-		ReadHeaderTimeout: headerTime,
+		Handler:           web.Observe(door.Guard(handler), counts),
+		ReadHeaderTimeout: c.limits.headerTimeout,
 		IdleTimeout:       idleTime,
-		MaxHeaderBytes:    64 << 10,
+		MaxHeaderBytes:    c.limits.header,
+		TLSConfig:         gate.ConsumerTLS(),
 		ErrorLog:          zap.NewStdLog(cli.Library(log, "http")),
 	}
 	consumers.RegisterOnShutdown(handler.EndWatching)
@@ -82,13 +93,17 @@ func run(ctx context.Context, c config, log *zap.Logger) error {
 	group.Go(func() error { return list.Run(ctx) })
 	group.Go(func() error { return profiles.Run(ctx) })
 	group.Go(func() error { return sessions.Run(ctx) })
+	group.Go(func() error { return gate.Run(ctx) })
 	group.Go(func() error { return scouts.server.Serve(grpcListener) })
-	group.Go(func() error { return ignore(consumers.Serve(httpListener), http.ErrServerClosed) })
+	group.Go(func() error { return ignore(serve(consumers, httpListener), http.ErrServerClosed) })
 	group.Go(func() error {
 		<-ctx.Done()
 		ready.stopping.Store(true)
 		scouts.health.Shutdown()
-		stopWithin(finishTime, scouts.server.GracefulStop, scouts.server.Stop)
+		stopWithin(finishTime, scouts.server.GracefulStop, func() {
+			scoutListener.Cut()
+			scouts.server.Stop()
+		})
 		return nil
 	})
 	group.Go(func() error {
@@ -108,8 +123,8 @@ type scoutServer struct {
 	health *health.Server
 }
 
-func newScoutServer(sessions *stream.Server, reflect bool) scoutServer {
-	s := scoutServer{server: grpc.NewServer(stream.ServerOptions()...), health: health.NewServer()}
+func newScoutServer(sessions *stream.Server, reflect bool, options ...grpc.ServerOption) scoutServer {
+	s := scoutServer{server: grpc.NewServer(options...), health: health.NewServer()}
 	scoutv1.RegisterScoutmasterServiceServer(s.server, sessions)
 	healthpb.RegisterHealthServer(s.server, s.health)
 	if reflect {
@@ -117,6 +132,14 @@ func newScoutServer(sessions *stream.Server, reflect bool) scoutServer {
 	}
 	s.health.SetServingStatus(scoutv1.ScoutmasterService_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
 	return s
+}
+
+// serve serves HTTP, over TLS if the server has a config for it.
+func serve(s *http.Server, l net.Listener) error {
+	if s.TLSConfig != nil {
+		return s.ServeTLS(l, "", "")
+	}
+	return s.Serve(l)
 }
 
 // readiness says whether scouts and consumers are served.

@@ -14,6 +14,7 @@ import (
 type Set struct {
 	index  index.Index
 	digest uint64
+	bytes  uint64
 }
 
 // Len returns the number of names.
@@ -22,6 +23,9 @@ func (s *Set) Len() int { return s.index.Len() }
 // Digest returns the sum modulo 2^64 of the XXH64 of each name. Equal sets have
 // equal digests, whatever their history.
 func (s *Set) Digest() uint64 { return s.digest }
+
+// Bytes returns the sum of the lengths of the names.
+func (s *Set) Bytes() uint64 { return s.bytes }
 
 // Index returns the names as entries of owner 0.
 func (s *Set) Index() *index.Index { return &s.index }
@@ -48,7 +52,11 @@ func (s *Set) Apply(d Delta) (*Set, error) {
 	if err != nil {
 		return nil, fmt.Errorf("apply a change: %w", err)
 	}
-	return &Set{index: *ix, digest: s.digest - d.Removed.digest + d.Added.digest}, nil
+	return &Set{
+		index:  *ix,
+		digest: s.digest - d.Removed.digest + d.Added.digest,
+		bytes:  s.bytes - d.Removed.bytes + d.Added.bytes,
+	}, nil
 }
 
 // Diff returns the change that makes to out of from. Between a Set and what
@@ -63,6 +71,7 @@ func Diff(from, to *Set) Delta {
 type Builder struct {
 	index  index.Builder
 	digest uint64
+	bytes  uint64
 }
 
 // Add appends a name, which is copied and must sort after all before it.
@@ -72,14 +81,18 @@ func (b *Builder) Add(name []byte) { b.add(name, 0) }
 func (b *Builder) add(name []byte, shared int) {
 	b.index.AddSharing(name, 0, shared)
 	b.digest += xxhash.Sum64(name)
+	b.bytes += uint64(len(name))
 }
 
 // Len returns the number of names so far.
 func (b *Builder) Len() int { return b.index.Len() }
 
+// Bytes returns the sum of the lengths of the names so far.
+func (b *Builder) Bytes() uint64 { return b.bytes }
+
 // Set returns what was built and makes the Builder ready for another.
 func (b *Builder) Set() *Set {
-	s := &Set{index: *b.index.Index(), digest: b.digest}
-	b.digest = 0
+	s := &Set{index: *b.index.Index(), digest: b.digest, bytes: b.bytes}
+	b.digest, b.bytes = 0, 0
 	return s
 }

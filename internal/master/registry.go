@@ -73,8 +73,16 @@ func (r *Registry) claim(m, ghost *member) *member {
 		holder.Leave(stream.LeftReplaced)
 	}
 	m.log.Info("scout registered", zap.String("session", m.peer.Session),
-		zap.String("version", m.peer.Version), zap.String("address", m.peer.Address))
+		zap.String("version", m.peer.Version), zap.String("address", m.peer.Address), m.identity())
 	return nil
+}
+
+// identity is who the scout proved to be, if anybody asked.
+func (m *member) identity() zap.Field {
+	if m.peer.Identity == "" {
+		return zap.Skip()
+	}
+	return zap.String("identity", m.peer.Identity)
 }
 
 // ask asks a holder whether it is still there. nil means that it is not.

@@ -19,8 +19,12 @@ type backoff struct {
 	ceiling time.Duration // of the next interval
 }
 
-// newBackoff begins a row of attempts now. The first comes soon.
-func newBackoff() *backoff {
+// newBackoff begins a row of attempts now. The first comes soon, unless the
+// last session was unwanted: the next one will be as well, for a while.
+func newBackoff(unwanted bool) *backoff {
+	if unwanted {
+		return &backoff{started: time.Now(), ceiling: lastRetry}
+	}
 	return &backoff{started: time.Now(), ceiling: firstRetry}
 }
 

@@ -10,7 +10,7 @@ import (
 func TestBackoffInterval(t *testing.T) {
 	var least, most [20]time.Duration
 	for range 1000 {
-		b := newBackoff()
+		b := newBackoff(false)
 		for i := range least {
 			d := b.interval()
 			if least[i] == 0 || d < least[i] {
@@ -34,7 +34,7 @@ func TestBackoffInterval(t *testing.T) {
 // Intervals lie between the starts of attempts, however long one takes.
 func TestBackoffStarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBackoff()
+		b := newBackoff(false)
 		last := time.Now()
 		for range 50 {
 			if !b.wait(t.Context()) {

@@ -12,6 +12,7 @@ import (
 
 var (
 	errRefused   = errors.New("registration refused")
+	errUnwanted  = errors.New("the master ended the session")
 	errNoAnswer  = fmt.Errorf("no answer within %v", registerBound)
 	errNoWelcome = errors.New("it answers, but not with a Welcome that makes sense")
 	errEnded     = errors.New("the master ended the call")
@@ -35,16 +36,21 @@ func explain(master string, err error) error {
 	case codes.InvalidArgument, codes.FailedPrecondition, codes.ResourceExhausted, codes.PermissionDenied, codes.Unauthenticated, codes.Aborted:
 		return fmt.Errorf("%w by the scoutmaster at %s: %s", errRefused, master, why)
 	case codes.Unavailable:
-		return fmt.Errorf("scoutmaster at %s: %s (is it running, and is this its gRPC address?)", master, why)
+		return fmt.Errorf("scoutmaster at %s: %s (%s)", master, why, cure(why))
 	default:
 		return fmt.Errorf("no scoutmaster at %s: %s (is this its gRPC address?)", master, why)
 	}
 }
 
 // lost is why a session ended, in the words of the master where it said some.
+// It wraps errRefused when the master does not want what the scout shows.
 func lost(err error) error {
 	if errors.Is(err, io.EOF) {
 		return errEnded
+	}
+	switch status.Code(err) {
+	case codes.InvalidArgument, codes.ResourceExhausted, codes.PermissionDenied, codes.Unauthenticated:
+		return fmt.Errorf("%w: %s", errUnwanted, plain(err))
 	}
 	return errors.New(plain(err))
 }
@@ -56,6 +62,8 @@ func plain(err error) string {
 		text = strings.TrimSuffix(desc, `"`)
 	}
 	text = strings.TrimPrefix(text, "transport: Error while dialing: ")
+	text = strings.TrimPrefix(text, "transport: authentication handshake failed: ")
+	text = strings.TrimPrefix(text, "error reading server preface: ")
 	if strings.HasSuffix(text, "produced zero addresses") {
 		text = "the name has no address"
 	}

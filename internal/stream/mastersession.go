@@ -46,12 +46,14 @@ type masterSession struct {
 	looks  *looks
 
 	// The handler's alone.
-	id      string
-	address string
-	origin  files.Origin
-	replica replica
-	slot    *slot           // of the snapshot that was offered
-	grant   <-chan struct{} // closed when the slot is granted; nil when not waiting
+	id       string
+	address  string
+	identity string // who the scout proved to be; empty when nobody asked
+	origin   files.Origin
+	allowed  time.Duration // when the Guard was last asked, in awake time
+	replica  replica
+	slot     *slot           // of the snapshot that was offered
+	grant    <-chan struct{} // closed when the slot is granted; nil when not waiting
 }
 
 func newMasterSession(s *Server, stream scoutv1.ScoutmasterService_SessionServer) *masterSession {
@@ -65,6 +67,7 @@ func newMasterSession(s *Server, stream scoutv1.ScoutmasterService_SessionServer
 		looks:   newLooks(),
 		id:      rand.Text()[:8],
 		address: address(stream.Context()),
+		replica: replica{quota: s.quota},
 	}
 	// Not the stream's own: that is done, without a reason, before Recv says why.
 	m.ctx, m.end = context.WithCancelCause(context.WithoutCancel(stream.Context()))
@@ -82,6 +85,9 @@ func address(ctx context.Context) string {
 // the call ends with.
 func (m *masterSession) run() error {
 	defer m.end(nil)
+	if err := m.identify(); err != nil {
+		return m.refuse(err)
+	}
 	stop := context.AfterFunc(m.server.stopping, func() { m.end(errStopping) })
 	defer stop()
 	deadline := m.server.config.Deadline
@@ -93,39 +99,70 @@ func (m *masterSession) run() error {
 	if err != nil {
 		return m.refuse(err)
 	}
+	defer m.server.quota.leave()
 	m.replica.member, m.replica.recorder = member, m.server.config.Recorder
 	m.server.sessions.Go(m.send)
 	err = m.serve()
 	m.slot.release()
+	m.replica.forget()
 	end := endingOf(err)
 	member.Leave(end.left)
 	m.server.config.Recorder.Left(end.left)
 	return m.conclude(end)
 }
 
-// register hears the Hello and joins the registry.
+// identify finds out who the scout is, before anything that it says is heard.
+func (m *masterSession) identify() (err error) {
+	m.identity, err = m.server.config.Guard.Identify(m.stream.Context())
+	return denied(err)
+}
+
+// authorize makes sure that the scout may show what it says it does.
+func (m *masterSession) authorize() error {
+	m.allowed = m.server.clock.now()
+	return denied(m.server.config.Guard.Authorize(m.stream.Context(), m.origin))
+}
+
+// register hears the Hello, and lets the scout in if it may come in and there
+// is room. It is counted then.
 func (m *masterSession) register() (Member, error) {
 	hello, err := m.hello()
 	if err != nil {
 		return nil, err
 	}
 	m.origin = origin(hello)
+	if err := m.authorize(); err != nil {
+		return nil, err
+	}
 	if err := m.server.room(); err != nil {
 		return nil, err
 	}
+	if err := m.server.quota.enter(); err != nil {
+		return nil, err
+	}
+	member, err := m.join(hello)
+	if err != nil {
+		m.server.quota.leave()
+	}
+	return member, err
+}
+
+// join joins the registry.
+func (m *masterSession) join(hello *scoutv1.Hello) (Member, error) {
 	// The scout waits for its Welcome and owes no sign of life until it knows
 	// the heartbeat.
 	m.life.suspend()
 	defer m.life.resume()
 	return m.server.registry.Join(m.ctx, Peer{
-		Origin:  m.origin,
-		Version: oneLine(hello.GetVersion(), maxVersion),
-		Session: m.id,
-		Address: m.address,
-		Probe:   m.probe,
-		Look:    m.looks.ask,
-		Silence: m.life.ago,
-		Evict:   func(reason string) { m.end(evicted(reason)) },
+		Origin:   m.origin,
+		Version:  oneLine(hello.GetVersion(), maxVersion),
+		Session:  m.id,
+		Address:  m.address,
+		Identity: m.identity,
+		Probe:    m.probe,
+		Look:     m.looks.ask,
+		Silence:  m.life.ago,
+		Evict:    func(reason string) { m.end(evicted(reason)) },
 	})
 }
 
@@ -146,10 +183,22 @@ func (m *masterSession) refuse(err error) error {
 	}
 	end := refusalOf(err)
 	m.server.config.Recorder.Refused(end.left)
-	if end.left == LeftViolation || end.left == LeftSilent || end.left == LeftNoRoom {
+	switch end.left {
+	case LeftViolation, LeftSilent, LeftNoRoom:
 		m.log().Warn("session refused", zap.String("reason", end.text))
+	case LeftDenied, LeftExceeded:
+		m.server.config.Log.Warn("registration refused", text("host", m.origin.Host), text("directory", m.origin.Directory),
+			zap.String("reason", end.text), text("identity", m.identity), zap.String("address", m.address))
 	}
 	return end
+}
+
+// text is a field, if there is something in it.
+func text(key, value string) zap.Field {
+	if value == "" {
+		return zap.Skip()
+	}
+	return zap.String(key, value)
 }
 
 // conclude is the status of a session that came to be. The registry logs that
@@ -162,6 +211,10 @@ func (m *masterSession) conclude(end *ending) error {
 	switch end.left {
 	case LeftViolation:
 		m.log().Warn("protocol violation", zap.String("rule", end.text))
+	case LeftExceeded:
+		m.log().Warn("limit exceeded", zap.String("limit", end.text))
+	case LeftDenied:
+		m.log().Warn("permission withdrawn", zap.String("reason", end.text), zap.String("identity", m.identity))
 	case LeftNoRoom:
 		m.log().Warn("session refused", zap.String("reason", end.text))
 	default:
@@ -202,8 +255,14 @@ func (m *masterSession) serve() error {
 }
 
 // handle does what one message asks for. One that says nothing known was a sign
-// of life.
+// of life. What was permitted once may be no more: that is asked once in a
+// while.
 func (m *masterSession) handle(msg *scoutv1.SessionRequest) error {
+	if m.server.clock.since(m.allowed) >= m.server.config.Heartbeat {
+		if err := m.authorize(); err != nil {
+			return err
+		}
+	}
 	switch msg := msg.GetMessage().(type) {
 	case *scoutv1.SessionRequest_Hello:
 		return violation("a second Hello")
@@ -224,7 +283,7 @@ func (m *masterSession) handle(msg *scoutv1.SessionRequest) error {
 // offer queues for a slot. An Offer that comes while another waits, or was
 // granted and not used, is the same one said again.
 func (m *masterSession) offer(o *scoutv1.Offer) error {
-	if err := m.replica.offer(); err != nil {
+	if err := m.replica.offer(o.GetCount()); err != nil {
 		return err
 	}
 	if m.slot == nil {

@@ -32,8 +32,11 @@ func ServerOptions() []grpc.ServerOption {
 		grpc.WriteBufferSize(writeBuffer),
 		grpc.ConnectionTimeout(5 * time.Second),
 		// Sessions notice by themselves that a peer is gone; this closes what they
-		// leave behind on a network that swallows everything.
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 15 * time.Second, Timeout: 10 * time.Second}),
+		// leave behind on a network that swallows everything, and connections that
+		// nobody uses.
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			MaxConnectionIdle: time.Minute, Time: 15 * time.Second, Timeout: 10 * time.Second,
+		}),
 		// Pings as frequent as a client of grpc can send them are welcome.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	}

@@ -28,6 +28,8 @@ type Peer struct {
 	Version string
 	Session string // names the session in both sides' logs
 	Address string // where the scout connected from, for people
+	// Identity is who the scout proved to be, for people; empty when nobody asked.
+	Identity string
 
 	// Probe asks the scout for a sign of life and reports whether anything came
 	// from it after the question: false when ctx was done first, or the session
@@ -93,6 +95,8 @@ const (
 	LeftViolation    LeaveReason = "protocol violation"
 	LeftStopping     LeaveReason = "scoutmaster stopping"
 	LeftNoRoom       LeaveReason = "no room"
+	LeftExceeded     LeaveReason = "limit exceeded"
+	LeftDenied       LeaveReason = "permission withdrawn"
 )
 
 // RefusedHeld is why a session did not come to be when a live scout holds its

@@ -14,9 +14,12 @@ import (
 // themselves are the member's. One goroutine uses it.
 type replica struct {
 	member   Member
+	quota    *quota
 	recorder Recorder
 
 	state    state     // of the copy; zero when there is none
+	load     load      // of the copy
+	taken    load      // of the quota, for the copy and what is incoming
 	incoming *incoming // an update of which parts are missing
 	grants   int       // sent, and not used by a snapshot yet
 	offered  bool      // the next update has to be a snapshot
@@ -42,10 +45,13 @@ func (d *difference) Error() string {
 	return fmt.Sprintf("the copy is at %v, the scout at %v", d.copy, d.scout)
 }
 
-// offer expects a snapshot, once it has been granted.
-func (r *replica) offer() error {
+// offer expects a snapshot of about so many names, once it has been granted.
+func (r *replica) offer(count uint64) error {
 	if r.incoming != nil {
 		return violation("an Offer between the parts of an update")
+	}
+	if err := r.quota.ofOne(load{files: count}); err != nil {
+		return err
 	}
 	r.offered, r.resyncing = true, false
 	return nil
@@ -74,10 +80,19 @@ func (r *replica) resync() {
 	r.member.Hide(Resyncing, 0)
 }
 
+// forget is for when nothing of the scout is shown any more.
 func (r *replica) forget() {
 	r.state = state{}
 	r.incoming = nil
 	r.offered = false
+	r.settle(load{})
+}
+
+// settle gives back of the quota what neither the copy nor an incoming update
+// needs any more.
+func (r *replica) settle(copied load) {
+	r.quota.give(r.taken.minus(copied))
+	r.load, r.taken = copied, copied
 }
 
 // beat holds the copy against what the scout says of its own.
@@ -116,7 +131,7 @@ func (r *replica) update(u *scoutv1.Update) error {
 	if err := r.expect(u); err != nil {
 		return err
 	}
-	if err := r.incoming.append(u); err != nil {
+	if err := r.append(u); err != nil {
 		return err
 	}
 	if u.GetMore() {
@@ -175,6 +190,7 @@ func (r *replica) reset(in *incoming, said state) error {
 	r.member.Reset(set, in.arrival())
 	r.recorder.Snapshot(set.Len(), in.bytes, time.Since(in.began))
 	r.state = now
+	r.settle(loadOf(set))
 	return nil
 }
 
@@ -184,13 +200,20 @@ func (r *replica) apply(in *incoming, said state) error {
 	if now != said {
 		return &difference{now, said}
 	}
+	after := r.load.plus(loadOf(d.Added)).minus(loadOf(d.Removed))
+	if err := r.quota.ofOne(after); err != nil {
+		return err
+	}
 	if err := r.member.Apply(d, in.arrival()); err != nil {
 		return violation("%v", err)
 	}
 	r.recorder.Change(d.Added.Len(), d.Removed.Len(), time.Since(in.learned))
 	r.state = now
+	r.settle(after)
 	return nil
 }
+
+func loadOf(s *files.Set) load { return load{uint64(s.Len()), s.Bytes()} }
 
 // after is what the state becomes with d. It needs no names but d's.
 func (s state) after(revision uint64, d files.Delta) state {
@@ -201,9 +224,29 @@ func (s state) after(revision uint64, d files.Delta) state {
 	}
 }
 
+// append takes in the names of one part, as far as there is room for them.
+func (r *replica) append(u *scoutv1.Update) error {
+	before := r.incoming.load()
+	if err := r.incoming.append(u); err != nil {
+		return err
+	}
+	if err := r.incoming.plausible(r.load); err != nil {
+		return err
+	}
+	now := r.incoming.load()
+	if err := r.quota.ofOne(now); err != nil {
+		return err
+	}
+	grown := now.minus(before)
+	if err := r.quota.take(grown); err != nil {
+		return err
+	}
+	r.taken = r.taken.plus(grown)
+	return nil
+}
+
 // incoming is an update of which not all parts have come. It holds the names
-// in the form in which a set keeps them. Whatever limits the size of an update
-// belongs into append.
+// in the form in which a set keeps them.
 type incoming struct {
 	reset          bool
 	revision       uint64
@@ -222,6 +265,17 @@ const longestAge = time.Hour
 // age is how long the scout had known what u says.
 func age(u *scoutv1.Update) time.Duration {
 	return min(max(u.GetAge().AsDuration(), 0), longestAge)
+}
+
+// load is what the update adds.
+func (in *incoming) load() load { return load{uint64(in.added.Len()), in.added.Bytes()} }
+
+// plausible refuses to hold more removed names than the copy has.
+func (in *incoming) plausible(copied load) error {
+	if uint64(in.removed.Len()) > copied.files || in.removed.Bytes() > copied.bytes {
+		return violation("more names are removed than there are")
+	}
+	return nil
 }
 
 func (in *incoming) append(u *scoutv1.Update) error {

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -79,7 +80,7 @@ func (s *Scout) stay(ctx context.Context, clock *awake) error {
 		}
 		s.recorder().MasterLost()
 		s.Log.Warn("master lost", zap.String("master", s.Master), zap.String("session", session.id), zap.NamedError("reason", lost))
-		session, err = s.reconnect(ctx, clock)
+		session, err = s.reconnect(ctx, clock, errors.Is(lost, errUnwanted))
 	}
 	if ctx.Err() != nil {
 		return nil //nolint:nilerr // the scout was told to stop, and has
@@ -118,10 +119,10 @@ func (s *Scout) register(ctx context.Context, clock *awake) (*scoutSession, erro
 
 // reconnect tries until the master accepts the scout again. The only error is
 // that ctx was done first.
-func (s *Scout) reconnect(ctx context.Context, clock *awake) (*scoutSession, error) {
+func (s *Scout) reconnect(ctx context.Context, clock *awake, unwanted bool) (*scoutSession, error) {
 	orphan := newOrphan(s.Log.With(zap.String("master", s.Master)))
 	defer orphan.found()
-	for retry := newBackoff(); retry.wait(ctx); {
+	for retry := newBackoff(unwanted); retry.wait(ctx); {
 		s.pulse()
 		session, err := s.register(ctx, clock)
 		if err == nil {

@@ -26,6 +26,8 @@ type Config struct {
 	// Room says why nothing more can be taken in now: neither a scout nor a
 	// snapshot. nil is that it can, or that there is no limit.
 	Room     func() error
+	Limits   Limits // on what scouts make the master hold
+	Guard    Guard  // nil: whoever reaches the server may register
 	Log      *zap.Logger
 	Recorder Recorder // nil: nothing is counted
 }
@@ -39,6 +41,7 @@ type Server struct {
 	registry  Registry
 	clock     *awake
 	admission *admission
+	quota     *quota
 
 	mu       sync.Mutex
 	stopping context.Context // done when no session may go on
@@ -57,11 +60,15 @@ func NewServer(registry Registry, config Config) *Server {
 	if config.SnapshotBytes == 0 {
 		config.SnapshotBytes = defaultSnapshotBytes
 	}
+	if config.Guard == nil {
+		config.Guard = everybody{}
+	}
 	s := &Server{
 		config:    config,
 		registry:  registry,
 		clock:     newAwake(masterTick),
 		admission: newAdmission(config.Snapshots, config.SnapshotBytes),
+		quota:     &quota{limits: config.Limits},
 	}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	return s

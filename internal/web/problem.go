@@ -20,6 +20,9 @@ var (
 	notAcceptable    = problem{"not-acceptable", http.StatusNotAcceptable, "No representation is acceptable"}
 	cursorExpired    = problem{"cursor-expired", http.StatusGone, "The cursor is from before a restart of the scoutmaster"}
 	tooManyWatchers  = problem{"too-many-watchers", http.StatusServiceUnavailable, "Too many clients watch the list"}
+	unauthorized     = problem{"unauthorized", http.StatusUnauthorized, "A token is needed"}
+	queryTooLong     = problem{"query-too-long", http.StatusRequestURITooLong, "The query is too long"}
+	crowded          = problem{"too-many-connections", http.StatusTooManyRequests, "There are too many connections from one address"}
 	notReady         = problem{"not-ready", http.StatusServiceUnavailable, "The scoutmaster is not ready"}
 )
 
@@ -35,6 +38,8 @@ func (p problem) answer(w http.ResponseWriter, detail string) {
 		panic(err) // strings and a number always marshal
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cache-Control", "no-cache")
 	w.WriteHeader(p.status)
 	w.Write(append(body, '\n')) //nolint:errcheck // the client has left
 }

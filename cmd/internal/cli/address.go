@@ -72,19 +72,29 @@ func IsLoopback(address string) bool {
 // CheckListen refuses a listener beyond loopback, which has no TLS, unless
 // insecure. The error names the flag and says what to do.
 func CheckListen(flag, address string, insecure bool) error {
-	if insecure || IsLoopback(address) {
+	return checkListen(flag, address, insecure, "")
+}
+
+// CheckListenTLS is CheckListen for a listener that may be encrypted, by -tls-cert
+// and -tls-key.
+func CheckListenTLS(flag, address string, encrypted, insecure bool) error {
+	return checkListen(flag, address, encrypted || insecure, "add -tls-cert and -tls-key, ")
+}
+
+func checkListen(flag, address string, allowed bool, cure string) error {
+	if allowed || IsLoopback(address) {
 		return nil
 	}
 	return errors.New("flag -" + flag + ": " + address + " can be reached from other machines and is not encrypted: " +
-		"give the port alone to serve this machine only, or add -insecure if you trust the network")
+		"give the port alone to serve this machine only, " + cure + "or add -insecure if you trust the network")
 }
 
-// CheckDial refuses a connection beyond loopback, which has no TLS, unless
-// insecure. The error names the flag and says what to do.
-func CheckDial(flag, address string, insecure bool) error {
-	if insecure || IsLoopback(address) {
+// CheckDial refuses a connection beyond loopback unless that is allowed: by TLS,
+// or for want of it. The error names the flag and says what to do.
+func CheckDial(flag, address string, allowed bool) error {
+	if allowed || IsLoopback(address) {
 		return nil
 	}
 	return errors.New("flag -" + flag + ": " + address + " is beyond this machine and the connection is not encrypted: " +
-		"use a tunnel that ends on this machine, or add -insecure if you trust the network")
+		"add -tls-ca, use a tunnel that ends on this machine, or add -insecure if you trust the network")
 }

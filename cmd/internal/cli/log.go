@@ -97,9 +97,9 @@ func newEncoder(format logFormat) zapcore.Encoder {
 		EncodeDuration: zapcore.SecondsDurationEncoder,
 	}
 	if format == jsonFormat {
-		return zapcore.NewJSONEncoder(config)
+		return safeEncoder{zapcore.NewJSONEncoder(config)}
 	}
 	config.EncodeDuration = zapcore.StringDurationEncoder
 	config.ConsoleSeparator = "  "
-	return consoleEncoder{zapcore.NewConsoleEncoder(config)}
+	return safeEncoder{consoleEncoder{zapcore.NewConsoleEncoder(config)}}
 }

@@ -1,0 +1,184 @@
+package access
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/bmatcuk/doublestar/v4"
+	"go.uber.org/zap"
+
+	"scout/internal/files"
+)
+
+// Policy says who may show the files of which hosts and directories. Who is not
+// in it may show none.
+type Policy struct{ rules []rule }
+
+// rule permits those whom who matches whatever is on one of the hosts and in
+// one of the directories.
+type rule struct {
+	who         string // a pattern on an identity such as "token:web"
+	hosts       []string
+	directories []string
+}
+
+// ownName as a host stands for the name by which the scout was let in.
+const ownName = "$name"
+
+// ParsePolicy reads a policy: one rule a line as
+//
+//	token:web          hosts=web-*  directories=/srv/**,/var/log/*
+//	cert:db-01.example hosts=db-01  directories=/**
+//	cert:*             hosts=$name  directories=/**
+//
+// with empty lines and those that begin with # left out. The names, hosts and
+// directories are patterns as of doublestar; several are separated by commas,
+// and ? stands for a space. Errors name the file, the line, the cause and the
+// cure.
+func ParsePolicy(file string, content []byte) (*Policy, error) {
+	p := new(Policy)
+	for at, line := range lines(file, content) {
+		r, err := parseRule(line)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", at, err)
+		}
+		p.rules = append(p.rules, r)
+	}
+	if len(p.rules) == 0 {
+		return nil, fmt.Errorf("%s: there is no rule in it, so that nobody could register: write one a line, such as token:web hosts=web-* directories=/srv/**", file)
+	}
+	return p, nil
+}
+
+func parseRule(line string) (r rule, err error) {
+	if !utf8.ValidString(line) {
+		return r, fmt.Errorf("the line is not UTF-8: write ? for each byte of a name that is not")
+	}
+	fields := strings.Fields(line)
+	if r.who, err = parseWho(fields[0]); err != nil {
+		return r, err
+	}
+	for _, field := range fields[1:] {
+		if err := r.parseField(field); err != nil {
+			return r, err
+		}
+	}
+	switch {
+	case r.hosts == nil:
+		return r, fmt.Errorf("hosts= is missing: add the hosts, or hosts=* for any")
+	case r.directories == nil:
+		return r, fmt.Errorf("directories= is missing: add the directories, or directories=/** for any")
+	}
+	return r, nil
+}
+
+func parseWho(s string) (string, error) {
+	kind, name, _ := strings.Cut(s, ":")
+	if kind != "token" && kind != "cert" || name == "" {
+		return "", fmt.Errorf("%q is not whom a rule is about: begin with token:NAME or cert:NAME", s)
+	}
+	return s, checkPattern(s)
+}
+
+func (r *rule) parseField(field string) error {
+	key, value, _ := strings.Cut(field, "=")
+	var target *[]string
+	check := checkPattern
+	switch key {
+	case "hosts":
+		target = &r.hosts
+	case "directories":
+		target, check = &r.directories, checkDirectory
+	default:
+		return fmt.Errorf("%q is neither hosts=… nor directories=…: a pattern has no spaces in it, write ? for one", field)
+	}
+	if *target != nil {
+		return fmt.Errorf("%s= is there twice: separate several patterns by commas", key)
+	}
+	*target = splitPatterns(value)
+	for _, pattern := range *target {
+		if err := check(pattern); err != nil {
+			return fmt.Errorf("%s=: %w", key, err)
+		}
+	}
+	return nil
+}
+
+// splitPatterns takes patterns apart at the commas outside of braces, brackets
+// and behind no backslash.
+func splitPatterns(s string) (patterns []string) {
+	start, depth := 0, 0
+	for i := 0; i < len(s); i++ {
+		switch s[i] {
+		case '\\':
+			i++
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth = max(0, depth-1)
+		case ',':
+			if depth == 0 {
+				patterns = append(patterns, s[start:i])
+				start = i + 1
+			}
+		}
+	}
+	return append(patterns, s[start:])
+}
+
+func checkPattern(pattern string) error {
+	switch {
+	case pattern == "":
+		return fmt.Errorf("a pattern is empty: write it, or leave out the comma")
+	case !doublestar.ValidatePattern(pattern):
+		return fmt.Errorf("%q is not a glob pattern: check its brackets, or put a backslash before what is meant literally", pattern)
+	}
+	return nil
+}
+
+func checkDirectory(pattern string) error {
+	if err := checkPattern(pattern); err != nil {
+		return err
+	}
+	if pattern[0] != '/' && pattern[0] != '{' {
+		return fmt.Errorf("%q can match nothing: directories are absolute, as in /srv/**", pattern)
+	}
+	return nil
+}
+
+// permits reports whether one who was let in under the names may show the files
+// of an origin. A directory that is not written the shortest way is nobody's:
+// it may be in another place than it looks.
+func (p *Policy) permits(names []string, o files.Origin) bool {
+	return path.Clean(o.Directory) == o.Directory && slices.ContainsFunc(names, func(name string) bool {
+		return slices.ContainsFunc(p.rules, func(r rule) bool { return r.permits(name, o) })
+	})
+}
+
+func (r rule) permits(name string, o files.Origin) bool {
+	return matches(r.who, name) && r.host(name, o.Host) &&
+		slices.ContainsFunc(r.directories, func(pattern string) bool { return matches(pattern, o.Directory) })
+}
+
+func (r rule) host(name, host string) bool {
+	return slices.ContainsFunc(r.hosts, func(pattern string) bool {
+		if pattern == ownName {
+			_, own, _ := strings.Cut(name, ":")
+			return own == host
+		}
+		return matches(pattern, host)
+	})
+}
+
+// matches reports whether a pattern that was checked matches.
+func matches(pattern, s string) bool {
+	ok, err := doublestar.Match(pattern, s)
+	return ok && err == nil
+}
+
+func openPolicy(log *zap.Logger, file string) (*source[*Policy], error) {
+	return open(log, func(contents [][]byte) (*Policy, error) { return ParsePolicy(file, contents[0]) }, file)
+}

@@ -1,0 +1,135 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"scout/internal/access/accesstest"
+)
+
+// number is a file that holds one digit, as a source.
+func number(t *testing.T, log *zap.Logger) (*source[byte], string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "number")
+	must(t, os.WriteFile(file, []byte("1"), 0o600))
+	s, err := open(log, func(contents [][]byte) (byte, error) {
+		if len(contents[0]) != 1 {
+			return 0, errors.New("that is no digit")
+		}
+		return contents[0][0], nil
+	}, file)
+	must(t, err)
+	return s, file
+}
+
+// A source follows its file, logs each state that it cannot use once, and keeps
+// to the last that it could.
+func TestReload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, logs := observed()
+		s, file := number(t, log)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer synctest.Wait()
+		defer cancel()
+		go keepFresh(ctx, []refresher{s})
+
+		expect := func(what string, want byte, reloaded, refused int) {
+			t.Helper()
+			time.Sleep(5 * lookInterval)
+			synctest.Wait()
+			if got := s.get(); got != want {
+				t.Errorf("%s: it is %c, not %c", what, got, want)
+			}
+			if got := logs.FilterMessage("credentials reloaded").Len(); got != reloaded {
+				t.Errorf("%s: reloaded %d times, not %d", what, got, reloaded)
+			}
+			if got := logs.FilterMessage("credentials not reloaded").Len(); got != refused {
+				t.Errorf("%s: refused %d times, not %d", what, got, refused)
+			}
+		}
+		expect("nothing has changed", '1', 0, 0)
+		accesstest.Replace(t, file, []byte("2"))
+		expect("replaced", '2', 1, 0)
+		accesstest.Replace(t, file, []byte("no digit"))
+		expect("broken", '2', 1, 1)
+		must(t, os.Remove(file))
+		expect("removed", '2', 1, 2)
+		accesstest.Replace(t, file, []byte("3"))
+		expect("back", '3', 2, 2)
+		must(t, os.WriteFile(file, []byte("33"), 0o600))
+		expect("written over", '3', 2, 3)
+		must(t, os.WriteFile(file, []byte("4"), 0o600))
+		expect("mended", '4', 3, 3)
+	})
+}
+
+// Kubernetes replaces the directory that a file is in by way of a link.
+func TestReloadBehindLink(t *testing.T) {
+	dir := t.TempDir()
+	for _, version := range []string{"1", "2"} {
+		must(t, os.Mkdir(filepath.Join(dir, version), 0o700))
+		must(t, os.WriteFile(filepath.Join(dir, version, "file"), []byte(version), 0o600))
+	}
+	data := filepath.Join(dir, "data")
+	must(t, os.Symlink("1", data))
+	log, _ := observed()
+	s, err := open(log, func(contents [][]byte) (string, error) { return string(contents[0]), nil }, filepath.Join(data, "file"))
+	must(t, err)
+	must(t, os.Symlink("2", data+".new"))
+	must(t, os.Rename(data+".new", data))
+	s.refresh()
+	if s.get() != "2" {
+		t.Errorf("it is %q", s.get())
+	}
+}
+
+// What cannot be read at the start is an error that names file, cause and cure.
+func TestWrongFiles(t *testing.T) {
+	ca := accesstest.NewAuthority(t, "ca")
+	pair, other := ca.Issue("localhost"), ca.Issue("localhost")
+	empty := filepath.Join(t.TempDir(), "empty")
+	must(t, os.WriteFile(empty, nil, 0o600))
+	for name, test := range map[string]struct {
+		files Files
+		want  []string
+	}{
+		"no certificate":      {Files{Cert: "/none", Key: pair.Key}, []string{"open /none:", "name a file that this user may read"}},
+		"no key":              {Files{Cert: pair.Cert, Key: "/none"}, []string{"open /none:", "name a file"}},
+		"another's key":       {Files{Cert: pair.Cert, Key: other.Key}, []string{pair.Cert, other.Key, "does not match", "give a PEM certificate"}},
+		"an empty one":        {Files{Cert: empty, Key: pair.Key}, []string{empty, "failed to find any PEM data"}},
+		"no authority":        {Files{ClientCA: empty}, []string{empty + ": there is no certificate in it: give"}},
+		"no scout's token":    {Files{ScoutTokens: empty}, []string{empty + ": there is no token in it: write"}},
+		"no consumer's token": {Files{HTTPTokens: empty}, []string{empty + ": there is no token in it: write"}},
+		"no policy":           {Files{Policy: empty}, []string{empty + ": there is no rule in it"}},
+	} {
+		_, err := NewGate(test.files, zap.NewNop())
+		for _, want := range test.want {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v, not %q", name, err, want)
+			}
+		}
+	}
+}
+
+func TestSecretReadableByAll(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "tokens")
+	must(t, os.WriteFile(file, []byte("web:"+secretA), 0o600))
+	log, logs := observed()
+	warned := func() *observer.ObservedLogs { return logs.FilterMessage("secret readable by all") }
+	for mode, want := range map[os.FileMode]int{0o600: 0, 0o640: 0, 0o644: 1} {
+		before := warned().Len()
+		must(t, os.Chmod(file, mode))
+		if _, err := NewGate(Files{ScoutTokens: file}, log); err != nil || warned().Len()-before != want {
+			t.Errorf("mode %v: warned %d times, %v", mode, warned().Len()-before, err)
+		}
+	}
+}
