@@ -15,7 +15,7 @@ import (
 
 // Policy says who may show the files of which hosts and directories. Who is not
 // in it may show none.
-type Policy struct{ rules []rule }
+type Policy struct{ rules []*rule }
 
 // rule permits those whom who matches whatever is on one of the hosts and in
 // one of the directories.
@@ -53,24 +53,26 @@ func ParsePolicy(file string, content []byte) (*Policy, error) {
 	return p, nil
 }
 
-func parseRule(line string) (r rule, err error) {
+func parseRule(line string) (*rule, error) {
 	if !utf8.ValidString(line) {
-		return r, fmt.Errorf("the line is not UTF-8: write ? for each byte of a name that is not")
+		return nil, fmt.Errorf("the line is not UTF-8: write ? for each byte of a name that is not")
 	}
 	fields := strings.Fields(line)
-	if r.who, err = parseWho(fields[0]); err != nil {
-		return r, err
+	who, err := parseWho(fields[0])
+	if err != nil {
+		return nil, err
 	}
+	r := &rule{who: who}
 	for _, field := range fields[1:] {
 		if err := r.parseField(field); err != nil {
-			return r, err
+			return nil, err
 		}
 	}
 	switch {
 	case r.hosts == nil:
-		return r, fmt.Errorf("hosts= is missing: add the hosts, or hosts=* for any")
+		return nil, fmt.Errorf("hosts= is missing: add the hosts, or hosts=* for any")
 	case r.directories == nil:
-		return r, fmt.Errorf("directories= is missing: add the directories, or directories=/** for any")
+		return nil, fmt.Errorf("directories= is missing: add the directories, or directories=/** for any")
 	}
 	return r, nil
 }
@@ -154,16 +156,16 @@ func checkDirectory(pattern string) error {
 // it may be in another place than it looks.
 func (p *Policy) permits(names []string, o files.Origin) bool {
 	return path.Clean(o.Directory) == o.Directory && slices.ContainsFunc(names, func(name string) bool {
-		return slices.ContainsFunc(p.rules, func(r rule) bool { return r.permits(name, o) })
+		return slices.ContainsFunc(p.rules, func(r *rule) bool { return r.permits(name, o) })
 	})
 }
 
-func (r rule) permits(name string, o files.Origin) bool {
+func (r *rule) permits(name string, o files.Origin) bool {
 	return matches(r.who, name) && r.host(name, o.Host) &&
 		slices.ContainsFunc(r.directories, func(pattern string) bool { return matches(pattern, o.Directory) })
 }
 
-func (r rule) host(name, host string) bool {
+func (r *rule) host(name, host string) bool {
 	return slices.ContainsFunc(r.hosts, func(pattern string) bool {
 		if pattern == ownName {
 			_, own, _ := strings.Cut(name, ":")

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"errors"
 	"strings"
 	"testing"
 )
@@ -80,7 +81,7 @@ func TestBearer(t *testing.T) {
 		"Bearer": errUnknownToken, "Bearer " + secretB: errUnknownToken, "Bearer " + secretA + "," + secretA: errUnknownToken,
 	} {
 		name, err := bearer(tokens, header)
-		if err != want || (err == nil) != (name == "web") {
+		if !errors.Is(err, want) || (err == nil) != (name == "web") {
 			t.Errorf("%q: %q, %v", header, name, err)
 		}
 	}

@@ -90,6 +90,9 @@ type ScoutmasterServiceClient interface {
 	//
 	//	OK                  after the scout's half-close: deregistered
 	//	ALREADY_EXISTS      a live scout holds this host and directory
+	//	UNAUTHENTICATED     a token is asked for, and the call came without one
+	//	PERMISSION_DENIED   this scout may not show this, or not any more
+	//	RESOURCE_EXHAUSTED  a limit is exceeded, which the message names
 	//	INVALID_ARGUMENT    a rule of the protocol was broken
 	//	ABORTED             replaced by a successor, after not answering a Probe
 	//	DEADLINE_EXCEEDED   silent past the deadline
@@ -133,6 +136,9 @@ type ScoutmasterServiceServer interface {
 	//
 	//	OK                  after the scout's half-close: deregistered
 	//	ALREADY_EXISTS      a live scout holds this host and directory
+	//	UNAUTHENTICATED     a token is asked for, and the call came without one
+	//	PERMISSION_DENIED   this scout may not show this, or not any more
+	//	RESOURCE_EXHAUSTED  a limit is exceeded, which the message names
 	//	INVALID_ARGUMENT    a rule of the protocol was broken
 	//	ABORTED             replaced by a successor, after not answering a Probe
 	//	DEADLINE_EXCEEDED   silent past the deadline
