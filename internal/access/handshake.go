@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -24,12 +25,32 @@ func newHandshakes(config *tls.Config, log *zap.Logger) credentials.TransportCre
 
 // ServerHandshake implements [credentials.TransportCredentials].
 func (h *handshakes) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	secure, info, err := h.TransportCredentials.ServerHandshake(conn)
-	if err != nil && !errors.Is(err, io.EOF) { // or somebody only looks whether the port is open
+	kept := &keptOpen{Conn: conn}
+	kept.keep.Store(true)
+	secure, info, err := h.TransportCredentials.ServerHandshake(kept)
+	kept.keep.Store(false)
+	if err == nil {
+		return secure, info, nil
+	}
+	if !errors.Is(err, io.EOF) { // or somebody only looks whether the port is open
 		h.knocks.note(conn.RemoteAddr(), err.Error())
 		linger(conn)
 	}
-	return secure, info, err
+	conn.Close() //nolint:errcheck // it is unwanted
+	return nil, nil, err
+}
+
+// keptOpen is a connection that a handshake cannot close while keep is set.
+type keptOpen struct {
+	net.Conn
+	keep atomic.Bool
+}
+
+func (k *keptOpen) Close() error {
+	if k.keep.Load() {
+		return nil
+	}
+	return k.Conn.Close()
 }
 
 // Clone implements [credentials.TransportCredentials].
