@@ -61,8 +61,7 @@ func (h *handshakes) Clone() credentials.TransportCredentials {
 // linger gives the other side time to read what it was told before a close:
 // with bytes left unread here, closing would take that back.
 func linger(conn net.Conn) {
-	half, ok := conn.(interface{ CloseWrite() error })
-	if !ok || half.CloseWrite() != nil || conn.SetReadDeadline(time.Now().Add(farewellTime)) != nil {
+	if conn.SetReadDeadline(time.Now().Add(farewellTime)) != nil {
 		return
 	}
 	io.Copy(io.Discard, conn) //nolint:errcheck // the deadline ends it

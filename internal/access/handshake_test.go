@@ -52,7 +52,7 @@ func TestRefusedHandshakeIsHeard(t *testing.T) {
 			t.Fatal("it was let in")
 		}
 	}
-	if got := logs.FilterMessage("connection refused").Len(); got == 0 || got > 10 {
+	if got := logs.FilterMessage("peer refused").Len(); got == 0 || got > 10 {
 		t.Errorf("logged %d times", got)
 	}
 }

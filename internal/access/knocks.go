@@ -29,6 +29,6 @@ func (k *knocks) note(from net.Addr, reason string) {
 	if time.Since(k.logged) < knockInterval {
 		return
 	}
-	k.log.Warn("connection refused", zap.Stringer("address", from), zap.String("reason", reason), zap.Int("refused", k.silent))
+	k.log.Warn("peer refused", zap.Stringer("address", from), zap.String("reason", reason), zap.Int("refused", k.silent))
 	k.silent, k.logged = 0, time.Now()
 }

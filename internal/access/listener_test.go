@@ -64,7 +64,7 @@ func TestConnectionsPerAddress(t *testing.T) {
 			t.Error("one beyond the limit is not refused")
 		}
 	}
-	if n := logs.FilterMessage("connection refused").Len(); n == 0 || n > 5 {
+	if n := logs.FilterMessage("peer refused").Len(); n == 0 || n > 5 {
 		t.Errorf("logged %d times", n)
 	}
 

@@ -424,7 +424,7 @@ func TestLimitsOfConsumers(t *testing.T) {
 	if status, body := ask("/healthz", ""); status != 429 || !strings.Contains(body, "-max-connections-per-address") {
 		t.Errorf("one connection too many: %d, %s", status, body)
 	}
-	await(t, m.Process, "connection refused")
+	await(t, m.Process, "peer refused")
 	for _, c := range crowd {
 		c.Close()
 	}
