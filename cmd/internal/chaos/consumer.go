@@ -30,17 +30,14 @@ type consumer struct {
 	pause       time.Duration
 
 	recorder *recorder
-	address  string         // of the master
-	origins  map[origin]int // the scouts
+	address  string // of the master
+	origins  origins
 	client   http.Client
 
 	shown  map[string]history.Name // what it was last given, by scout and path
 	etag   string                  // of that
 	digest uint64                  // of its text
 }
-
-// origin is whose an entry is.
-type origin struct{ host, dir string }
 
 // answer is what one request was answered with.
 type answer struct {
@@ -139,17 +136,37 @@ func (c *consumer) read(l *history.List, a answer) {
 		return
 	}
 	now := map[string]history.Name{}
+	c.digest = 0
 	for _, e := range entries {
-		scout, ok := c.origins[origin{e.Host, e.Dir()}]
-		if !ok || !strings.HasPrefix(e.Name(), c.prefix) {
-			l.Wrong = fmt.Sprintf("nobody asked for %+v", e)
+		key, name, err := c.origins.name(e)
+		if err == nil && !strings.HasPrefix(e.Name(), c.prefix) {
+			err = fmt.Errorf("nobody asked for %+v", e)
+		}
+		if err != nil {
+			l.Wrong = err.Error()
 			return
 		}
-		now[strconv.Itoa(scout)+"/"+e.Name()] = history.Name{Scout: scout, Path: []byte(e.Name())}
+		now[key] = name
+		c.digest += digest(key)
 	}
 	l.Came, l.Went = minus(now, c.shown), minus(c.shown, now)
-	c.shown, c.etag, c.digest = now, a.etag, digest(a.body)
+	c.shown, c.etag = now, a.etag
 	l.Digest = c.digest
+}
+
+// origins are the scouts, by what is listed of them.
+type origins map[origin]int
+
+// origin is whose an entry is.
+type origin struct{ host, dir string }
+
+// name returns what an entry is called in a history, and a key for that.
+func (o origins) name(e fleet.Entry) (key string, n history.Name, err error) {
+	scout, ok := o[origin{e.Host, e.Dir()}]
+	if !ok {
+		return "", n, fmt.Errorf("there is no scout for %+v", e)
+	}
+	return strconv.Itoa(scout) + "/" + e.Name(), history.Name{Scout: scout, Path: []byte(e.Name())}, nil
 }
 
 // minus returns what a has and b has not.
@@ -162,22 +179,24 @@ func minus(a, b map[string]history.Name) (rest []history.Name) {
 	return rest
 }
 
-// tagPattern is how an ETag says which revision of which listing an answer shows.
-var tagPattern = regexp.MustCompile(`^W/"([0-9a-f]+)-([0-9]+)-json"$`)
+// tagPattern is how an ETag, or the id of an event, says which revision of which
+// listing it belongs to.
+var tagPattern = regexp.MustCompile(`^(?:W/"|)([0-9a-f]{16})-([0-9]+)(?:-json"|)$`)
 
-// version reads an ETag.
-func version(etag string) (epoch string, revision uint64, err error) {
-	parts := tagPattern.FindStringSubmatch(etag)
+// version reads an ETag or an id.
+func version(tag string) (epoch string, revision uint64, err error) {
+	parts := tagPattern.FindStringSubmatch(tag)
 	if parts == nil {
-		return "", 0, fmt.Errorf("the ETag is %q", etag)
+		return "", 0, fmt.Errorf("the ETag or id is %q", tag)
 	}
 	revision, err = strconv.ParseUint(parts[2], 10, 64)
 	return parts[1], revision, err
 }
 
-func digest(body []byte) uint64 {
+// digest is one entry's part in the digest of a list, which is the sum.
+func digest(key string) uint64 {
 	h := fnv.New64a()
-	h.Write(body)
+	h.Write([]byte(key))
 	return h.Sum64()
 }
 

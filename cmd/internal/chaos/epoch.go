@@ -77,28 +77,31 @@ func (p plan) play(ctx context.Context) (result, error) {
 		e.recorder.beat(stop)
 		return nil
 	})
-	diverged, err := e.run(ctx)
+	wrong := e.run(ctx)
 	close(stop)
-	if err := errors.Join(err, judging.Wait()); err != nil {
+	if err := judging.Wait(); err != nil {
 		return result{}, err
 	}
 	r.faults = e.recorder.counts
 	r.complaints = e.stop()
-	if diverged != nil {
-		r.complaints = append(r.complaints, diverged.Error())
+	if wrong != nil {
+		r.complaints = append(r.complaints, wrong.Error())
 	}
 	return r, nil
 }
 
-// run lets everything happen. It returns how the list differs from the truth
-// in the end.
-func (e *epoch) run(ctx context.Context) (diverged, err error) {
+// run lets everything happen. It returns what could not be done though it
+// should, or how the list differs from the truth in the end.
+func (e *epoch) run(ctx context.Context) error {
 	reading, stopReading := context.WithCancel(context.WithoutCancel(ctx))
 	var consumers sync.WaitGroup
 	defer consumers.Wait()
 	defer stopReading()
 	for _, c := range e.consumers() {
 		consumers.Go(func() { c.follow(reading) })
+	}
+	for _, w := range e.watchers() {
+		consumers.Go(func() { w.follow(reading) })
 	}
 	calm := make(chan struct{})
 	var raging errgroup.Group
@@ -107,13 +110,13 @@ func (e *epoch) run(ctx context.Context) (diverged, err error) {
 		e.vandal.serve(calm) // or those who ask would wait for ever
 		return err
 	})
-	err = e.torment(ctx)
+	err := e.torment(ctx)
 	sleep(ctx, e.calm)
 	close(calm)
 	if err := errors.Join(err, raging.Wait()); err != nil {
-		return nil, err
+		return err
 	}
-	return e.converge(), nil
+	return e.converge()
 }
 
 // torment makes faults, and returns when all have been ended.
@@ -152,10 +155,6 @@ func (e *epoch) plague(number int) *plague {
 }
 
 func (e *epoch) consumers() []*consumer {
-	origins := map[origin]int{}
-	for _, s := range e.scouts {
-		origins[origin{s.host, s.tree.path}] = s.number
-	}
 	all := []*consumer{
 		{name: "all", pause: 20 * time.Millisecond},
 		{name: "gzip", gzip: true, pause: 150 * time.Millisecond},
@@ -163,8 +162,26 @@ func (e *epoch) consumers() []*consumer {
 		{name: "conditional", conditional: true, pause: 100 * time.Millisecond},
 	}
 	for _, c := range all {
-		c.recorder, c.address, c.origins = e.recorder, e.master.http, origins
+		c.recorder, c.address, c.origins = e.recorder, e.master.http, e.origins()
 		c.client.Timeout = e.bounds.Answer
+	}
+	return all
+}
+
+func (e *epoch) origins() origins {
+	o := origins{}
+	for _, s := range e.scouts {
+		o[origin{s.host, s.tree.path}] = s.number
+	}
+	return o
+}
+
+// watchers are the consumers that are told what comes and goes.
+func (e *epoch) watchers() []*watcher {
+	all := []*watcher{{name: "events", format: eventStream}, {name: "lines", format: eventLines}}
+	for i, w := range all {
+		w.Rand = rand.New(rand.NewPCG(e.seed, uint64(100+i)))
+		w.recorder, w.address, w.origins, w.fresh = e.recorder, e.master.http, e.origins(), e.bounds.Fresh
 	}
 	return all
 }

@@ -20,7 +20,7 @@ const floodFiles = 9000
 
 // returnTime is how long a scout may be tried to be started: its connection may
 // be broken, and its master down.
-const returnTime = 2 * time.Minute
+const returnTime = 45 * time.Second
 
 // limitedTo is how many watches a scout may have that is short of them.
 const limitedTo = 3

@@ -73,6 +73,18 @@ var mutants = []mutant{
 		want:   []history.Rule{history.Lives},
 	},
 	{
+		name: "one change in fifty is not told to those who watch",
+		file: "internal/web/watcher.go",
+		old:  "	removed, added := newPicked(",
+		broken: `	if told++; told%50 == 0 {
+		w.at = c.Revision
+		return false, nil
+	}
+	removed, added := newPicked(`,
+		variables: "told int",
+		want:      []history.Rule{history.Reused, history.Malformed},
+	},
+	{
 		name: "one revision in fifty is used again",
 		file: "internal/listing/listing.go",
 		old:  "	v.Revision++\n",

@@ -89,7 +89,8 @@ type List struct {
 	Error    string        `json:"error,omitempty"` // why there is no list
 	Wrong    string        `json:"wrong,omitempty"` // what no list may be, apart from being untrue
 
-	Epoch    string `json:"epoch,omitempty"`    // of the ETag
-	Revision uint64 `json:"revision,omitempty"` // of the ETag
-	Digest   uint64 `json:"digest,omitempty"`   // of the whole body
+	Epoch    string `json:"epoch,omitempty"`    // of the ETag or event
+	Revision uint64 `json:"revision,omitempty"` // of the ETag or event
+	Digest   uint64 `json:"digest,omitempty"`   // of all entries
+	Pushed   bool   `json:"pushed,omitempty"`   // it was not asked for, and may have been under way for long
 }

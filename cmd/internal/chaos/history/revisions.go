@@ -34,7 +34,7 @@ func (r *revisions) add(l *List, end time.Duration) (found []Violation) {
 	}
 	tops := r.tops[l.Epoch]
 	before := sort.Search(len(tops), func(i int) bool { return tops[i].at > l.Start })
-	if before > 0 && tops[before-1].revision > l.Revision {
+	if before > 0 && !l.Pushed && tops[before-1].revision > l.Revision {
 		found = append(found, Violation{end, Backwards, All, "", fmt.Sprintf("%s: revision %d of %s asked for at %s, %d had come at %s",
 			l.Consumer, l.Revision, l.Epoch, l.Start, tops[before-1].revision, tops[before-1].at)})
 	}
