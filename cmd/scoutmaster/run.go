@@ -71,7 +71,7 @@ func run(ctx context.Context, c config, log *zap.Logger) error {
 	scouts := newScoutServer(sessions, c.reflection, slices.Concat(
 		stream.ServerOptions(), scoutListener.ServerOptions(), c.limits.options(), []grpc.ServerOption{grpc.Creds(gate.ScoutCredentials())})...)
 	ready := new(readiness)
-	handler := web.NewHandler(list, ready.check, web.Options{Watchers: c.watchers}, log)
+	handler := web.NewHandler(list, registry, ready.check, web.Options{Watchers: c.watchers}, log)
 	handler.Also("/metrics", counts.Handler(cli.Library(log, "metrics")))
 	door := web.Door{Room: consumerListener.Refuse, Check: gate.Consumer, MaxQuery: c.limits.query}
 	consumers := &http.Server{

@@ -5,16 +5,18 @@ import (
 	"strings"
 
 	"scout/internal/listing"
+	"scout/internal/roster"
 )
 
 // answer is all that is decided of an answer before it is written.
 type answer struct {
-	version *listing.Version
-	query   *query
-	format  format
-	coding  coding
-	next    string          // the cursor of the next page, "" when there is none
-	done    <-chan struct{} // the client has left
+	version     *listing.Version
+	query       *query
+	format      format
+	coding      coding
+	next        string               // the cursor of the next page, "" when there is none
+	unconfirmed []roster.Unconfirmed // whose entries may lack something that a fresh list has to have
+	done        <-chan struct{}      // the client has left
 }
 
 // entries returns the entries that are to be written.
@@ -47,6 +49,18 @@ func (a *answer) turn() bool {
 	return !s.aborted
 }
 
+// more returns what JSON has besides the entries.
+func (a *answer) more() string {
+	var p []byte
+	if a.next != "" {
+		p = append(append(append(p, `,"next":"`...), a.next...), '"')
+	}
+	if a.query.fresh > 0 {
+		p = appendUnconfirmed(p, a.unconfirmed)
+	}
+	return string(p)
+}
+
 // link returns the URL of the next page.
 func (a *answer) link(r *http.Request) string {
 	values := r.URL.Query()
@@ -66,7 +80,7 @@ func (q *query) vary() string {
 // of the list, and after each restart of the scoutmaster. It is a weak one, that
 // of the answer in any coding.
 func (a *answer) tag() string {
-	return `W/"` + a.version.Tag() + "-" + a.format.String() + `"`
+	return `W/"` + a.version.Tag() + a.doubts() + "-" + a.format.String() + `"`
 }
 
 // isKnown reports whether the values of an If-None-Match header include a tag.

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 
@@ -15,6 +16,9 @@ func (h *Handler) files(w http.ResponseWriter, r *http.Request) {
 	}
 	if a.watched() {
 		h.watch(w, r, a)
+		return
+	}
+	if a.query.fresh > 0 && !h.look(w, r, a) {
 		return
 	}
 	known := isKnown(r.Header.Values("If-None-Match"), a.tag())
@@ -73,7 +77,7 @@ func (h *Handler) decide(w http.ResponseWriter, r *http.Request) *answer {
 	case q.after != nil && q.after.query != q.hash():
 		badQuery.answer(w, "after: the cursor belongs to a query with other conditions; keep host, directory, prefix and match from page to page")
 	default:
-		if err := a.checkWatch(r.Header); err != nil {
+		if err := cmp.Or(a.checkWatch(r.Header), a.checkFresh()); err != nil {
 			badQuery.answer(w, err.Error())
 			return nil
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"io"
+	"math"
 	"sync"
 
 	"github.com/klauspost/compress/flate"
@@ -79,8 +80,10 @@ func (s *gzipStitcher) plain(p []byte) {
 }
 
 func (s *gzipStitcher) text(text string) {
-	if text != "" {
-		s.add(stored(text))
+	for len(text) > 0 {
+		n := min(len(text), math.MaxUint16) // the most that a stored block holds
+		s.add(stored(text[:n]))
+		text = text[n:]
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 type Handler struct {
 	mux     *http.ServeMux
 	listing *listing.Listing
+	fleet   Fleet
 	render  *renderer
 	ready   func() error
 	log     *zap.Logger
@@ -27,16 +28,17 @@ type Options struct {
 
 // NewHandler returns a Handler. ready says why scouts cannot be served now, or
 // nil.
-func NewHandler(l *listing.Listing, ready func() error, o Options, log *zap.Logger) *Handler {
+func NewHandler(l *listing.Listing, fleet Fleet, ready func() error, o Options, log *zap.Logger) *Handler {
 	h := &Handler{
-		mux: http.NewServeMux(), listing: l, render: newRenderer(), ready: ready, log: log,
+		mux: http.NewServeMux(), listing: l, fleet: fleet, render: newRenderer(), ready: ready, log: log,
 		watchers: newWatchers(o.Watchers, log),
 	}
 	h.route("/files", h.files)
+	h.route("/scouts", h.scouts)
 	h.route("/healthz", h.healthz)
 	h.route("/readyz", h.readyz)
 	h.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		notFound.answer(w, fmt.Sprintf("there is nothing at %s; try /files", r.URL.Path))
+		notFound.answer(w, fmt.Sprintf("there is nothing at %s; try /files or /scouts", r.URL.Path))
 	})
 	return h
 }

@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -19,6 +20,7 @@ import (
 	"scout/internal/files"
 	"scout/internal/files/filestest"
 	"scout/internal/listing"
+	"scout/internal/roster"
 )
 
 var updateGolden = flag.Bool("update", false, "write the golden files anew")
@@ -69,7 +71,7 @@ func body(t *testing.T, r *http.Response) []byte {
 }
 
 func newTestHandler(l *listing.Listing) *Handler {
-	return NewHandler(l, func() error { return nil }, Options{Watchers: 10}, zap.NewNop())
+	return NewHandler(l, nobody{l}, func() error { return nil }, Options{Watchers: 10}, zap.NewNop())
 }
 
 func TestFilesGolden(t *testing.T) {
@@ -129,7 +131,7 @@ func TestEveryByteComesBack(t *testing.T) {
 }
 
 func TestErrorsAreProblems(t *testing.T) {
-	h := NewHandler(sample(), func() error { return errors.New("the scoutmaster is stopping") }, Options{}, zap.NewNop())
+	h := NewHandler(sample(), nil, func() error { return errors.New("the scoutmaster is stopping") }, Options{}, zap.NewNop())
 	for _, tc := range []struct {
 		method, target string
 		status         int
@@ -176,3 +178,12 @@ func TestHealthIsPlain(t *testing.T) {
 		}
 	}
 }
+
+// nobody is a fleet without scouts.
+type nobody struct{ list *listing.Listing }
+
+func (n nobody) Look(context.Context, func(files.Origin) bool) (*listing.Version, []roster.Unconfirmed) {
+	return n.list.Current(), nil
+}
+
+func (nobody) Roster() roster.Roster { return roster.Roster{} }

@@ -15,13 +15,10 @@ import (
 // A list in JSON is jsonHead, entries, and what jsonEnd returns.
 const jsonHead = `{"files":[`
 
-// jsonEnd returns what follows the entries, if there are some, and the cursor of
-// the next page, if there is one.
-func jsonEnd(some bool, next string) string {
-	end := "]}"
-	if next != "" {
-		end = `],"next":"` + next + `"}`
-	}
+// jsonEnd returns what follows the entries, if there are some. more are further
+// members.
+func jsonEnd(some bool, more string) string {
+	end := "]" + more + "}"
 	if some {
 		return "\n" + end
 	}

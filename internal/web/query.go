@@ -30,6 +30,7 @@ type query struct {
 
 	watch       bool          // changes are asked for, not only the list
 	lastEventID *eventID      // up to where the client knows them, nil for nothing
+	fresh       time.Duration // for how long scouts may look at their disks, 0 for not at all
 	wait        time.Duration // for how long to wait for something new, 0 for not at all
 }
 
@@ -47,6 +48,7 @@ var parameters = map[string]func(q *query, values []string) error{
 	"after":     single((*query).parseAfter),
 	"format":    single((*query).parseFormat),
 
+	"fresh":         single((*query).parseFresh),
 	"watch":         single((*query).parseWatch),
 	"last_event_id": single((*query).parseLastEventID),
 	"wait":          single((*query).parseWait),

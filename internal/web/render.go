@@ -14,16 +14,10 @@ func newRenderer() *renderer { return &renderer{room: newRoom(textRoom)} }
 
 // write writes an answer, compressed as it says.
 func (r *renderer) write(out io.Writer, a *answer) error {
-	switch {
-	case a.coding == identity:
-		return r.writePlain(out, a)
-	case a.isWhole():
+	if a.coding != identity && a.isWhole() {
 		return r.writeStretches(out, a)
-	case a.coding == codingGzip:
-		return r.writeThrough(out, a, &gzipWriters)
-	default:
-		return r.writeThrough(out, a, &zstdWriters)
 	}
+	return coded(out, a.coding, func(out io.Writer) error { return r.writePlain(out, a) })
 }
 
 // compressor is a writer that compresses what is written to another.
@@ -32,16 +26,27 @@ type compressor interface {
 	Reset(out io.Writer)
 }
 
-// writeThrough writes an answer through one of the compressors.
-func (r *renderer) writeThrough(out io.Writer, a *answer, compressors *sync.Pool) error {
+// through lets write write through one of the compressors.
+func through(out io.Writer, compressors *sync.Pool, write func(io.Writer) error) error {
 	z := compressors.Get().(compressor)
 	defer compressors.Put(z)
 	defer z.Reset(nil) // hold on to nobody's connection
 	z.Reset(out)
-	if err := r.writePlain(z, a); err != nil {
+	if err := write(z); err != nil {
 		return err
 	}
 	return z.Close()
+}
+
+// coded lets write write in a coding.
+func coded(out io.Writer, c coding, write func(io.Writer) error) error {
+	switch c {
+	case codingGzip:
+		return through(out, &gzipWriters, write)
+	case codingZstd:
+		return through(out, &zstdWriters, write)
+	}
+	return write(out)
 }
 
 // writePlain writes an answer without compressing it.
@@ -53,7 +58,7 @@ func (r *renderer) writePlain(out io.Writer, a *answer) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.WriteString(out, tail(a.format, some, a.next))
+	_, err = io.WriteString(out, tail(a.format, some, a.more()))
 	return err
 }
 
@@ -88,11 +93,11 @@ func separator(f format) string {
 	return ""
 }
 
-// tail returns what follows the entries, if there are some. next is the cursor
-// of the next page, or "".
-func tail(f format, some bool, next string) string {
+// tail returns what follows the entries, if there are some. more is what JSON has
+// besides.
+func tail(f format, some bool, more string) string {
 	if f == formatJSON {
-		return jsonEnd(some, next)
+		return jsonEnd(some, more)
 	}
 	return ""
 }

@@ -47,7 +47,7 @@ func (r *renderer) writeStretches(out io.Writer, a *answer) error {
 		some = true
 		s.add(st)
 	}
-	s.text(tail(a.format, some, ""))
+	s.text(tail(a.format, some, a.more()))
 	return s.finish()
 }
 

@@ -64,7 +64,7 @@ type watchLab struct {
 func newWatchLab(t *testing.T) *watchLab {
 	t.Helper()
 	lab := &watchLab{T: t, list: listing.New()}
-	lab.handler = NewHandler(lab.list, func() error { return nil }, Options{Watchers: 3}, zap.NewNop())
+	lab.handler = NewHandler(lab.list, nobody{lab.list}, func() error { return nil }, Options{Watchers: 3}, zap.NewNop())
 	network := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
 	server := &http.Server{Handler: lab.handler}
 	server.RegisterOnShutdown(lab.handler.EndWatching)

@@ -1,0 +1,212 @@
+//go:build linux
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"scout/cmd/internal/fleet"
+)
+
+// unconfirmed is a scout that a fresh list names.
+type unconfirmed struct{ Host, Directory, Reason string }
+
+// fresh asks for a list that lacks nothing.
+func (m *master) fresh(query string) ([]fleet.Entry, []unconfirmed, error) {
+	body, err := m.get("/files?" + query)
+	if err != nil {
+		return nil, nil, err
+	}
+	var list struct {
+		Files       []fleet.Entry
+		Unconfirmed *[]unconfirmed
+	}
+	if err := json.Unmarshal(body, &list); err != nil {
+		return nil, nil, fmt.Errorf("GET /files?%s: %w", query, err)
+	}
+	if list.Unconfirmed == nil {
+		return nil, nil, fmt.Errorf("GET /files?%s does not say who is unconfirmed: %.200q", query, body)
+	}
+	return list.Files, *list.Unconfirmed, nil
+}
+
+// deafen makes cmd run where nobody may be notified of anything.
+func deafen(cmd *exec.Cmd) *exec.Cmd {
+	program := cmd.Path
+	cmd.Path = "/bin/sh"
+	cmd.Args = append([]string{"sh", "-c", `echo 0 >/proc/sys/user/max_inotify_instances && exec "$0" "$@"`, program}, cmd.Args[1:]...)
+	cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWUSER
+	cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
+	cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
+	return cmd
+}
+
+// Whatever was made or removed before a fresh list was asked for is in it,
+// whether or not the scout is notified of anything, and whatever else goes on.
+func TestFreshListLacksNothing(t *testing.T) {
+	for name, adapt := range map[string]func(*exec.Cmd) *exec.Cmd{
+		"notified": func(cmd *exec.Cmd) *exec.Cmd { return cmd },
+		"deaf":     deafen,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if err := adapt(command("/bin/true")).Run(); err != nil {
+				t.Skipf("SKIPPED: a process without notifications: %v", err)
+			}
+			dir := tempDir(t)
+			for i := range 10 {
+				write(t, dir, fmt.Sprint(i), "there before")
+			}
+			m := startMaster(t)
+			s := launchScout(t, adapt(scoutCommand(m.grpc, "h", dir)), "h", dir)
+			await(t, s.Process, "snapshot sent")
+			if name == "deaf" {
+				await(t, s.Process, "watches unavailable")
+			}
+			defer churn(dir)()
+			for i := range rounds(200) {
+				made := filepath.Join(fmt.Sprint(i%10), "new", fmt.Sprint(i))
+				write(t, dir, made)
+				m.has(t, made, true)
+				if i%4 == 0 {
+					must(t, os.RemoveAll(filepath.Join(dir, filepath.Dir(made))))
+					m.has(t, made, false)
+				}
+			}
+		})
+	}
+}
+
+// has fails the test unless a fresh list has the name, or lacks it.
+func (m *master) has(t *testing.T, name string, want bool) {
+	t.Helper()
+	entries, named, err := m.fresh("fresh=30s&host=h")
+	must(t, err)
+	listed := false
+	for _, e := range entries {
+		listed = listed || e.Name() == name
+	}
+	if listed != want || len(named) > 0 {
+		t.Fatalf("%s is listed: %v, want %v; unconfirmed: %v; %s", name, listed, want, named, tail(m.Process))
+	}
+}
+
+// churn makes and removes files until stopped.
+func churn(dir string) (stop func()) {
+	done := make(chan struct{})
+	var churning sync.WaitGroup
+	churning.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-done:
+				return
+			case <-time.After(time.Millisecond):
+				path := filepath.Join(dir, fmt.Sprint(i%10), "churn")
+				_ = os.WriteFile(path, nil, 0o600)
+				_ = os.Remove(path)
+			}
+		}
+	})
+	return func() {
+		close(done)
+		churning.Wait()
+	}
+}
+
+// A scout that cannot answer is named with the reason, and the others are not.
+func TestFreshNamesWhoCannotAnswer(t *testing.T) {
+	t.Parallel()
+	m := startMaster(t, "-deadline", "5s")
+	well := startScout(t, m, "well", tempDir(t))
+	frozen := startScout(t, m, "frozen", tempDir(t))
+	astray := startScout(t, m, "astray", tempDir(t))
+	for _, s := range []*scout{well, frozen, astray} {
+		write(t, s.dir, "file")
+	}
+	converges(t, m, well, frozen, astray)
+	must(t, os.Remove(filepath.Join(astray.dir, "file")))
+	must(t, os.Remove(astray.dir))
+	within(t, patience, func() error { return m.absent(astray) })
+	signal(t, frozen.Process, syscall.SIGSTOP)
+
+	began := time.Now()
+	m.names(t, "fresh=500ms", map[string]string{"frozen": "no answer in time", "astray": "does not exist"})
+	if took := time.Since(began); took < 500*time.Millisecond {
+		t.Errorf("it answered after %s", took)
+	}
+	m.names(t, "fresh=60s&host=well", nil)
+	m.names(t, "fresh=60s", map[string]string{"frozen": "silent past deadline", "astray": "does not exist"})
+	m.names(t, "fresh=60s", map[string]string{"astray": "does not exist"}) // the frozen one is not live any more
+
+	signal(t, frozen.Process, syscall.SIGCONT)
+	must(t, os.Mkdir(astray.dir, 0o755))
+	write(t, astray.dir, "file")
+	converges(t, m, well, frozen, astray)
+	m.names(t, "fresh=60s", nil)
+}
+
+// names fails the test unless a fresh list names these hosts, with reasons that
+// have these words.
+func (m *master) names(t *testing.T, query string, want map[string]string) {
+	t.Helper()
+	_, named, err := m.fresh(query)
+	must(t, err)
+	ok := len(named) == len(want)
+	for _, u := range named {
+		ok = ok && want[u.Host] != "" && strings.Contains(u.Reason, want[u.Host])
+	}
+	if !ok {
+		t.Errorf("%s: unconfirmed: %v, want %v", query, named, want)
+	}
+}
+
+// The roster says how each scout is, who has left, and who was refused.
+func TestRoster(t *testing.T) {
+	t.Parallel()
+	m := startMaster(t)
+	dir := tempDir(t)
+	write(t, dir, "file")
+	s := startScout(t, m, "h", dir)
+	gone := startScout(t, m, "gone", tempDir(t))
+	converges(t, m, s, gone)
+	expectExit(t, gone.Process, syscall.SIGTERM, stopTime)
+	twin := dialRaw(t, m)
+	twin.hello("h", dir)
+	twin.ended()
+	var got struct {
+		Files  int
+		Scouts []struct {
+			Host, Directory, State, Version, Heard string
+			Files                                  int
+		}
+		Left    []struct{ Host, Reason string }
+		Refused []struct {
+			Host, Holder string
+			Times        int
+		}
+	}
+	body, err := m.get("/scouts")
+	must(t, err)
+	must(t, json.Unmarshal(body, &got))
+	if len(got.Scouts) != 1 || got.Scouts[0].Host != "h" || got.Scouts[0].State != "live" || got.Scouts[0].Files != 1 || got.Files != 1 || got.Scouts[0].Directory != dir {
+		t.Errorf("scouts: %s", body)
+	}
+	if heard, err := time.Parse(time.RFC3339, got.Scouts[0].Heard); err != nil || time.Since(heard) > patience {
+		t.Errorf("heard at %q: %v", got.Scouts[0].Heard, err)
+	}
+	if len(got.Left) != 1 || got.Left[0].Host != "gone" || got.Left[0].Reason != "deregistered" {
+		t.Errorf("left: %s", body)
+	}
+	if len(got.Refused) != 1 || got.Refused[0].Host != "h" || !strings.Contains(got.Refused[0].Holder, "session") {
+		t.Errorf("refused: %s", body)
+	}
+}
