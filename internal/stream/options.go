@@ -17,9 +17,10 @@ const (
 	// windows also spare each session the probing for a larger one.
 	streamWindow     = 256 << 10
 	connectionWindow = 256 << 10
-	// What a master says is short. A session holds a buffer of this size whenever
-	// it is about to write, and ten thousand may be at the same moment.
-	writeBuffer = 4 << 10
+	// What a master says is short, and so is nearly all that it hears: the rest
+	// passes the buffer by. Each session may hold one to read into all the time,
+	// and one whenever it is about to write.
+	serverBuffer = 4 << 10
 )
 
 // ServerOptions is what the protocol asks of a gRPC server. The caller adds
@@ -29,7 +30,8 @@ func ServerOptions() []grpc.ServerOption {
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.InitialWindowSize(streamWindow),
 		grpc.InitialConnWindowSize(connectionWindow),
-		grpc.WriteBufferSize(writeBuffer),
+		grpc.ReadBufferSize(serverBuffer),
+		grpc.WriteBufferSize(serverBuffer),
 		grpc.ConnectionTimeout(5 * time.Second),
 		// Sessions notice by themselves that a peer is gone; this closes what they
 		// leave behind on a network that swallows everything, and connections that
