@@ -1,0 +1,104 @@
+//go:build linux
+
+package e2e
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+// What a consumer kept from before a restart of the master, a tag or a cursor,
+// is never good afterwards: not even when the list is the same, byte for byte,
+// after as many changes.
+func TestTagsAndCursorsFromBefore(t *testing.T) {
+	t.Parallel()
+	ports := []string{"-grpc", freePort(t), "-http", freePort(t)}
+	m := startMaster(t, ports...)
+	dir := tempDir(t)
+	names := fill(t, dir, 10)
+	s := startScout(t, m, "h", dir)
+	converges(t, m, s)
+	tags, cursors := map[string]bool{}, []string{}
+	for range 4 {
+		for tag := range tags {
+			if status, _, err := m.ask("/files", tag); err != nil || status != http.StatusOK {
+				t.Errorf("with a tag from before: %d, %v", status, err)
+			}
+		}
+		for _, cursor := range cursors {
+			if status, problem, err := m.ask("/files?limit=3&after="+url.QueryEscape(cursor), ""); err != nil || status != http.StatusGone {
+				t.Errorf("with a cursor from before: %d, %s, %v", status, problem, err)
+			}
+		}
+		tag, cursor, err := m.keepsakes()
+		must(t, err)
+		if status, _, err := m.ask("/files", tag); err != nil || status != http.StatusNotModified {
+			t.Errorf("with the tag of now: %d, %v", status, err)
+		}
+		if status, _, err := m.ask("/files?limit=3&after="+url.QueryEscape(cursor), ""); err != nil || status != http.StatusOK {
+			t.Errorf("with a cursor of now: %d, %v", status, err)
+		}
+		if tags[tag] {
+			t.Errorf("the tag %s was given before the restart", tag)
+		}
+		tags[tag] = true
+		cursors = append(cursors, cursor)
+
+		kill(t, m.Process)
+		m = startMaster(t, ports...)
+		within(t, patience, func() error { return m.lists("h", dir, names...) })
+	}
+	// While nothing is listed yet the tag is not that of another empty list.
+	kill(t, m.Process)
+	kill(t, s.Process)
+	empty := ""
+	for range 3 {
+		m = startMaster(t, ports...)
+		status, tag, err := m.ask("/files", empty)
+		if err != nil || status != http.StatusOK || tag == empty {
+			t.Errorf("an empty list after a restart: %d, tag %s after %s, %v", status, tag, empty, err)
+		}
+		empty = tag
+		kill(t, m.Process)
+	}
+}
+
+// ask asks for a path, of which something with the tag is known, and returns
+// the status and the tag of the answer.
+func (m *master) ask(path, tag string) (status int, now string, err error) {
+	r, err := http.NewRequest(http.MethodGet, "http://"+m.http+path, nil)
+	if err != nil {
+		return 0, "", err
+	}
+	if tag != "" {
+		r.Header.Set("If-None-Match", tag)
+	}
+	answer, err := client.Do(r)
+	if err != nil {
+		return 0, "", err
+	}
+	defer answer.Body.Close()
+	return answer.StatusCode, answer.Header.Get("ETag"), nil
+}
+
+// keepsakes are what a consumer keeps of an answer: its tag and its cursor.
+func (m *master) keepsakes() (tag, cursor string, err error) {
+	body, err := m.get("/files?limit=3")
+	if err != nil {
+		return "", "", err
+	}
+	var page struct{ Next string }
+	if err := json.Unmarshal(body, &page); err != nil {
+		return "", "", fmt.Errorf("%w: %s", err, body)
+	}
+	_, tag, err = m.ask("/files", "")
+	if err == nil && (page.Next == "" || !strings.HasPrefix(tag, `W/"`)) {
+		err = errors.New("no cursor, or no weak tag")
+	}
+	return tag, page.Next, err
+}
