@@ -58,6 +58,7 @@ var assaults = []struct {
 	{"registrations under the name of a live scout", 8, (*assault).usurps},
 	{"registrations under names without end", 8, (*assault).manyNames},
 	{"lists that are asked for and never read", 100, (*assault).neverReadsList},
+	{"watchers that never read", 100, (*assault).neverReadsEvents},
 	{"requests whose headers never end", 100, (*assault).endlessHeaders},
 	{"a flood of requests", 8, (*assault).requests},
 	{"queries as long as can be", 4, (*assault).longQueries},
@@ -408,6 +409,16 @@ func (a *assault) neverReadsList(int) {
 			}
 			a.did.Add(1)
 		}
+		<-a.ctx.Done()
+	})
+}
+
+// neverReadsEvents watches and takes nothing.
+func (a *assault) neverReadsEvents(int) {
+	a.storm(a.master.http, func(conn net.Conn) {
+		must(a.t, conn.(*net.TCPConn).SetReadBuffer(4<<10))
+		io.WriteString(conn, "GET /files?format=events HTTP/1.1\r\nHost: x\r\n\r\n")
+		a.did.Add(1)
 		<-a.ctx.Done()
 	})
 }

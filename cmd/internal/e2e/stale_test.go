@@ -10,11 +10,13 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 )
 
-// What a consumer kept from before a restart of the master, a tag or a cursor,
-// is never good afterwards: not even when the list is the same, byte for byte,
-// after as many changes.
+// What a consumer kept from before a restart of the master, a tag, a cursor or
+// the id of an event, is never good afterwards: not even when the list is the
+// same, byte for byte, after as many changes. Nor does anybody wait for what has
+// changed already.
 func TestTagsAndCursorsFromBefore(t *testing.T) {
 	t.Parallel()
 	ports := []string{"-grpc", freePort(t), "-http", freePort(t)}
@@ -23,9 +25,18 @@ func TestTagsAndCursorsFromBefore(t *testing.T) {
 	names := fill(t, dir, 10)
 	s := startScout(t, m, "h", dir)
 	converges(t, m, s)
-	tags, cursors := map[string]bool{}, []string{}
+	tags, cursors, ids := map[string]bool{}, []string{}, []string{}
 	for range 4 {
+		for _, id := range ids {
+			if event, _, err := m.firstEvent(id); err != nil || event != "reset" {
+				t.Errorf("with an event's id from before: %s, %v", event, err)
+			}
+		}
 		for tag := range tags {
+			began := time.Now()
+			if status, _, err := m.ask("/files?wait=40s", tag); err != nil || status != http.StatusOK || time.Since(began) > patience {
+				t.Errorf("waiting with a tag from before: %d after %s, %v", status, time.Since(began), err)
+			}
 			if status, _, err := m.ask("/files", tag); err != nil || status != http.StatusOK {
 				t.Errorf("with a tag from before: %d, %v", status, err)
 			}
@@ -43,6 +54,9 @@ func TestTagsAndCursorsFromBefore(t *testing.T) {
 		if status, _, err := m.ask("/files?limit=3&after="+url.QueryEscape(cursor), ""); err != nil || status != http.StatusOK {
 			t.Errorf("with a cursor of now: %d, %v", status, err)
 		}
+		_, id, err := m.firstEvent("")
+		must(t, err)
+		ids = append(ids, id)
 		if tags[tag] {
 			t.Errorf("the tag %s was given before the restart", tag)
 		}
@@ -101,4 +115,23 @@ func (m *master) keepsakes() (tag, cursor string, err error) {
 		err = errors.New("no cursor, or no weak tag")
 	}
 	return tag, page.Next, err
+}
+
+// firstEvent watches the list from an event's id on, or from now on, and returns
+// what comes first, and its id.
+func (m *master) firstEvent(from string) (event, id string, err error) {
+	path := "/files?format=ndjson&watch=true"
+	if from != "" {
+		path += "&last_event_id=" + url.QueryEscape(from)
+	}
+	answer, err := client.Get("http://" + m.http + path)
+	if err != nil {
+		return "", "", err
+	}
+	defer answer.Body.Close()
+	var first struct{ Event, ID string }
+	if err := json.NewDecoder(answer.Body).Decode(&first); err != nil || first.ID == "" {
+		return "", "", fmt.Errorf("%s: %+v: %w", answer.Status, first, err)
+	}
+	return first.Event, first.ID, nil
 }
