@@ -120,6 +120,7 @@ func (w *watcher) receive(ctx context.Context, body *bufio.Reader, events chan<-
 // listen takes in events, and records what the list is in between.
 func (w *watcher) listen(events <-chan event, ended <-chan error) error {
 	w.current = false
+	var moment []event             // what was told of one; a reader that leaves in between is told it all again
 	resumed := time.After(w.fresh) // by then it was told what had happened
 	sample := time.NewTicker(sampleEvery)
 	defer sample.Stop()
@@ -128,7 +129,10 @@ func (w *watcher) listen(events <-chan event, ended <-chan error) error {
 		case err := <-ended:
 			return err
 		case e := <-events:
-			w.record(e.id, w.take(e))
+			if moment = append(moment, e); e.id != "" {
+				w.record(e.id, w.takeAll(moment))
+				moment = nil
+			}
 		case <-resumed:
 			w.current = true
 		case <-sample.C:
@@ -137,6 +141,15 @@ func (w *watcher) listen(events <-chan event, ended <-chan error) error {
 			}
 		}
 	}
+}
+
+func (w *watcher) takeAll(moment []event) error {
+	for _, e := range moment {
+		if err := w.take(e); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // take does what an event says. An error is that it makes no sense.
@@ -190,7 +203,7 @@ func (w *watcher) remove(key string, n history.Name) {
 	}
 }
 
-// record records what the list is now, at the end of a moment with an id.
+// record records what the list is now: with an id, at the end of a moment.
 func (w *watcher) record(id string, wrong error) {
 	l := &history.List{Consumer: w.name, Start: w.recorder.now(), Pushed: true}
 	if id != "" {
@@ -202,9 +215,6 @@ func (w *watcher) record(id string, wrong error) {
 	}
 	if wrong != nil {
 		l.Wrong = wrong.Error()
-	}
-	if wrong == nil && (!w.current || id == "" && len(w.came)+len(w.went) > 0) {
-		return // in the middle of a moment
 	}
 	l.Came, l.Went = slices.Collect(maps.Values(w.came)), slices.Collect(maps.Values(w.went))
 	clear(w.came)
