@@ -81,6 +81,9 @@ func (l *lab) lasting(full, short time.Duration) time.Duration {
 	return full
 }
 
+// slowTree is when making a tree has taken so long that it needs explaining.
+const slowTree = time.Minute
+
 // tree returns a directory with so many files, which whoever changes it leaves
 // as it was.
 func (l *lab) tree(files int) (string, error) {
@@ -89,8 +92,13 @@ func (l *lab) tree(files int) (string, error) {
 	}
 	l.log("making a tree of %s files", count(files))
 	dir := filepath.Join(l.dir, fmt.Sprintf("tree-%d", files))
+	began := time.Now()
 	if err := makeTree(dir, files); err != nil {
 		return "", fmt.Errorf("make a tree: %w", err)
+	}
+	if took := time.Since(began); took > slowTree {
+		l.log("that took %s: ext4 does not use again for minutes what was removed, and looks at all of it for each new file. "+
+			"Wait a while before the next run, or give another -dir", seconds.format(took.Seconds()))
 	}
 	l.trees[files] = dir
 	return dir, nil
