@@ -12,6 +12,7 @@ export GOFLAGS += -buildvcs=false
 BUF       := go tool -modfile=tools/buf/go.mod buf
 LINT      := go tool -modfile=tools/lint/go.mod golangci-lint
 GOFUMPT   := go tool -modfile=tools/lint/go.mod gofumpt
+PACK      := go tool -modfile=tools/pack/go.mod
 VULNCHECK := go tool -modfile=tools/lint/go.mod govulncheck
 
 # What the change is compared with: `make breaking AGAINST=v1.0.0`.
@@ -77,6 +78,29 @@ man: build ## write the manual pages and the shells' completions to dist/
 		cmd/$$p/$$p -completion fish >dist/completion/$$p.fish || exit 1; \
 	done; ls dist/man/* dist/completion/*
 
+# Static, so that they run anywhere, an empty image included.
+.PHONY: release
+release: ## build both programs for others' machines: dist/bin
+	CGO_ENABLED=0 $(BUILD) -o dist/bin/ ./cmd/scout ./cmd/scoutmaster
+
+.PHONY: sbom
+sbom: release ## list what is in both programs (CycloneDX): dist/sbom
+	mkdir -p dist/sbom
+	@for p in scout scoutmaster; do \
+		$(PACK) cyclonedx-gomod bin -json -version $(VERSION) -output dist/sbom/$$p.cdx.json dist/bin/$$p || exit 1; \
+	done; ls dist/sbom/*
+
+# A version that is no number, as before the first tag, becomes 0.0.0 of it.
+PACKAGE_VERSION = $(if $(filter v%,$(VERSION)),$(VERSION),0.0.0+$(subst -,.,$(VERSION)))
+
+.PHONY: packages
+packages: release man sbom ## make debs and rpms of both programs: dist/packages
+	mkdir -p dist/packages
+	@export PACKAGE_VERSION=$(PACKAGE_VERSION) GOARCH=$$(go env GOARCH); \
+	for p in scout scoutmaster; do for kind in deb rpm; do \
+		$(PACK) nfpm package -f packaging/$$p.yaml -p $$kind -t dist/packages/ || exit 1; \
+	done; done; ls dist/packages/*
+
 .PHONY: proto
 proto: ## generate the Go of the protocol again
 	$(BUF) generate
@@ -123,6 +147,7 @@ tidy: ## do the module files say what is used?
 	go mod tidy -diff
 	cd tools/buf && go mod tidy -diff
 	cd tools/lint && go mod tidy -diff
+	cd tools/pack && go mod tidy -diff
 
 .PHONY: versions
 versions: ## are the four packages that were chosen for good at their versions?
