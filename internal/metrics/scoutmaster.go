@@ -41,11 +41,12 @@ var (
 	lefts = []string{
 		string(stream.LeftDeregistered), string(stream.LeftBroken), string(stream.LeftSilent),
 		string(stream.LeftReplaced), string(stream.LeftViolation), string(stream.LeftStopping),
-		string(stream.LeftExceeded), string(stream.LeftDenied),
+		string(stream.LeftExceeded), string(stream.LeftDenied), string(stream.LeftNoRoom),
 	}
 	refusals = []string{
 		string(stream.RefusedHeld), string(stream.LeftViolation), string(stream.LeftSilent),
-		string(stream.LeftBroken), string(stream.LeftStopping), string(stream.LeftExceeded), string(stream.LeftDenied),
+		string(stream.LeftBroken), string(stream.LeftStopping),
+		string(stream.LeftExceeded), string(stream.LeftDenied), string(stream.LeftNoRoom),
 	}
 )
 
