@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
 	"time"
 	"unicode/utf8"
 
@@ -93,5 +94,6 @@ func (w *eventWriter) write() error {
 	w.sent += len(w.buf)
 	_, err := w.out.Write(w.buf)
 	w.buf = w.buf[:0]
+	runtime.Gosched() // a thousand who begin at once must not keep the scouts waiting
 	return err
 }

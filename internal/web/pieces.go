@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
 	"time"
 )
 
@@ -22,5 +23,7 @@ func (p *pieces) Write(piece []byte) (int, error) {
 	if err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return 0, fmt.Errorf("set a write deadline: %w", err)
 	}
-	return p.w.Write(piece)
+	n, err := p.w.Write(piece)
+	runtime.Gosched() // who reads long lists must not keep the scouts waiting
+	return n, err
 }
