@@ -194,6 +194,18 @@ func TestCheck(t *testing.T) {
 			s.list(21.9, "a")
 			s.list(22.1, "a")
 		}, []Rule{Lives}},
+		{"a machine that stalls", func(s *script) {
+			s.come("a", 1, 1.1)
+			s.fault(Stalled, All, 10, 11)
+			s.list(14.9)
+			s.list(15.1)
+		}, []Rule{Missing}},
+		{"a machine that stalls for long", func(s *script) {
+			s.come("a", 1, 1.1)
+			s.fault(Stalled, All, 10, 12)
+			s.list(21.9)
+			s.list(22.1)
+		}, []Rule{Missing}},
 		{"another scout's faults", func(s *script) {
 			s.come("a", 1, 1.1)
 			s.fault(Dead, 1, 10, 0)

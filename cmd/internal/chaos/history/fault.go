@@ -35,6 +35,15 @@ func (f *fault) within(from, to, more time.Duration) bool {
 	return f.begin <= to && (f.ended == Forever || f.ended+more >= from)
 }
 
+// recovery is how long f has effects after it is over. A stall too short for
+// anybody to be taken for dead is made up for like any change.
+func (f *fault) recovery(b Bounds) time.Duration {
+	if f.kind == Stalled && f.ended-f.begin < b.Deadline/2 {
+		return b.Fresh
+	}
+	return b.Recovery
+}
+
 // slows reports whether f only makes things slow.
 func (f *fault) slows() bool { return f.kind == Slow || f.kind == Limited }
 
@@ -71,7 +80,7 @@ type faults []*fault
 // times from from to to.
 func (fs faults) calm(scout int, from, to time.Duration, b Bounds) bool {
 	for _, f := range fs {
-		if f.of(scout) && !f.slows() && f.within(from, to, b.Recovery) {
+		if f.of(scout) && !f.slows() && f.within(from, to, f.recovery(b)) {
 			return false
 		}
 	}
@@ -97,7 +106,7 @@ func (fs faults) back(scout int, at time.Duration, b Bounds) time.Duration {
 	for moved := true; moved; {
 		moved = false
 		for _, f := range fs {
-			if f.of(scout) && !f.slows() && f.within(from, at, b.Recovery) && f.begin-lag < from {
+			if f.of(scout) && !f.slows() && f.within(from, at, f.recovery(b)) && f.begin-lag < from {
 				from, moved = f.begin-lag, true
 			}
 		}
