@@ -1,8 +1,9 @@
 package access
 
 import (
+	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"os"
@@ -23,20 +24,32 @@ var (
 	tokenSecret = regexp.MustCompile(`^[A-Za-z0-9._~+/-]+=*$`) // what RFC 6750 lets a bearer token be
 )
 
-// Tokens are the tokens that are good now. Only digests of the secrets are
-// kept.
-type Tokens struct{ tokens []token }
+// Tokens are the tokens that are good now: their names, by digests of the
+// secrets, which are not kept themselves.
+type Tokens struct{ names map[digest]string }
 
-type token struct {
-	name   string
-	digest [sha256.Size]byte
+// digest stands for a secret. Nobody outside of this process can tell which
+// secrets have digests that are alike, so to look one up takes a time that says
+// nothing of any secret, however many there are.
+type digest [sha256.Size]byte
+
+var digestKey = func() []byte {
+	key := make([]byte, sha256.Size)
+	rand.Read(key) //nolint:errcheck // it never fails
+	return key
+}()
+
+func digestOf(secret string) digest {
+	mac := hmac.New(sha256.New, digestKey)
+	mac.Write([]byte(secret)) //nolint:errcheck // it never fails
+	return digest(mac.Sum(nil))
 }
 
 // ParseTokens reads a file of tokens: one a line as name:secret, with empty
 // lines and those that begin with # left out. A name may be on several lines:
 // each of its secrets is good. Errors name the file and line, never the secret.
 func ParseTokens(file string, content []byte) (*Tokens, error) {
-	t := new(Tokens)
+	t := &Tokens{names: make(map[digest]string)}
 	for at, line := range lines(file, content) {
 		name, secret, err := parseToken(at, line)
 		if err != nil {
@@ -45,9 +58,13 @@ func ParseTokens(file string, content []byte) (*Tokens, error) {
 		if name == "" {
 			return nil, fmt.Errorf("%s: there is no name before the secret: write name:secret", at)
 		}
-		t.tokens = append(t.tokens, token{name, sha256.Sum256([]byte(secret))})
+		d := digestOf(secret)
+		if known, twice := t.names[d]; twice {
+			return nil, fmt.Errorf("%s: the secret is %s's already: give each name secrets of its own", at, known)
+		}
+		t.names[d] = name
 	}
-	if len(t.tokens) == 0 {
+	if len(t.names) == 0 {
 		return nil, noToken(file)
 	}
 	return t, nil
@@ -95,14 +112,9 @@ func parseToken(at, line string) (name, secret string, err error) {
 }
 
 // Name returns whose token the secret is. It takes the same time whatever is
-// wrong with a secret.
+// wrong with a secret of some length.
 func (t *Tokens) Name(secret string) (name string, ok bool) {
-	digest := sha256.Sum256([]byte(secret))
-	for _, token := range t.tokens {
-		if subtle.ConstantTimeCompare(token.digest[:], digest[:]) == 1 {
-			name, ok = token.name, true
-		}
-	}
+	name, ok = t.names[digestOf(secret)]
 	return name, ok
 }
 

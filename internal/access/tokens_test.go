@@ -2,6 +2,7 @@ package access
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -26,6 +27,28 @@ func TestTokens(t *testing.T) {
 	}
 }
 
+// What to look a secret up costs does not depend on how many there are: it is
+// done for every scout once each heartbeat.
+func BenchmarkName(b *testing.B) {
+	for _, n := range []int{1, 10_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			var content strings.Builder
+			for i := range n {
+				fmt.Fprintf(&content, "scout-%d:%032d\n", i, i)
+			}
+			tokens, err := ParseTokens("tokens", []byte(content.String()))
+			if err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				if _, ok := tokens.Name(fmt.Sprintf("%032d", n-1)); !ok {
+					b.Fatal("unknown")
+				}
+			}
+		})
+	}
+}
+
 // What is wrong is said with file and line, and never with what could be a
 // secret.
 func TestWrongTokens(t *testing.T) {
@@ -42,6 +65,7 @@ func TestWrongTokens(t *testing.T) {
 		"web:" + secret + ":x":              "tokens:1: the secret has characters other than",
 		"web:=" + secret:                    "tokens:1: the secret has characters other than",
 		"web:" + secret + "\xff":            "tokens:1: the secret has characters other than",
+		"a:" + secret + "\nb:" + secret:     "tokens:2: the secret is a's already: give each name",
 		"web:" + strings.Repeat(secret, 30): "tokens:1: the secret has more than 512 characters: make one",
 	} {
 		_, err := ParseTokens("tokens", []byte(content))
@@ -114,8 +138,8 @@ func FuzzTokens(f *testing.F) {
 			}
 			good++
 		}
-		if good != len(tokens.tokens) {
-			t.Errorf("%d tokens in %d lines", len(tokens.tokens), good)
+		if good != len(tokens.names) {
+			t.Errorf("%d tokens in %d lines", len(tokens.names), good)
 		}
 		if _, ok := tokens.Name(""); ok {
 			t.Error("nothing is a token")
