@@ -189,3 +189,25 @@ func TestSilenceOfAPeer(t *testing.T) {
 		}
 	})
 }
+
+// Nothing waits for a beat: however looks follow each other, each is answered as
+// soon as the scout has looked.
+func TestLooksFollowEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		m := startMaster(t, n)
+		startScout(t, n, newSource("a"))
+		synctest.Wait()
+		p, began := m.registry.last().peer, time.Now()
+		for range 200 {
+			first := p.Look()
+			for range 3 {
+				<-p.Look()
+			}
+			<-first
+		}
+		if took := time.Since(began); took != 0 {
+			t.Errorf("800 looks took %v", took)
+		}
+	})
+}
