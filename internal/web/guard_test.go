@@ -26,9 +26,9 @@ func TestCostOfAnAnswer(t *testing.T) {
 		{"/files", "", 1000, 2 << 20},
 		{"/files", "gzip", 1000, 2 << 20},
 		{"/files", "zstd", 1000, 2 << 20},
-		{"/files?prefix=team/d00050/", "", 100, 64 << 10},
-		{"/files?limit=10&format=text", "", 100, 64 << 10},
-		{"/files?match=**/nothing", "", 100, 64 << 10},
+		{"/files?prefix=team/d00050/", "", 100, 256 << 10},
+		{"/files?limit=10&format=text", "", 100, 256 << 10},
+		{"/files?match=**/nothing", "", 100, 256 << 10},
 	} {
 		r := httptest.NewRequest(http.MethodGet, tc.target, nil)
 		r.Header.Set("Accept-Encoding", tc.encoding)

@@ -129,11 +129,11 @@ func (q *query) parseGlobs(values []string) error {
 }
 
 func (q *query) parseLimit(value string) error {
-	n, err := strconv.Atoi(value)
+	n, err := strconv.ParseUint(value, 10, 32)
 	if err != nil || n < 1 || n > maxLimit {
 		return fmt.Errorf("%.40q is not a number from 1 to %d", value, maxLimit)
 	}
-	q.limit = n
+	q.limit = int(n)
 	return nil
 }
 

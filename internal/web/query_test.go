@@ -159,6 +159,7 @@ func TestBadQueries(t *testing.T) {
 		"match=" + strings.Repeat("{{a}}", 9):    "combinations of alternatives",
 		"match=" + strings.Repeat("{a,[}]b}", 9): "combinations of alternatives",
 		"limit=0":                                `limit: "0" is not a number from 1`,
+		"limit=%2B1":                             "is not a number from 1",
 		"limit=-1":                               "is not a number from 1",
 		"limit=1e3":                              "is not a number from 1",
 		"limit=":                                 "is not a number from 1",
