@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"scout/cmd/internal/cli"
+	"scout/internal/access"
+	"scout/internal/web"
+)
+
+// idleTime is how long a consumer's connection is kept without a request.
+const idleTime = 2 * time.Minute
+
+// consumerSide is where consumers read.
+type consumerSide struct {
+	listener net.Listener
+	server   *http.Server
+	stopping atomic.Bool
+	log      *zap.Logger
+}
+
+// newConsumerSide listens, and serves nobody yet.
+func newConsumerSide(ctx context.Context, p parts) (*consumerSide, error) {
+	l, err := cli.Listen(ctx, "http", p.config.http)
+	if err != nil {
+		return nil, err
+	}
+	addresses := access.PerAddress(l, p.config.limits.connections, p.log)
+	s := &consumerSide{
+		listener: bound(addresses, p.room.http, p.log.With(zap.String("listener", "http"))),
+		log:      p.log,
+	}
+	handler := web.NewHandler(p.list, p.registry, s.ready, web.Options{Watchers: p.config.watchers}, p.log)
+	handler.Also("/metrics", p.counts.Handler(cli.Library(p.log, "metrics")))
+	door := web.Door{Room: addresses.Refuse, Check: p.gate.Consumer, MaxQuery: p.config.limits.query}
+	s.server = &http.Server{
+		Handler:           web.Observe(door.Guard(handler), p.counts),
+		ReadHeaderTimeout: p.config.limits.headerTimeout,
+		IdleTimeout:       idleTime,
+		MaxHeaderBytes:    p.config.limits.header,
+		TLSConfig:         p.gate.ConsumerTLS(),
+		ErrorLog:          zap.NewStdLog(cli.Library(p.log, "http")),
+	}
+	s.server.RegisterOnShutdown(handler.EndWatching)
+	return s, nil
+}
+
+// ready says why scouts and consumers are not served, or nil.
+func (s *consumerSide) ready() error {
+	if s.stopping.Load() {
+		return errors.New("the scoutmaster is stopping")
+	}
+	return nil
+}
+
+// Run serves until ctx is done. Then requests in flight may finish, for as long
+// as there is time.
+func (s *consumerSide) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return ignore(s.serve(), http.ErrServerClosed) })
+	group.Go(func() error {
+		<-ctx.Done()
+		s.stopping.Store(true)
+		return s.finish()
+	})
+	return group.Wait()
+}
+
+// serve serves HTTP, over TLS if the server has a config for it.
+func (s *consumerSide) serve() error {
+	if s.server.TLSConfig != nil {
+		return s.server.ServeTLS(s.listener, "", "")
+	}
+	return s.server.Serve(s.listener)
+}
+
+func (s *consumerSide) finish() error {
+	ctx, cancel := context.WithTimeout(context.Background(), finishTime)
+	defer cancel()
+	err := s.server.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		s.log.Warn("requests cut off", zap.Duration("after", finishTime))
+		return s.server.Close()
+	}
+	return err
+}

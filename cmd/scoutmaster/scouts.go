@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"net"
+	"slices"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/reflection"
+
+	"scout/cmd/internal/cli"
+	"scout/internal/access"
+	"scout/internal/stream"
+	scoutv1 "scout/proto/scout/v1"
+)
+
+// scoutSide is where scouts connect: sessions, and the scoutmaster's own health.
+type scoutSide struct {
+	listener  net.Listener
+	addresses *access.Listener // what it is made of
+	sessions  *stream.Server
+	server    *grpc.Server
+	health    *health.Server
+}
+
+// newScoutSide listens, and serves nobody yet.
+func newScoutSide(ctx context.Context, p parts) (*scoutSide, error) {
+	l, err := cli.Listen(ctx, "grpc", p.config.grpc)
+	if err != nil {
+		return nil, err
+	}
+	addresses := access.PerAddress(l, p.config.limits.connections, p.log)
+	s := &scoutSide{
+		listener:  bound(addresses, p.room.grpc, p.log.With(zap.String("listener", "grpc"))),
+		addresses: addresses,
+		sessions: stream.NewServer(p.registry, stream.Config{
+			Heartbeat: p.config.heartbeat, Deadline: p.config.deadline, Limits: p.config.limits.held,
+			Guard: p.gate, Room: memoryRoom, Log: p.log, Recorder: p.counts,
+		}),
+		server: grpc.NewServer(slices.Concat(stream.ServerOptions(), addresses.ServerOptions(), p.config.limits.options(),
+			[]grpc.ServerOption{grpc.Creds(p.gate.ScoutCredentials())})...),
+		health: health.NewServer(),
+	}
+	scoutv1.RegisterScoutmasterServiceServer(s.server, s.sessions)
+	healthpb.RegisterHealthServer(s.server, s.health)
+	if p.config.reflection {
+		reflection.Register(s.server)
+	}
+	s.health.SetServingStatus(scoutv1.ScoutmasterService_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
+	return s, nil
+}
+
+// Run serves until ctx is done. Then it takes no more scouts, tells those that
+// there are, and lets them leave for as long as there is time.
+func (s *scoutSide) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.sessions.Run(ctx) })
+	group.Go(func() error { return s.server.Serve(s.listener) })
+	group.Go(func() error {
+		<-ctx.Done()
+		s.health.Shutdown()
+		stopWithin(finishTime, s.server.GracefulStop, func() {
+			s.addresses.Cut()
+			s.server.Stop()
+		})
+		return nil
+	})
+	return group.Wait()
+}
