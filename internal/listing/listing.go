@@ -43,6 +43,9 @@ type Version struct {
 	Revision uint64
 	// Len is the number of entries.
 	Len int
+	// Changes counts the entries that have come or gone since the Listing was
+	// made.
+	Changes uint64
 
 	main    *index.Index
 	runs    []run
@@ -157,6 +160,7 @@ func (l *Listing) Show(origin files.Origin, set *files.Set, old *Source) *Source
 		s.number = l.number(v)
 		v.sources = v.sources.with(s.number, s)
 		v.Len += s.len
+		v.Changes += uint64(s.len)
 		if s.len > 0 {
 			v.runs = append(slices.Clip(v.runs), run{s.number, set.Index().Owned(s.number)})
 		} else {
@@ -190,6 +194,7 @@ func (l *Listing) Change(s *Source, d files.Delta) (int, error) {
 	grown := d.Added.Len() - d.Removed.Len()
 	s.len += grown
 	v.Len += grown
+	v.Changes += uint64(d.Added.Len() + d.Removed.Len())
 	l.journal.note(e)
 	l.publish(v, moment{removed: partOf(s, e.Removed), added: partOf(s, e.Added)})
 	return s.len, nil
@@ -241,6 +246,7 @@ func (l *Listing) number(v *Version) uint32 {
 func (l *Listing) mask(v *Version, s *Source) {
 	v.sources = v.sources.without(s.number)
 	v.Len -= s.len
+	v.Changes += uint64(s.len)
 	if i := v.runOf(s.number); i >= 0 {
 		v.runs = slices.Delete(slices.Clone(v.runs), i, i+1)
 	} else {

@@ -48,6 +48,7 @@ func renderRoster(v *listing.Version, r roster.Roster) []byte {
 	o.text("epoch", fmt.Sprintf("%016x", v.Epoch))
 	o.number("revision", v.Revision)
 	o.number("files", uint64(v.Len))
+	o.number("changes", v.Changes)
 	o.key("states")
 	o.buf = appendStates(o.buf, r.Scouts)
 	o.key("scouts")
