@@ -3,6 +3,7 @@ package web
 import (
 	"fmt"
 	"net/http"
+	"strings"
 )
 
 // Door is what a request has to get past before it is served.
@@ -10,8 +11,8 @@ type Door struct {
 	// Room says why there is none for the connection from a remote address, or
 	// nil.
 	Room func(remote string) error
-	// Check says what is wrong with the credentials of a request, or nil. Whether
-	// the scoutmaster lives and is ready everybody may ask.
+	// Check says what is wrong with the credentials of a request, or nil. What
+	// tells nothing of files is everybody's.
 	Check func(*http.Request) error
 	// MaxQuery is how many bytes the query may have.
 	MaxQuery int
@@ -48,7 +49,13 @@ func (d Door) admit(w http.ResponseWriter, r *http.Request) bool {
 }
 
 // public reports whether a path is everybody's.
-func public(path string) bool { return path == "/healthz" || path == "/readyz" }
+func public(path string) bool {
+	switch path {
+	case "/", "/healthz", "/readyz", "/openapi.json":
+		return true
+	}
+	return strings.HasPrefix(path, "/page/")
+}
 
 // challenge asks for a token, and says so if one came that is no good.
 func challenge(r *http.Request) string {

@@ -34,6 +34,8 @@ func NewHandler(l *listing.Listing, fleet Fleet, ready func() error, o Options, 
 		watchers: newWatchers(o.Watchers, log),
 	}
 	h.route("/files", h.files)
+	h.route("/openapi.json", h.describe)
+	h.routePage()
 	h.route("/scouts", h.scouts)
 	h.route("/healthz", h.healthz)
 	h.route("/readyz", h.readyz)

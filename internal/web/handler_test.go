@@ -138,7 +138,8 @@ func TestErrorsAreProblems(t *testing.T) {
 	}{
 		{"POST", "/files", 405},
 		{"DELETE", "/healthz", 405},
-		{"GET", "/", 404},
+		{"POST", "/", 405},
+		{"GET", "/page/", 404},
 		{"GET", "/file", 404},
 		{"GET", "/files/", 404},
 		{"GET", "/files?colour=red", 400},

@@ -1,0 +1,64 @@
+package web
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"path"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// The page for people who would rather look than read. It is a consumer like
+// any other: it asks /files and /scouts, and holds no names that it was not
+// told.
+//
+//go:embed page
+var pageFiles embed.FS
+
+// pagePolicy lets the page load nothing but itself, and talk to nobody but the
+// scoutmaster that it came from.
+const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// pageTypes are the media types of what the page consists of, by extension: what
+// the system believes them to be does not matter.
+var pageTypes = map[string]string{
+	".html": "text/html; charset=utf-8",
+	".css":  "text/css; charset=utf-8",
+	".js":   "text/javascript; charset=utf-8",
+	".svg":  "image/svg+xml",
+}
+
+// routePage serves the page at / and what it consists of below /page/.
+func (h *Handler) routePage() {
+	files, err := fs.ReadDir(pageFiles, "page")
+	if err != nil {
+		panic(err) // it is part of the program
+	}
+	for _, f := range files {
+		serve := pageFile(path.Join("page", f.Name()))
+		h.route("/page/"+f.Name(), serve)
+		if f.Name() == "index.html" {
+			h.route("/{$}", serve)
+		}
+	}
+}
+
+func pageFile(name string) http.HandlerFunc {
+	content, err := pageFiles.ReadFile(name)
+	if err != nil {
+		panic(err) // it is part of the program
+	}
+	tag := fmt.Sprintf("%q", fmt.Sprintf("%016x", xxhash.Sum64(content)))
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", pageTypes[path.Ext(name)])
+		w.Header().Set("Content-Security-Policy", pagePolicy)
+		w.Header().Set("Referrer-Policy", "no-referrer")
+		w.Header().Set("ETag", tag)
+		http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(content))
+	}
+}
