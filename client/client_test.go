@@ -1,0 +1,285 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"scout/client"
+	"scout/internal/files"
+	"scout/internal/files/filestest"
+	"scout/internal/listing"
+	"scout/internal/roster"
+	"scout/internal/web"
+)
+
+// master is a scoutmaster's list, served as it serves it.
+type master struct {
+	list    *listing.Listing
+	app     *listing.Source
+	handler atomic.Value // of http.Handler
+	server  *httptest.Server
+	url     string
+
+	unconfirmed []roster.Unconfirmed
+}
+
+func newMaster() *master {
+	m := new(master)
+	m.start()
+	m.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		m.handler.Load().(http.Handler).ServeHTTP(w, r)
+	}))
+	m.url = m.server.URL
+	return m
+}
+
+// start makes the list anew, as a scoutmaster that starts does.
+func (m *master) start() {
+	m.list = listing.New()
+	m.app = m.list.Show(files.Origin{Host: "web-01", Directory: "/srv/data"}, filestest.Set("app.log", "logs/2026/app.log", "bad\xff"), nil)
+	m.list.Show(files.Origin{Host: "web-02", Directory: "/"}, filestest.Set("etc/hosts"), nil)
+	m.handler.Store(http.Handler(web.NewHandler(m.list, m, func() error { return nil }, web.Options{Watchers: 10}, zap.NewNop())))
+}
+
+func (m *master) close() {
+	m.server.CloseClientConnections()
+	m.server.Close()
+}
+
+func (m *master) Look(context.Context, func(files.Origin) bool) (*listing.Version, []roster.Unconfirmed) {
+	return m.list.Current(), m.unconfirmed
+}
+
+func (m *master) Roster() roster.Roster { return roster.Roster{} }
+
+func open(t *testing.T) (*master, *client.Client) {
+	t.Helper()
+	m := newMaster()
+	t.Cleanup(m.close)
+	c, err := client.New(m.url, client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m, c
+}
+
+func (m *master) change(t *testing.T, d files.Delta) {
+	t.Helper()
+	if _, err := m.list.Change(m.app, d); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func added(names ...string) files.Delta {
+	return files.Delta{Removed: filestest.Set(), Added: filestest.Set(names...)}
+}
+
+func TestListHasExactBytes(t *testing.T) {
+	_, c := open(t)
+	var paths []string
+	for f, err := range c.List(t.Context(), client.Query{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		paths = append(paths, f.Host+f.Path())
+	}
+	want := []string{"web-01/srv/data/app.log", "web-01/srv/data/bad\xff", "web-02/etc/hosts", "web-01/srv/data/logs/2026/app.log"}
+	if !slices.Equal(paths, want) {
+		t.Errorf("%q, want %q", paths, want)
+	}
+}
+
+func TestProblems(t *testing.T) {
+	_, c := open(t)
+	for f, err := range c.List(t.Context(), client.Query{Matches: []string{"["}}) {
+		p, ok := errors.AsType[*client.ProblemError](err)
+		if !ok || p.Status != http.StatusBadRequest || p.Type != "/problems/bad-query" || f != (client.File{}) {
+			t.Errorf("%v, %v", f, err)
+		}
+	}
+	for _, err := range c.Watch(t.Context(), client.Query{Matches: []string{"["}}) {
+		if _, ok := errors.AsType[*client.ProblemError](err); !ok {
+			t.Errorf("%v", err)
+		}
+	}
+	for _, base := range []string{"", "localhost:3001", "ftp://x", "http://", ":"} {
+		if _, err := client.New(base, client.Options{}); err == nil {
+			t.Errorf("%q: no error", base)
+		}
+	}
+}
+
+// What was cut off is not taken for all there is.
+func TestListCutOff(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		io.WriteString(w, `{"filename":"a","host":"h","directory":"/d"}`+"\n"+`{"filename":"b"`)
+		w.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	}))
+	defer server.Close()
+	c, err := client.New(server.URL, client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var last error
+	n := 0
+	for _, err := range c.List(t.Context(), client.Query{}) {
+		n++
+		last = err
+	}
+	if n != 2 || last == nil {
+		t.Errorf("%d results, the last with %v", n, last)
+	}
+}
+
+func TestToken(t *testing.T) {
+	var presented string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		presented = r.Header.Get("Authorization")
+		w.WriteHeader(http.StatusUnauthorized)
+	}))
+	defer server.Close()
+	c, err := client.New(server.URL, client.Options{Token: "secret"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range c.List(t.Context(), client.Query{}) {
+		if p, ok := errors.AsType[*client.ProblemError](err); !ok || p.Status != http.StatusUnauthorized {
+			t.Errorf("%v", err)
+		}
+	}
+	if presented != "Bearer secret" {
+		t.Errorf("%q was presented", presented)
+	}
+}
+
+func TestFreshNamesWhatIsLacking(t *testing.T) {
+	m, c := open(t)
+	m.unconfirmed = []roster.Unconfirmed{{Origin: files.Origin{Host: "db-01", Directory: "/x\xfe"}, Reason: "no answer in time"}}
+	list, lacking, err := c.Fresh(t.Context(), client.Query{Hosts: []string{"web-02"}}, time.Second)
+	if err != nil || len(list) != 1 || list[0].Path() != "/etc/hosts" {
+		t.Errorf("%v, %v", list, err)
+	}
+	if want := []client.Unconfirmed{{"db-01", "/x\xfe", "no answer in time"}}; !slices.Equal(lacking, want) {
+		t.Errorf("%v, want %v", lacking, want)
+	}
+}
+
+// follower keeps the list by what it is told.
+type follower struct {
+	known  map[client.File]bool
+	resets int
+}
+
+func (f *follower) take(c client.Change) {
+	if c.Reset {
+		f.known = map[client.File]bool{}
+		f.resets++
+	}
+	for _, file := range c.Removed {
+		delete(f.known, file)
+	}
+	for _, file := range c.Added {
+		f.known[file] = true
+	}
+}
+
+// A watch has every change, in order, through cuts, and begins anew when the
+// scoutmaster has.
+func TestWatchGoesOn(t *testing.T) {
+	m, c := open(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var f follower
+	steps := []func(){
+		func() { m.change(t, added("new-1")) },
+		func() {
+			m.server.CloseClientConnections()
+			m.change(t, files.Delta{Removed: filestest.Set("new-1"), Added: filestest.Set("new-2", "new-3")})
+		},
+		func() {
+			m.start()
+			m.server.CloseClientConnections()
+		},
+		func() { m.change(t, added("new-4")) },
+	}
+	want := [][]string{{}, {"new-1"}, {"new-2", "new-3"}, {}, {"new-4"}}
+	step := 0
+	for change, err := range c.Watch(ctx, client.Query{Prefixes: []string{"new"}}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.take(change)
+		if change.ID == "" || !slices.Equal(f.names(), want[step]) {
+			continue
+		}
+		if step == len(steps) {
+			break
+		}
+		steps[step]()
+		step++
+	}
+	if step != len(steps) || f.resets != 2 {
+		t.Errorf("step %d, %d resets, known are %q", step, f.resets, f.names())
+	}
+}
+
+func (f *follower) names() []string {
+	names := []string{}
+	for file := range f.known {
+		names = append(names, file.Name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// A long list comes in parts, of which only the last has an id.
+func TestWatchInParts(t *testing.T) {
+	m, c := open(t)
+	var names []string
+	for i := range 2500 {
+		names = append(names, fmt.Sprintf("many/%04d", i))
+	}
+	m.change(t, added(names...))
+	var f follower
+	parts := 0
+	for change, err := range c.Watch(t.Context(), client.Query{Prefixes: []string{"many/"}}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts++
+		f.take(change)
+		if change.ID != "" {
+			break
+		}
+	}
+	if parts != 3 || f.resets != 1 || !slices.Equal(f.names(), names) {
+		t.Errorf("%d parts, %d resets, %d names", parts, f.resets, len(f.known))
+	}
+}
+
+// An answer that makes no sense is an error that says so, not a wait for ever.
+func TestNoScoutmaster(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	defer server.Close()
+	c, err := client.New(server.URL, client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range c.Watch(t.Context(), client.Query{}) {
+		if err == nil || !strings.Contains(err.Error(), "404") {
+			t.Errorf("%v", err)
+		}
+	}
+}
