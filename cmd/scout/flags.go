@@ -76,7 +76,7 @@ func (c *config) flags() []cli.Flag {
 			Usage: "how often the directory is checked without being notified",
 		},
 		{
-			Name: "host", Value: "NAME", Default: hostName(), DefaultText: "the host name", Required: true, Set: cli.To(&c.host, cli.Text),
+			Name: "host", Value: "NAME", Default: hostName(), DefaultText: "the host name", Required: true, Set: cli.To(&c.host, host),
 			Usage: "the name that this scout's files are listed under",
 		},
 		{

@@ -66,15 +66,17 @@ func TestWrongFlags(t *testing.T) {
 		"-dir d -master web:3000":        "flag -master: web:3000 is beyond this machine and the connection is not encrypted: add -tls-ca, use a tunnel that ends on this machine, or add -insecure if you trust the network",
 		"-dir d -master web:3000 -insecure -token-file t": "flag -token-file: the token would travel to web:3000 unencrypted, which -insecure does not allow either: " +
 			"add -tls-ca, or use a tunnel that ends on this machine",
-		required + "-tls-cert c":      "flag -tls-key is missing: give the key that belongs to -tls-cert",
-		required + "-tls-key k":       "flag -tls-cert is missing: give the certificate that -tls-key belongs to",
-		"-dir d -master :3000":        `flag -master: ":3000" names no host: give localhost:3000 or another host`,
-		required + "-exclude [":       `flag -exclude: "[" is not a glob pattern: check its brackets, or put a backslash before what is meant literally`,
-		required + "-exclude /srv/a":  `flag -exclude: "/srv/a" can match nothing: patterns are relative to the directory, as in **/*.tmp`,
-		required + "-exclude a/":      `flag -exclude: "a/" can match nothing: leave out the slash at its end`,
-		required + "-host w\xff":      `flag -host: "w\xff" is not UTF-8`,
-		required + "-poll -1s":        `flag -poll: "-1s" is too short: give at least 1ms`,
-		required + "-recursive maybe": `argument "maybe" belongs to no flag: remove it; see scout -help`,
+		required + "-tls-cert c":                       "flag -tls-key is missing: give the key that belongs to -tls-cert",
+		required + "-tls-key k":                        "flag -tls-cert is missing: give the certificate that -tls-key belongs to",
+		"-dir d -master :3000":                         `flag -master: ":3000" names no host: give localhost:3000 or another host`,
+		required + "-exclude [":                        `flag -exclude: "[" is not a glob pattern: check its brackets, or put a backslash before what is meant literally`,
+		required + "-exclude /srv/a":                   `flag -exclude: "/srv/a" can match nothing: patterns are relative to the directory, as in **/*.tmp`,
+		required + "-exclude a/":                       `flag -exclude: "a/" can match nothing: leave out the slash at its end`,
+		required + "-host w\xff":                       `flag -host: "w\xff": the host is not UTF-8: give another name`,
+		required + "-host w\x1b[2J":                    `flag -host: "w\x1b[2J": the host has control characters: give another name`,
+		required + "-host " + strings.Repeat("w", 256): `flag -host: "` + strings.Repeat("w", 40) + `": the host is longer than 255 bytes: give another name`,
+		required + "-poll -1s":                         `flag -poll: "-1s" is too short: give at least 1ms`,
+		required + "-recursive maybe":                  `argument "maybe" belongs to no flag: remove it; see scout -help`,
 	} {
 		var c config
 		err := c.program().Parse(strings.Fields(args), func(string) string { return "" })

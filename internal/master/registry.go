@@ -220,11 +220,11 @@ func (m *member) Report(unreadable, polled uint64) {
 		return
 	}
 	m.degraded = now
-	msg := "scout degraded"
+	level, msg := zap.WarnLevel, "scout degraded"
 	if now == (degradation{}) {
-		msg = "scout recovered"
+		level, msg = zap.InfoLevel, "scout recovered"
 	}
-	m.log.Warn(msg, zap.Uint64("unreadable", unreadable), zap.Uint64("polled", polled))
+	m.log.Log(level, msg, zap.Uint64("unreadable", unreadable), zap.Uint64("polled", polled))
 }
 
 func (m *member) unshow() {

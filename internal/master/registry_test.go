@@ -232,4 +232,7 @@ func TestDegradation(t *testing.T) {
 	if got := messages(logs); !slices.Equal(got, []string{"scout registered", "scout degraded", "scout recovered"}) {
 		t.Errorf("%q", got)
 	}
+	if all := logs.All(); all[1].Level != zap.WarnLevel || all[2].Level != zap.InfoLevel {
+		t.Errorf("at levels %s and %s", all[1].Level, all[2].Level)
+	}
 }

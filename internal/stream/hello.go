@@ -21,13 +21,14 @@ func checkHello(h *scoutv1.Hello) error {
 	if h == nil {
 		return violation("the first message must be a Hello")
 	}
-	if err := checkHost(h.GetHost()); err != nil {
+	if err := CheckHost(h.GetHost()); err != nil {
 		return err
 	}
 	return checkDirectory(h.GetDirectory())
 }
 
-func checkHost(host string) error {
+// CheckHost is nil when a scout's files may be listed under that name.
+func CheckHost(host string) error {
 	switch {
 	case host == "":
 		return violation("the host is empty")
