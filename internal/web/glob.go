@@ -24,6 +24,7 @@ type glob struct {
 	pattern string
 	prefix  []byte // of every name that matches
 	suffix  []byte // likewise
+	within  []byte // in every name that matches
 	enough  bool   // every name with both, the one behind the other, matches
 }
 
@@ -49,7 +50,7 @@ func parseGlob(s string) (glob, error) {
 	if dir, end, ok := anywhereIn(s); ok {
 		return glob{pattern: s, prefix: []byte(dir), suffix: []byte(end), enough: true}, nil
 	}
-	return glob{pattern: s, prefix: literalPrefix(s), suffix: literalSuffix(s)}, nil
+	return glob{pattern: s, prefix: literalPrefix(s), suffix: literalSuffix(s), within: literalWithin(s)}, nil
 }
 
 // anywhereIn takes apart what is asked for most: dir/**/*end, all names in a
@@ -111,13 +112,30 @@ func literalSuffix(s string) []byte {
 	return []byte(strings.TrimPrefix(s[i+1:], "/")) // **/name matches name
 }
 
-// matches reports whether the whole name matches.
+// literalWithin returns the longest text that is in every name that matches.
+func literalWithin(s string) (longest []byte) {
+	if strings.ContainsAny(s, "[{\\\ufffd") {
+		return nil // what stands in there may be left out, or stand for something else
+	}
+	for run := range strings.FieldsFuncSeq(s, func(r rune) bool { return r == '*' || r == '?' }) {
+		if run = strings.Trim(run, "/"); len(run) > len(longest) { // a/**/b matches a/b
+			longest = []byte(run)
+		}
+	}
+	return longest
+}
+
+// matches reports whether the whole name matches. Most names do not, and most of
+// these are told without the matcher.
 func (g *glob) matches(name []byte) bool {
 	if !bytes.HasPrefix(name, g.prefix) || !bytes.HasSuffix(name, g.suffix) {
 		return false
 	}
 	if g.enough {
 		return len(name) >= len(g.prefix)+len(g.suffix)
+	}
+	if !bytes.Contains(name, g.within) {
+		return false
 	}
 	return doublestar.MatchUnvalidated(g.pattern, unsafe.String(unsafe.SliceData(name), len(name))) //nolint:gosec // it is only read, and not kept
 }
