@@ -377,7 +377,8 @@ func (m *masterSession) probe(ctx context.Context) bool {
 	}
 	select {
 	case <-arrival:
-		return true
+		// What has arrived may be the last that one said who has left since.
+		return m.stream.Context().Err() == nil
 	case <-ctx.Done():
 		return false
 	case <-m.ctx.Done():

@@ -332,6 +332,33 @@ func TestProbe(t *testing.T) {
 	}
 }
 
+// What one had still to say who has left is no answer.
+func TestProbeOfOneWhoHasLeft(t *testing.T) {
+	for range 20 { // which of the two is read first is chance
+		synctest.Test(t, func(t *testing.T) {
+			n := newNetwork(t)
+			m := startMaster(t, n)
+			r := synced(t, n, "a")
+			busy := m.registry.last()
+			busy.keepBusy(time.Second)
+			r.say(sayOffer())
+			r.expect("Grant", isGrant)
+			r.say(saySnapshot(2, setOf("b"))...)
+			for range 3 * inboxSize {
+				r.say(sayBeat(2, setOf("b")))
+			}
+			synctest.Wait()
+			r.cancel()
+			synctest.Wait()
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			defer cancel()
+			if busy.peer.Probe(ctx) {
+				t.Error("one who has left answers")
+			}
+		})
+	}
+}
+
 // While the registry is busy with a session's snapshot, that session is alive
 // all the same: beats go down, probes are answered, and however much it sends
 // meanwhile, nobody takes the wait for its silence.
