@@ -112,7 +112,9 @@ func TestReadmeBeyondOneMachine(t *testing.T) {
 		switch {
 		case strings.HasPrefix(line, "PATH="):
 			line = fmt.Sprintf("PATH=%s:%s:$PATH\n", filepath.Dir(programs.Scout), filepath.Dir(programs.Scoutmaster))
-		case strings.HasPrefix(line, "curl "): // a person is not as fast
+		case strings.HasPrefix(line, "scoutmaster "): // a person is not as fast
+			line += "until curl -sk https://localhost:3001/healthz; do sleep 0.1; done\n"
+		case strings.HasPrefix(line, "curl "): // likewise
 			line = "for i in $(seq 100); do " + strings.TrimSpace(line) + " | tee list | grep -q filename && break; sleep 0.1; done; cat list\n"
 		}
 		script.WriteString(line)
