@@ -133,3 +133,20 @@ func TestSecretReadableByAll(t *testing.T) {
 		}
 	}
 }
+
+// A file that is put in the place of one that was not: copies are often readable by
+// all.
+func TestSecretBecomesReadableByAll(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "tokens")
+	must(t, os.WriteFile(file, []byte("web:"+secretA), 0o600))
+	log, logs := observed()
+	s, err := openTokens(log, file)
+	must(t, err)
+	must(t, os.Remove(file))
+	must(t, os.WriteFile(file, []byte("web:"+secretA+"\nweb:"+secretB), 0o600))
+	must(t, os.Chmod(file, 0o644))
+	s.refresh()
+	if warned := logs.FilterMessage("secret readable by all").Len(); warned != 1 {
+		t.Errorf("warned %d times", warned)
+	}
+}

@@ -32,8 +32,11 @@ func parseAuthorities(file string) func([][]byte) (*x509.CertPool, error) {
 }
 
 func openPair(log *zap.Logger, certFile, keyFile string) (*source[*tls.Certificate], error) {
-	warnOfReaders(log, keyFile)
-	return open(log, parsePair(certFile, keyFile), certFile, keyFile)
+	parse := parsePair(certFile, keyFile)
+	return open(log, func(contents [][]byte) (*tls.Certificate, error) {
+		warnOfReaders(log, keyFile)
+		return parse(contents)
+	}, certFile, keyFile)
 }
 
 func openAuthorities(log *zap.Logger, file string) (*source[*x509.CertPool], error) {

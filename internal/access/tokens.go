@@ -120,8 +120,10 @@ func (t *Tokens) Name(secret string) (name string, ok bool) {
 
 // openTokens opens a file of tokens that are good.
 func openTokens(log *zap.Logger, file string) (*source[*Tokens], error) {
-	warnOfReaders(log, file)
-	return open(log, func(contents [][]byte) (*Tokens, error) { return ParseTokens(file, contents[0]) }, file)
+	return open(log, func(contents [][]byte) (*Tokens, error) {
+		warnOfReaders(log, file)
+		return ParseTokens(file, contents[0])
+	}, file)
 }
 
 // readToken reads the token that this program is to show.
