@@ -3,6 +3,7 @@ package stream
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -48,12 +49,20 @@ func evicted(reason string) error {
 	return &ending{LeftReplaced, codes.Aborted, reason}
 }
 
+// tooLong is what grpc says of a message that is longer than may be.
+const tooLong = "message larger than max"
+
+// overlong says so in words that name the limit: see [grpc.MaxRecvMsgSize].
+const overlong = "the scout has sent a message larger than max: raise the scoutmaster's -max-message-bytes"
+
 // broken is the ending that an error of Recv amounts to. For a message that it
-// cannot decode grpc has ended the call itself, with the same words.
+// cannot decode grpc has ended the call itself, in words of its own.
 func broken(err error) error {
-	switch status.Code(err) {
-	case codes.Internal, codes.ResourceExhausted:
-		return violation("%s", status.Convert(err).Message())
+	switch code, text := status.Code(err), status.Convert(err).Message(); {
+	case code == codes.ResourceExhausted && strings.Contains(text, tooLong):
+		return &ending{LeftExceeded, code, overlong}
+	case code == codes.Internal, code == codes.ResourceExhausted:
+		return violation("%s", text)
 	default:
 		return err
 	}

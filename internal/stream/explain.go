@@ -64,8 +64,11 @@ func plain(err error) string {
 	text = strings.TrimPrefix(text, "transport: Error while dialing: ")
 	text = strings.TrimPrefix(text, "transport: authentication handshake failed: ")
 	text = strings.TrimPrefix(text, "error reading server preface: ")
-	if strings.HasSuffix(text, "produced zero addresses") {
+	switch {
+	case strings.HasSuffix(text, "produced zero addresses"):
 		text = "the name has no address"
+	case strings.Contains(text, tooLong):
+		text = overlong
 	}
 	return oneLine(text, maxReason)
 }

@@ -217,7 +217,13 @@ func TestUnreadable(t *testing.T) {
 		m := startMaster(t, n)
 		r := synced(t, n)
 		r.say(sayUpdate(&scoutv1.Update{Added: make([]byte, maxMessage)}))
-		m.unreadable(t, r.end(), "larger than max")
+		if err := r.end(); status.Code(err) != codes.ResourceExhausted || plain(err) != overlong {
+			t.Errorf("ended with %v, which is explained as %q", err, plain(err))
+		}
+		synctest.Wait()
+		if limit := m.logs.field(t, "limit exceeded", "limit"); limit != overlong {
+			t.Errorf("logged as %q", limit)
+		}
 	})
 }
 

@@ -115,7 +115,7 @@ func TestViolations(t *testing.T) {
 			}
 			within(t, patience, func() error {
 				for _, e := range m.Events()[from:] {
-					if text := e.Text("rule") + e.Text("reason"); e.Text("level") == "warn" && strings.Contains(text, test.want) {
+					if text := e.Text("rule") + e.Text("limit") + e.Text("reason"); e.Text("level") == "warn" && strings.Contains(text, test.want) {
 						return nil
 					}
 				}
