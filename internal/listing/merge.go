@@ -3,6 +3,7 @@ package listing
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -18,6 +19,10 @@ const (
 	sweepShare = 4                      // sweep when one in so many entries is masked
 	sweepLeast = 4096                   // but not for fewer than this
 )
+
+// releaseLeast is how many bytes a merge must have made useless for it to be
+// worth a collection of garbage.
+const releaseLeast = 16 << 20
 
 // Run merges in the background until ctx is done. It returns an error only when
 // the Listing has found itself to be wrong.
@@ -37,13 +42,24 @@ func (l *Listing) Run(ctx context.Context) error {
 			continue
 		}
 		began := time.Now()
+		size := l.Current().size()
 		if err := l.Merge(); err != nil {
 			return err
 		}
+		release(size)
 		if !sleep(ctx, mergeShare*time.Since(began)) {
 			return nil
 		}
 		quiet.Reset(mergeQuiet)
+	}
+}
+
+// release gives back the memory of what was merged. There is as much of it as
+// of the list itself, and an idle master makes so little other garbage that
+// the collector would not come for minutes.
+func release(size int) {
+	if size >= releaseLeast {
+		debug.FreeOSMemory()
 	}
 }
 
