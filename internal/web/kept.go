@@ -17,8 +17,12 @@ import (
 // copying of the rest.
 //
 // Compressed stretches are small and always kept, text for as long as there is
-// room.
-const textRoom = 80 << 20
+// room. Of a list that is too large for the room a part would be kept, which
+// saves little time for much memory: nothing is.
+const (
+	textRoom  = 80 << 20
+	textEntry = 64 // bytes to reckon an entry with before it is made
+)
 
 // kept is what was made of a leaf. It is immutable, but for what it points to
 // being replaced by whoever makes more of the leaf.
@@ -87,7 +91,7 @@ func (r *renderer) writeLeaf(out *separated, v *listing.Version, l *index.Leaf) 
 	copied.Reset()
 	copied.WriteByte(',')
 	var to io.Writer = out
-	if r.room.left.Load() > 0 {
+	if v.Len <= textRoom/textEntry && r.room.left.Load() > 0 {
 		to = io.MultiWriter(out, copied)
 	}
 	some, err := writeLeaf(to, v, l, formatJSON)
