@@ -13,6 +13,10 @@ const (
 	leafMin    = 32
 )
 
+// slabSize is how much memory some blocks of a long list share: the others stay
+// in it for as long as one of them is used.
+const slabSize = 64 << 10
+
 // Builder makes an Index out of entries that come in order. It also takes
 // whole blocks and leaves of other indexes, which it shares where it can. The
 // zero Builder is ready.
@@ -21,12 +25,16 @@ type Builder struct {
 	blocks []block // of the leaf that is being filled
 
 	buf   []byte // the block that is being filled
+	spare []byte // memory for mix
 	n     int
 	owner uint32 // of that block, or mixed
 	cut   int    // names at which it is cut when not blockTarget
 	name  []byte // the last name
 	size  int    // encoded bytes in done and blocks
 	len   int
+
+	slabs int    // how large a memory blocks share, see keep; 0: none
+	slab  []byte // has room for the next ones
 }
 
 // Len returns the number of entries so far.
@@ -74,24 +82,39 @@ func appendLen(p []byte, n int) []byte {
 
 // mix rewrites the block that is being filled to name each entry's owner.
 func (b *Builder) mix() {
-	var c Cursor
-	c.Reset(single(block{data: b.buf, n: uint32(b.n), owner: b.owner}))
-	out := make([]byte, 0, len(b.buf)+2*b.n+64)
-	for c.Next() {
-		out = appendLen(out, c.shared)
-		out = appendLen(out, len(c.name)-c.shared)
-		out = append(out, c.name[c.shared:]...)
-		out = binary.AppendUvarint(out, uint64(c.owner))
+	out := b.spare[:0]
+	for data := b.buf; len(data) > 0; {
+		shared, rest, _, behind := Decode(data, false)
+		out = appendLen(out, shared)
+		out = appendLen(out, len(rest))
+		out = append(out, rest...)
+		out = binary.AppendUvarint(out, uint64(b.owner))
+		data = behind
 	}
-	b.buf, b.owner = out, mixed
+	b.buf, b.spare, b.owner = out, b.buf, mixed
 }
 
 func (b *Builder) flushBlock() {
 	if b.n == 0 {
 		return
 	}
-	b.push(block{data: bytes.Clone(b.buf), n: uint32(b.n), owner: b.owner})
+	b.push(block{data: b.keep(b.buf), n: uint32(b.n), owner: b.owner})
 	b.buf, b.n = b.buf[:0], 0
+}
+
+// keep returns a copy of a block's data. Those that are made and forgotten
+// together lie together: between lists that come and go by turns, blocks each
+// with a memory of its own leave holes everywhere.
+func (b *Builder) keep(data []byte) []byte {
+	if b.slabs == 0 {
+		return bytes.Clone(data)
+	}
+	if len(data) > cap(b.slab)-len(b.slab) {
+		b.slab = make([]byte, 0, max(b.slabs, len(data)))
+	}
+	start := len(b.slab)
+	b.slab = append(b.slab, data...)
+	return b.slab[start:len(b.slab):len(b.slab)]
 }
 
 // push appends a finished block. A leaf is cut late, at twice its size, so

@@ -1,6 +1,7 @@
 package index
 
 import (
+	"fmt"
 	"testing"
 
 	"scout/internal/guard"
@@ -53,5 +54,23 @@ func TestCostOfEachName(t *testing.T) {
 	})
 	if allocs > 20 || bytes > 4<<10 {
 		t.Errorf("reading %d names allocates %.0f times, %.0f bytes", n, allocs, bytes)
+	}
+}
+
+func TestCostOfMerging(t *testing.T) {
+	const n = 100_000
+	var halves [2]Builder
+	for i := range n {
+		halves[i%2].Add(fmt.Appendf(nil, "d%05d/f%06d", i/100, i), uint32(i%2))
+	}
+	a, b := halves[0].Index(), halves[1].Index()
+	var merged *Index
+	all := func(uint32) bool { return true }
+	allocs, bytes := guard.Cost(func() { merged = Merge(nil, all, a, b) })
+	if allocs/n > 0.001 || bytes/n > 12 {
+		t.Errorf("merging allocates %.5f times, %.0f bytes for each name", allocs/n, bytes/n)
+	}
+	if merged.Len() != n {
+		t.Errorf("%d of %d names are merged", merged.Len(), n)
 	}
 }

@@ -139,7 +139,7 @@ func (m *Merger) runnerUp() *Cursor {
 // entry may be in two of the indexes.
 func Merge(order Order, keep func(owner uint32) bool, indexes ...*Index) *Index {
 	m := NewMerger(order, indexes...)
-	var b Builder
+	b := Builder{slabs: min(slabSize, sizeOf(indexes))}
 	for len(m.heap) > 0 {
 		c := m.heap[0]
 		if bl, ok := m.whole(c, keep); ok {
@@ -152,6 +152,13 @@ func Merge(order Order, keep func(owner uint32) bool, indexes ...*Index) *Index 
 		m.Next()
 	}
 	return b.Index()
+}
+
+func sizeOf(indexes []*Index) (size int) {
+	for _, ix := range indexes {
+		size += ix.size
+	}
+	return size
 }
 
 // whole returns the block whose first entry is the current one, when all of it
