@@ -79,8 +79,9 @@ func measure(ctx context.Context, l *lab) error {
 		l.log("%s: %s", t.row.name, t.point)
 		res, err := t.row.run(ctx, l, t.point)
 		l.endTask()
-		if ctx.Err() != nil {
-			return errors.New("interrupted")
+		if ctx.Err() != nil { // what was measured until then is not lost
+			failed = append(failed, errors.New("interrupted"))
+			break
 		}
 		if err != nil {
 			l.log("%s: %s: NOT MEASURED: %v", t.row.name, t.point, err)
