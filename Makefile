@@ -133,7 +133,8 @@ vulnerabilities:
 	@VULNCHECK="$(VULNCHECK)" tools/vulnerabilities
 
 .PHONY: check
-check: prove test ## everything that CI proves
+check: prove test bench-short ## everything that CI proves
+	$(MAKE) fuzz FUZZTIME=3s
 
 .PHONY: prove
 prove: generated tidy versions lint cross ## everything that CI proves, without the tests
