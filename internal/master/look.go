@@ -21,18 +21,20 @@ import (
 // comes meanwhile was not asked.
 func (r *Registry) Look(ctx context.Context, wanted func(files.Origin) bool) (*listing.Version, []roster.Unconfirmed) {
 	members := r.of(wanted)
-	asked := make([]look, 0, len(members))
+	asked := make([]*look, 0, len(members))
 	for _, m := range members {
 		asked = append(asked, m.look())
 	}
-	answered := make([]bool, len(asked))
-	for i, l := range asked {
-		answered[i] = l.wait(ctx)
+	for _, l := range asked {
+		l.wait(ctx)
+	}
+	for _, l := range asked {
+		l.took = l.member.hasLeft()
 	}
 	list := r.listing.Current() // before the doubts: what is hidden from here on is in it
 	var unconfirmed []roster.Unconfirmed
-	for i, l := range asked {
-		if reason := l.doubt(answered[i]); reason != "" {
+	for _, l := range asked {
+		if reason := l.doubt(); reason != "" {
 			unconfirmed = append(unconfirmed, roster.Unconfirmed{Origin: l.member.peer.Origin, Reason: reason})
 		}
 	}
@@ -45,27 +47,31 @@ type look struct {
 	member   *member
 	answered <-chan struct{}
 	out      <-chan struct{} // closed once the member was hidden, or has left
+
+	// What was so before the list was taken.
+	confirmed bool // it had answered
+	took      bool // it had left, and taken its files along
 }
 
-func (m *member) look() look {
+func (m *member) look() *look {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	l := look{member: m, out: m.out}
+	l := &look{member: m, out: m.out}
 	if m.hidden == "" && !m.gone {
 		l.answered = m.peer.Look()
 	}
 	return l
 }
 
-// wait returns whether the member has answered, when there is nothing to wait for
-// any more.
-func (l look) wait(ctx context.Context) bool {
+// wait waits until the member has answered, or there is nothing to wait for any
+// more.
+func (l *look) wait(ctx context.Context) {
 	select {
 	case <-l.answered:
 	case <-l.out:
 	case <-ctx.Done():
 	}
-	return isClosed(l.answered) // it may be so at the last moment
+	l.confirmed = isClosed(l.answered) // it may be so at the last moment
 }
 
 func isClosed(c <-chan struct{}) bool {
@@ -77,14 +83,20 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// doubt is why a list that was taken after wait may lack something of the
-// member's, or "".
-func (l look) doubt(answered bool) string {
+func (m *member) hasLeft() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.gone
+}
+
+// doubt is why the list, which was taken, may lack something of the member's, or
+// "".
+func (l *look) doubt() string {
 	m := l.member
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
-	case m.gone && m.left == stream.LeftDeregistered:
+	case m.gone && m.left == stream.LeftDeregistered && (l.took || l.confirmed):
 		return ""
 	case m.gone:
 		return "it has left: " + string(m.left)
@@ -92,7 +104,7 @@ func (l look) doubt(answered bool) string {
 		return m.reason()
 	case isClosed(l.out):
 		return "its files were hidden for a moment"
-	case answered:
+	case l.confirmed:
 		return ""
 	}
 	return fmt.Sprintf("no answer in time; it was last heard %s ago", m.peer.Silence().Round(time.Millisecond))

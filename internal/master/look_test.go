@@ -150,11 +150,34 @@ func TestLookNoticesAGap(t *testing.T) {
 	f.looked("a")
 	m := f.Registry.members[files.Origin{Host: "a", Directory: home.Directory}]
 	l := m.look()
-	answered := l.wait(t.Context())
+	l.wait(t.Context())
 	m.Hide("gone", 0)
 	f.show("a")
-	if got := l.doubt(answered); got != "its files were hidden for a moment" {
+	if got := l.doubt(); got != "its files were hidden for a moment" {
 		t.Errorf("doubt: %q", got)
+	}
+}
+
+// One that has not looked, and deregisters when its files are in the list, is
+// named.
+func TestLookNoticesWhoLeavesLate(t *testing.T) {
+	f := newFleet(t, "a")
+	f.show("a")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	m := f.Registry.members[files.Origin{Host: "a", Directory: home.Directory}]
+	early, late := m.look(), m.look()
+	for _, l := range []*look{early, late} {
+		l.wait(ctx)
+	}
+	late.took = m.hasLeft()
+	m.Leave(stream.LeftDeregistered)
+	early.took = m.hasLeft()
+	if got := early.doubt(); got != "" {
+		t.Errorf("it has taken its files along: %q", got)
+	}
+	if got := late.doubt(); got != "it has left: deregistered" {
+		t.Errorf("its files are listed: %q", got)
 	}
 }
 

@@ -241,11 +241,11 @@ func (m *member) Leave(reason stream.LeaveReason) {
 	if m.gone {
 		return
 	}
+	m.gone, m.left = true, reason
+	m.unshow()
 	if m.hidden == "" {
 		close(m.out)
 	}
-	m.gone, m.left = true, reason
-	m.unshow()
 	m.registry.leave(m, reason)
 	m.log.Info("scout dropped", zap.String("reason", string(reason)), zap.String("session", m.peer.Session))
 }
