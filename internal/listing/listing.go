@@ -78,8 +78,8 @@ func (s *Sources) Numbers() int { return len(s.all) }
 // wanted.
 func (s *Sources) where(wanted func(files.Origin) bool) bitset {
 	some := make(bitset, len(s.live))
-	for n, source := range s.all {
-		if s.live.has(uint32(n)) && wanted(source.Origin) {
+	for n := range s.all { // of those that are not shown not even the pointer may be read, see with
+		if s.live.has(uint32(n)) && wanted(s.all[n].Origin) {
 			some[n/64] |= 1 << (n % 64)
 		}
 	}

@@ -189,6 +189,36 @@ func TestMergeBesideReadersAndWriters(t *testing.T) {
 	compare(t, "merged", l.Current(), want)
 }
 
+// Who reads some sources of a Version is not disturbed by one that gets the number
+// of another that has left. The race detector is the judge.
+func TestReaderBesideASourceWithAUsedNumber(t *testing.T) {
+	l := New()
+	l.Show(originOf(1), filestest.Set("a"), nil)
+	left := l.Show(originOf(2), filestest.Set("b"), nil)
+	for range 2 { // to be in main, and swept from it
+		if err := l.Merge(); err != nil {
+			t.Fatal(err)
+		}
+		if left != nil {
+			l.Drop(left)
+			left = nil
+		}
+	}
+	v := l.Current()
+	var readers sync.WaitGroup
+	readers.Go(func() { l.Show(originOf(3), filestest.Set("c"), nil) })
+	n := 0
+	for e := v.EntriesWhere(func(files.Origin) bool { return true }); e.Next(); {
+		n++
+	}
+	if readers.Wait(); n != 1 {
+		t.Errorf("%d entries", n)
+	}
+	if numbers := l.Current().Sources().Numbers(); numbers != 2 {
+		t.Errorf("the number was not used again: there are %d", numbers)
+	}
+}
+
 // A source that comes without a name while a merge is under way, and gets one,
 // keeps it, as one that leaves meanwhile leaves.
 func TestEmptySourceDuringMerge(t *testing.T) {
