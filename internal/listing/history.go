@@ -112,13 +112,11 @@ func (h *history) forget() {
 	h.linger, h.kept, h.entries, h.size, h.lacking = nil, false, nil, 0, nil
 }
 
-// note adds what v, the next Version, changes.
+// note adds what v, the next Version, changes. Whoever calls holds mu.
 func (h *history) note(v *Version, m moment) {
 	if !h.kept {
 		return
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	h.entries = append(h.entries, m)
 	h.size += m.size()
 	if m.removed.lacking() {

@@ -65,6 +65,9 @@ func (r *reader) catchUp(l *Listing) error {
 		if c.Revision <= r.revision {
 			return fmt.Errorf("revision %d follows %d", c.Revision, r.revision)
 		}
+		if now := l.Current().Revision; now < c.Revision {
+			return fmt.Errorf("revision %d is told of, the list is at %d", c.Revision, now)
+		}
 		r.revision = c.Revision
 	}
 	return nil

@@ -221,8 +221,10 @@ func (l *Listing) next() *Version {
 // publish makes v, which differs from the current Version by m, the current
 // one.
 func (l *Listing) publish(v *Version, m moment) {
+	l.history.mu.Lock() // who reads of a revision finds that it is the current one
 	l.history.note(v, m)
 	l.current.Store(v)
+	l.history.mu.Unlock()
 	l.bell.ring()
 	select {
 	case l.changed <- struct{}{}:
