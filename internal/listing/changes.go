@@ -31,7 +31,21 @@ const changesMost = 1024
 // revision before it, in the files of the origins that are selected. It is not
 // ok when that is not known: then only the whole list says more.
 func (l *Listing) Since(revision uint64, selected func(files.Origin) bool) (c *Changes, ok bool) {
-	moments, ok := l.history.since(revision, changesMost)
+	return l.after(revision, changesMost, selected)
+}
+
+// Between is Since up to a later revision that Since went up to once.
+func (l *Listing) Between(earlier, later uint64, selected func(files.Origin) bool) (c *Changes, ok bool) {
+	if later < earlier || later-earlier > changesMost {
+		return nil, false
+	}
+	c, ok = l.after(earlier, int(later-earlier), selected)
+	return c, ok && c.Revision == later
+}
+
+// after returns the changes of the next revisions after one, at most so many.
+func (l *Listing) after(revision uint64, most int, selected func(files.Origin) bool) (c *Changes, ok bool) {
+	moments, ok := l.history.since(revision, most)
 	if !ok {
 		return nil, false
 	}

@@ -271,6 +271,30 @@ func entriesOf(d *Difference) string {
 	return strings.Join(names, " ")
 }
 
+// The changes between two revisions are the same whatever has happened since, and
+// as many as Since reaches over.
+func TestBetween(t *testing.T) {
+	l := New()
+	defer l.Watch()()
+	a := l.Show(originOf(1), filestest.Set("x"), nil)
+	from := l.Current().Revision
+	l.Drop(a)
+	l.Show(originOf(1), filestest.Set("x", "y"), nil)
+	to := l.Current().Revision
+	for range 2 {
+		if c, ok := l.Between(from, to, anyOrigin); !ok || c.Revision != to || entriesOf(c.Removed()) != "" || entriesOf(c.Added()) != "y" {
+			t.Errorf("from %d to %d: %v, %v", from, to, c, ok)
+		}
+		change(t, l, l.Show(originOf(2), filestest.Set("z"), nil), "z")
+	}
+	now := l.Current().Revision
+	for _, wrong := range [][2]uint64{{to, from}, {from, now + 1}, {now + 1, now + 2}, {from, from + changesMost + 1}} {
+		if c, ok := l.Between(wrong[0], wrong[1], anyOrigin); ok {
+			t.Errorf("from %d to %d: %v", wrong[0], wrong[1], c)
+		}
+	}
+}
+
 // What nobody can ask for any more is not kept, and not invented.
 func TestHistoryIsBounded(t *testing.T) {
 	l := New()

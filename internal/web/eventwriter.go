@@ -36,7 +36,7 @@ func newEventWriter(w http.ResponseWriter, f framing) *eventWriter {
 	return &eventWriter{framing: f, out: w, control: http.NewResponseController(w)}
 }
 
-// begin begins an event with an id, unless that is "".
+// begin begins an event with an id.
 func (w *eventWriter) begin(kind, id string) {
 	w.buf, w.some = w.framing.begin(w.buf, kind, id), false
 }

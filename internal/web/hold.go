@@ -62,7 +62,7 @@ func (a *answer) knownRevision(header []string) (latest uint64, ok bool) {
 		tag, quoted := strings.CutPrefix(strings.TrimPrefix(tag, "W/"), `"`)
 		tag, same := strings.CutSuffix(tag, "-"+a.format.String()+`"`)
 		id, err := parseEventID(tag)
-		if quoted && same && err == nil && id.epoch == a.version.Epoch && id.revision <= a.version.Revision {
+		if quoted && same && err == nil && id.gone == 0 && id.epoch == a.version.Epoch && id.revision <= a.version.Revision {
 			latest, ok = max(latest, id.revision), true
 		}
 	}

@@ -53,11 +53,7 @@ type watcher struct {
 // run tells all that happens after an event, if there was one, until ctx is done
 // or the reader takes no more.
 func (w *watcher) run(ctx context.Context, last *eventID) error {
-	v := w.listing.Current()
-	w.epoch = v.Epoch
-	if last != nil && last.epoch == w.epoch {
-		w.at = last.revision
-	} else if err := w.reset(ctx, v); err != nil {
+	if err := w.begin(ctx, last); err != nil {
 		return err
 	}
 	if err := w.out.flush(); err != nil { // the header, at least
@@ -78,7 +74,7 @@ func (w *watcher) run(ctx context.Context, last *eventID) error {
 			return nil
 		case <-w.listing.After(w.at):
 		case <-quiet.C:
-			w.out.heartbeat(w.id(w.at))
+			w.out.heartbeat(eventID{epoch: w.epoch, revision: w.at}.String())
 			if err := w.out.flush(); err != nil {
 				return err
 			}
@@ -87,7 +83,20 @@ func (w *watcher) run(ctx context.Context, last *eventID) error {
 	}
 }
 
-func (w *watcher) id(revision uint64) string { return eventID{w.epoch, revision}.String() }
+// begin takes a reader up where its last event left it, or else tells the whole
+// list.
+func (w *watcher) begin(ctx context.Context, last *eventID) error {
+	v := w.listing.Current()
+	w.epoch = v.Epoch
+	if last == nil || last.epoch != w.epoch {
+		return w.reset(ctx, v)
+	}
+	w.at = last.revision
+	if last.gone == 0 {
+		return nil
+	}
+	return w.complete(ctx, last.gone)
+}
 
 // catchUp tells all that has happened, and reports whether that was anything.
 func (w *watcher) catchUp(ctx context.Context) (told bool, err error) {
@@ -111,7 +120,7 @@ func (w *watcher) catchUp(ctx context.Context) (told bool, err error) {
 
 // reset tells the whole list, straight from its blocks.
 func (w *watcher) reset(ctx context.Context, v *listing.Version) error {
-	w.out.begin("reset", w.id(v.Revision))
+	w.out.begin("reset", v.Tag())
 	s := newSelection(v, w.query, ctx.Done())
 	for s.Next() {
 		if err := w.out.entry(s.Name(), s.Source()); err != nil {
@@ -127,23 +136,21 @@ func (w *watcher) reset(ctx context.Context, v *listing.Version) error {
 }
 
 // tell tells the changes of a moment, and reports whether there were any that the
-// query selects. The last of its events has the id: a reader that is cut off
-// between the two is told both again.
+// query selects.
 func (w *watcher) tell(c *listing.Changes) (some bool, err error) {
-	removed, added := newPicked(c.Removed(), w.query, w.ranges), newPicked(c.Added(), w.query, w.ranges)
+	removed, added := w.pick(c.Removed()), w.pick(c.Added())
 	moreRemoved, moreAdded := removed.Next(), added.Next()
-	id := w.id(c.Revision)
 	if moreRemoved {
-		only := id
+		id := eventID{epoch: w.epoch, revision: c.Revision}
 		if moreAdded {
-			only = ""
+			id = eventID{w.epoch, w.at, c.Revision}
 		}
-		if err := w.event("remove", only, removed); err != nil {
+		if err := w.event("remove", id, removed); err != nil {
 			return true, err
 		}
 	}
 	if moreAdded {
-		if err := w.event("add", id, added); err != nil {
+		if err := w.event("add", eventID{epoch: w.epoch, revision: c.Revision}, added); err != nil {
 			return true, err
 		}
 	}
@@ -154,9 +161,28 @@ func (w *watcher) tell(c *listing.Changes) (some bool, err error) {
 	return true, w.out.flush()
 }
 
+// complete tells what came by a later revision to a reader that was told what had
+// gone by then, and was cut off. To tell what has changed since, as if it had
+// been told nothing, would miss what has come back meanwhile.
+func (w *watcher) complete(ctx context.Context, later uint64) error {
+	c, ok := w.listing.Between(w.at, later, w.query.selectsOrigin)
+	if !ok {
+		return w.reset(ctx, w.listing.Current())
+	}
+	w.at = later
+	added := w.pick(c.Added())
+	if !added.Next() {
+		return nil
+	}
+	return w.event("add", eventID{epoch: w.epoch, revision: later}, added)
+}
+
+// pick returns a reader of those changes that the query selects.
+func (w *watcher) pick(d *listing.Difference) *picked { return newPicked(d, w.query, w.ranges) }
+
 // event tells one event, whose first entry p stands at.
-func (w *watcher) event(kind, id string, p *picked) error {
-	w.out.begin(kind, id)
+func (w *watcher) event(kind string, id eventID, p *picked) error {
+	w.out.begin(kind, id.String())
 	for more := true; more; more = p.Next() {
 		if err := w.out.entry(p.Name(), p.Source()); err != nil {
 			return err

@@ -12,6 +12,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -120,7 +121,6 @@ func (w *watcher) receive(ctx context.Context, body *bufio.Reader, events chan<-
 // listen takes in events, and records what the list is in between.
 func (w *watcher) listen(events <-chan event, ended <-chan error) error {
 	w.current = false
-	var moment []event             // what was told of one; a reader that leaves in between is told it all again
 	resumed := time.After(w.fresh) // by then it was told what had happened
 	sample := time.NewTicker(sampleEvery)
 	defer sample.Stop()
@@ -129,10 +129,7 @@ func (w *watcher) listen(events <-chan event, ended <-chan error) error {
 		case err := <-ended:
 			return err
 		case e := <-events:
-			if moment = append(moment, e); e.id != "" {
-				w.record(e.id, w.takeAll(moment))
-				moment = nil
-			}
+			w.hear(e)
 		case <-resumed:
 			w.current = true
 		case <-sample.C:
@@ -143,14 +140,22 @@ func (w *watcher) listen(events <-chan event, ended <-chan error) error {
 	}
 }
 
-func (w *watcher) takeAll(moment []event) error {
-	for _, e := range moment {
-		if err := w.take(e); err != nil {
-			return err
-		}
+// hear takes in an event, and records what the list is at the end of a moment.
+// Who is cut off in between is told the rest.
+func (w *watcher) hear(e event) {
+	wrong := w.take(e)
+	switch {
+	case !withinMoment.MatchString(e.id):
+		w.record(e.id, wrong)
+	case wrong != nil:
+		w.record("", wrong)
 	}
-	return nil
+	w.id = e.id
 }
+
+// withinMoment is how the id of an event says that another of the same moment
+// follows.
+var withinMoment = regexp.MustCompile(`^[0-9a-f]{16}-[0-9]+-[0-9]+$`)
 
 // take does what an event says. An error is that it makes no sense.
 func (w *watcher) take(e event) error {
@@ -207,7 +212,7 @@ func (w *watcher) remove(key string, n history.Name) {
 func (w *watcher) record(id string, wrong error) {
 	l := &history.List{Consumer: w.name, Start: w.recorder.now(), Pushed: true}
 	if id != "" {
-		w.id, w.current = id, true
+		w.current = true
 		var err error
 		l.Epoch, l.Revision, err = version(id)
 		l.Digest = w.digest
