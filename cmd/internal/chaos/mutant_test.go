@@ -56,8 +56,8 @@ var mutants = []mutant{
 	{
 		name: "every other scout that leaves stays listed",
 		file: "internal/master/registry.go",
-		old:  "	m.gone = true\n	m.unshow()\n",
-		broken: `	m.gone = true
+		old:  "	m.gone, m.left = true, reason\n	m.unshow()\n",
+		broken: `	m.gone, m.left = true, reason
 	if leaves++; leaves%2 == 0 {
 		m.unshow()
 	}
@@ -75,12 +75,12 @@ var mutants = []mutant{
 	{
 		name: "one change in fifty is not told to those who watch",
 		file: "internal/web/watcher.go",
-		old:  "	removed, added := newPicked(",
+		old:  "	removed, added := w.pick(",
 		broken: `	if told++; told%50 == 0 {
 		w.at = c.Revision
 		return false, nil
 	}
-	removed, added := newPicked(`,
+	removed, added := w.pick(`,
 		variables: "told int",
 		want:      []history.Rule{history.Reused, history.Malformed},
 	},
@@ -107,6 +107,13 @@ var mutants = []mutant{
 		variables: "revisions int",
 		want:      []history.Rule{history.Backwards, history.Reused},
 	},
+}
+
+// What is to be broken is there.
+func TestMutantsFit(t *testing.T) {
+	for _, m := range mutants {
+		t.Run(m.name, func(t *testing.T) { m.overlay(t, t.TempDir()) })
+	}
 }
 
 // A judge who lets broken programs pass is of no use.
