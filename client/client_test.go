@@ -269,6 +269,48 @@ func TestWatchInParts(t *testing.T) {
 	}
 }
 
+// Who is cut off within an event comes back with the id of what was yielded: of a
+// change nothing is before it is whole, and what was of a reset is void.
+func TestWatchCutOffWithinAnEvent(t *testing.T) {
+	file := func(name string) string { return fmt.Sprintf(`{"filename":%q,"host":"h","directory":"/d"}`, name) }
+	many := strings.Repeat(file("many")+",", 1500)
+	script := []struct{ from, events string }{
+		{"", `{"event":"reset","id":"1","files":[` + file("a") + `]}{"event":"remove","id":"1-2","files":[` + many},
+		{"1", `{"event":"add","id":"3","files":[` + file("b") + `]}{"event":"add","id":"4","files":[` + many},
+		{"3", `{"event":"reset","id":"5","files":[` + many},
+		{"", `{"event":"reset","id":"6","files":[` + file("c") + `]}`},
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if from := r.Header.Get("Last-Event-ID"); len(script) == 0 || from != script[0].from {
+			t.Errorf("it comes back with %q to %v", from, script)
+			return
+		}
+		io.WriteString(w, script[0].events)
+		script = script[1:]
+		w.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	}))
+	defer server.Close()
+	c, err := client.New(server.URL, client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var f follower
+	var got []string
+	for change, err := range c.Watch(t.Context(), client.Query{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.take(change)
+		if got = append(got, strings.Join(f.names(), " ")); change.ID == "6" {
+			break
+		}
+	}
+	if want := []string{"a", "a b", "many", "c"}; !slices.Equal(got, want) || f.resets != 3 {
+		t.Errorf("known were %q, after %d resets", got, f.resets)
+	}
+}
+
 // An answer that makes no sense is an error that says so, not a wait for ever.
 func TestNoScoutmaster(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())

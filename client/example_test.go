@@ -48,7 +48,7 @@ func ExampleClient_Watch() {
 		for _, f := range change.Added {
 			known[f] = true
 		}
-		if change.ID != "" { // all of this moment is known
+		if change.ID != "" { // all of the list is known
 			fmt.Println(len(known), "files")
 			break
 		}

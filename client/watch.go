@@ -19,12 +19,12 @@ type Change struct {
 	Reset   bool
 	Removed []File
 	Added   []File
-	// ID names the moment that is reached with this Change. It is empty when more
-	// Changes of the same moment follow, as those of a long list do.
+	// ID names what has been told with this Change. It is empty for a part of a reset
+	// of which more follows.
 	ID string
 }
 
-// chunk is how many files of a long list come in one Change.
+// chunk is how many files of a long reset come in one Change.
 const chunk = 1000
 
 // How long to wait before a stream that broke is opened again: at first, and
@@ -36,9 +36,9 @@ const (
 
 // Watch yields the files that there are and then each change, as soon as it is
 // in the list, until ctx is done or the loop is left. When the stream breaks it
-// goes on at the last moment that was yielded whole, without a gap (a part of the
-// next moment may come twice), or with a reset when what happened
-// meanwhile is not known any more: after the scoutmaster was restarted, say.
+// goes on behind the last Change that was yielded, without a gap, or with a reset
+// when what happened meanwhile is not known any more: after the scoutmaster was
+// restarted, say.
 //
 // An error comes last, and only for a question that the scoutmaster does not
 // take: a [*ProblemError].
@@ -68,7 +68,7 @@ type watch struct {
 	query  Query
 	yield  func(Change, error) bool
 	left   bool          // the loop was left
-	id     string        // of the last moment that was yielded whole
+	id     string        // of what was yielded; empty when nothing can follow but a reset
 	wait   time.Duration // before the next attempt
 }
 
@@ -105,7 +105,7 @@ func (w *watch) pause(ctx context.Context) {
 	w.wait = min(2*w.wait, lastRetry)
 }
 
-// event yields one event as it comes, however long it is:
+// event yields one event, a reset as it comes, however long it is:
 //
 //	{"event":"add","id":"…","files":[…]}
 func (w *watch) event(d *json.Decoder) error {
@@ -147,13 +147,14 @@ type event struct {
 	begun bool   // some were
 }
 
-// files reads an event's files, and yields them but for the last few.
+// files reads an event's files. Those of a reset it yields, but for the last few.
+// Of another event a part would be a state that no id names.
 func (w *watch) files(d *json.Decoder, e *event) error {
 	if err := expect(d, json.Delim('[')); err != nil {
 		return err
 	}
 	for d.More() && !w.left {
-		if len(e.files) == chunk {
+		if e.kind == "reset" && len(e.files) == chunk {
 			w.flush(e, "")
 		}
 		var f File
@@ -174,6 +175,7 @@ func (w *watch) flush(e *event, id string) {
 	switch e.kind {
 	case "reset":
 		change.Reset, change.Added = !e.begun, e.files
+		w.id = "" // until it is whole
 	case "add":
 		change.Added = e.files
 	case "remove":
