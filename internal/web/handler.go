@@ -3,6 +3,7 @@ package web
 import (
 	"fmt"
 	"net/http"
+	"strings"
 
 	"go.uber.org/zap"
 
@@ -54,7 +55,7 @@ func (h *Handler) route(path string, serve http.HandlerFunc) {
 	h.mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
-			methodNotAllowed.answer(w, fmt.Sprintf("%s answers GET and HEAD, not %.20s", path, r.Method))
+			methodNotAllowed.answer(w, fmt.Sprintf("%s answers GET and HEAD, not %.20s", strings.TrimSuffix(path, "{$}"), r.Method))
 			return
 		}
 		serve(w, r)

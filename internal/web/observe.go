@@ -46,17 +46,19 @@ func Observe(h http.Handler, rec Recorder) http.Handler {
 	})
 }
 
-// route is the path of a ServeMux's pattern.
+// route is the path of a ServeMux's pattern. What the page consists of is one.
 func route(pattern string) string {
 	_, path, found := strings.Cut(pattern, " ")
 	if !found {
 		path = pattern
 	}
-	switch path {
-	case "", "/":
+	switch {
+	case path == "", path == "/":
 		return RouteOther
-	case "/{$}":
+	case path == "/{$}":
 		return "/"
+	case strings.HasPrefix(path, "/page/"):
+		return "/page/"
 	}
 	return path
 }

@@ -65,7 +65,7 @@ func TestObserve(t *testing.T) {
 
 func TestRoute(t *testing.T) {
 	for pattern, want := range map[string]string{
-		"": RouteOther, "/": RouteOther, "/{$}": "/", "/files": "/files", "GET /files": "/files", "GET /": RouteOther,
+		"": RouteOther, "/": RouteOther, "/{$}": "/", "/page/app.js": "/page/", "/files": "/files", "GET /files": "/files", "GET /": RouteOther,
 	} {
 		if got := route(pattern); got != want {
 			t.Errorf("%q counts as %q, not %q", pattern, got, want)
