@@ -49,6 +49,7 @@ func Main(p Program) {
 	// Two, because the second signal must be heard while the first is handled.
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	signal.Ignore(syscall.SIGPIPE) // whoever reads the log may go; the work does not
 	os.Exit(p.main(os.Args[1:], system{
 		getenv:   os.Getenv,
 		stdout:   os.Stdout,

@@ -5,6 +5,7 @@ package e2e
 import (
 	"bytes"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -111,4 +112,38 @@ func TestConsoleLog(t *testing.T) {
 			t.Errorf("at level %s the log is %q", level, text)
 		}
 	}
+}
+
+// Who reads the log may leave, as a collector that is restarted does: both
+// programs go on.
+func TestLogWithoutReader(t *testing.T) {
+	t.Parallel()
+	grpcPort, httpPort := freePort(t), freePort(t)
+	m := &master{grpc: "127.0.0.1:" + grpcPort, http: "127.0.0.1:" + httpPort}
+	unread(t, command(programs.Scoutmaster, "-grpc", grpcPort, "-http", httpPort))
+	within(t, patience, func() error { _, err := m.list(); return err })
+	dir := tempDir(t)
+	write(t, dir, "a")
+	unread(t, command(programs.Scout, "-dir", dir, "-master", m.grpc, "-host", "h"))
+	within(t, patience, func() error { return m.lists("h", dir, "a") })
+	write(t, dir, "b")
+	within(t, patience, func() error { return m.lists("h", dir, "a", "b") })
+}
+
+// unread starts cmd with a log that nobody reads any more, until the test ends,
+// and it with a clean exit.
+func unread(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	must(t, err)
+	cmd.Stderr = w
+	must(t, r.Close())
+	must(t, cmd.Start())
+	must(t, w.Close())
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("%s: %v", cmd, err)
+		}
+	})
 }
