@@ -3,6 +3,7 @@ package listing
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -20,9 +21,9 @@ const (
 	sweepLeast = 4096                   // but not for fewer than this
 )
 
-// releaseLeast is how many bytes a merge must have made useless for it to be
-// worth a collection of garbage.
-const releaseLeast = 16 << 20
+// tidyLeast is how many bytes of names make it worth to collect garbage for a
+// merge.
+const tidyLeast = 16 << 20
 
 // Run merges in the background until ctx is done. It returns an error only when
 // the Listing has found itself to be wrong.
@@ -42,11 +43,9 @@ func (l *Listing) Run(ctx context.Context) error {
 			continue
 		}
 		began := time.Now()
-		size := l.Current().size()
-		if err := l.Merge(); err != nil {
+		if err := l.mergeTidily(); err != nil {
 			return err
 		}
-		release(size)
 		if !sleep(ctx, mergeShare*time.Since(began)) {
 			return nil
 		}
@@ -54,13 +53,17 @@ func (l *Listing) Run(ctx context.Context) error {
 	}
 }
 
-// release gives back the memory of what was merged. There is as much of it as
-// of the list itself, and an idle master makes so little other garbage that
-// the collector would not come for minutes.
-func release(size int) {
-	if size >= releaseLeast {
-		debug.FreeOSMemory()
+// mergeTidily merges, with little garbage beside the old list and the new one
+// while there are both, and no more than the new one in memory after that. An
+// idle master makes so little garbage that the collector would not come for
+// minutes.
+func (l *Listing) mergeTidily() error {
+	if l.Current().size() < tidyLeast {
+		return l.Merge()
 	}
+	runtime.GC() // the new list may take the place of what the runs came in
+	defer debug.FreeOSMemory()
+	return l.Merge()
 }
 
 // sleep waits for d and reports whether ctx is still on.
