@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"google.golang.org/grpc/mem"
+
+	"scout/internal/access"
 )
 
 // Of the files that the process may open, consumers' connections get one in so
@@ -83,4 +86,9 @@ type counted struct {
 func (c *counted) Close() error {
 	defer c.release()
 	return c.Conn.Close()
+}
+
+// ReadOnReady is how gRPC reads without a buffer for each connection.
+func (c *counted) ReadOnReady(size int, pool mem.BufferPool) (*[]byte, int, error) {
+	return access.ReadOnReady(c.Conn, size, pool)
 }

@@ -18,8 +18,8 @@ const (
 	streamWindow     = 256 << 10
 	connectionWindow = 256 << 10
 	// What a master says is short, and so is nearly all that it hears: the rest
-	// passes the buffer by. Each session may hold one to read into all the time,
-	// and one whenever it is about to write.
+	// passes the buffer by. Each session holds one whenever it is about to write,
+	// and, with TLS, one to read into all the time.
 	serverBuffer = 4 << 10
 )
 
