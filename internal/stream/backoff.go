@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	firstRetry = 150 * time.Millisecond
+	firstRetry = 600 * time.Millisecond
 	lastRetry  = 5 * time.Second
 )
 
@@ -41,9 +41,12 @@ func (b *backoff) wait(ctx context.Context) bool {
 	}
 }
 
-// interval is between half of the ceiling and the ceiling, which then doubles.
+// interval is between a tenth of the ceiling and the ceiling, which then
+// doubles: so a fleet that loses its master for a moment does not come back in
+// one.
 func (b *backoff) interval() time.Duration {
-	half := b.ceiling / 2
+	least := b.ceiling / 10
+	interval := least + rand.N(b.ceiling-least)
 	b.ceiling = min(2*b.ceiling, lastRetry)
-	return half + rand.N(half)
+	return interval
 }

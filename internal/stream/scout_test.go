@@ -361,7 +361,7 @@ func TestBackoffReset(t *testing.T) {
 			}
 		}
 		for i := 7; i < 20; i++ {
-			if apart(i) < lastRetry/2 || apart(i) > lastRetry {
+			if apart(i) < lastRetry/10 || apart(i) > lastRetry {
 				t.Errorf("call %d came after %v", i, apart(i))
 			}
 		}
