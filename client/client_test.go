@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/zap"
@@ -324,4 +325,45 @@ func TestNoScoutmaster(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	}
+}
+
+// answerer is a scoutmaster of which a test has each answer's body.
+type answerer func(r *http.Request) io.Reader
+
+func (a answerer) RoundTrip(r *http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(a(r)), Request: r}, nil
+}
+
+// mute says nothing until nobody waits for it any more.
+type mute struct{ ctx context.Context }
+
+func (m mute) Read([]byte) (int, error) {
+	<-m.ctx.Done()
+	return 0, m.ctx.Err()
+}
+
+// A stream without a heartbeat is broken, however open it is, and however long
+// its reader takes for what came is none of its silence.
+func TestWatchNoticesSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const reset = `{"event":"reset","id":"1-1","files":[]}` + "\n"
+		c, err := client.New("http://scoutmaster", client.Options{HTTP: &http.Client{
+			Transport: answerer(func(r *http.Request) io.Reader {
+				return io.MultiReader(strings.NewReader(reset), mute{r.Context()})
+			}),
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var told []time.Time
+		for range c.Watch(t.Context(), client.Query{}) {
+			if told = append(told, time.Now()); len(told) == 2 {
+				break
+			}
+			time.Sleep(time.Hour)
+		}
+		if waited := told[1].Sub(told[0]) - time.Hour; waited < 30*time.Second || waited > time.Minute {
+			t.Errorf("the stream was given up after %s of silence", waited)
+		}
+	})
 }

@@ -34,6 +34,10 @@ const (
 	lastRetry  = 10 * time.Second
 )
 
+// longestSilence is for how long nothing may come of a stream, in which there is
+// a heartbeat every 15 s, before it is taken for broken.
+const longestSilence = 45 * time.Second
+
 // Watch yields the files that there are and then each change, as soon as it is
 // in the list, until ctx is done or the loop is left. When the stream breaks it
 // goes on behind the last Change that was yielded, without a gap, or with a reset
@@ -81,18 +85,34 @@ func (w *watch) follow(ctx context.Context) error {
 	if w.id != "" {
 		header.Set("Last-Event-ID", w.id)
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	silence := time.AfterFunc(longestSilence, cancel)
+	defer silence.Stop()
 	answer, err := w.client.get(ctx, values, header)
 	if err != nil {
 		return err
 	}
 	defer answer.Body.Close() //nolint:errcheck // it has ended, or nobody wants the rest
-	w.wait = firstRetry
-	for d := json.NewDecoder(answer.Body); !w.left; {
+	for d := json.NewDecoder(&listener{answer.Body, silence}); !w.left; {
 		if err := w.event(d); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// listener reads what must not be silent for long. What its reader does between
+// two reads does not count.
+type listener struct {
+	io.Reader
+	silence *time.Timer
+}
+
+func (l *listener) Read(p []byte) (int, error) {
+	l.silence.Reset(longestSilence)
+	defer l.silence.Stop()
+	return l.Reader.Read(p)
 }
 
 // pause waits before the next attempt, longer each time, and not for as long as
@@ -188,6 +208,7 @@ func (w *watch) flush(e *event, id string) {
 	}
 	e.files, e.begun = nil, true
 	w.left = !w.yield(change, nil)
+	w.wait = firstRetry
 	if id != "" {
 		w.id = id
 	}
