@@ -3,8 +3,10 @@ package web
 import (
 	"encoding/base64"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"slices"
+	"unicode"
 	"unicode/utf8"
 
 	"scout/internal/files"
@@ -203,8 +205,8 @@ var plain = func() (t [256]bool) {
 }()
 
 // appendJSONText appends what stands for s between the quotes of a JSON string. A
-// byte that is not UTF-8 becomes one U+FFFD. Control characters, C1's too, are
-// escaped, so that a name cannot talk to the terminal that it is printed on.
+// byte that is not UTF-8 becomes one U+FFFD. What steers a terminal
+// or the direction of writing is escaped.
 func appendJSONText(p, s []byte) []byte {
 	for len(s) > 0 {
 		n := 0
@@ -229,9 +231,14 @@ func appendJSONRune(p []byte, r rune) []byte {
 		return append(p, `\n`...)
 	case r == '\t':
 		return append(p, `\t`...)
-	case r < ' ' || 0x7f <= r && r < 0xa0:
-		const hex = "0123456789abcdef"
-		return append(p, '\\', 'u', '0', '0', hex[r>>4], hex[r&15])
+	case steers(r):
+		return fmt.Appendf(p, `\u%04x`, r)
 	}
 	return utf8.AppendRune(p, r)
+}
+
+// steers reports whether a character is not to be seen, and instead ends a line,
+// turns the direction of what follows, or talks to the terminal.
+func steers(r rune) bool {
+	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029'
 }

@@ -3,7 +3,6 @@ package web
 import (
 	"io"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"scout/internal/files"
@@ -51,9 +50,8 @@ func (e *pathEntries) flush(out io.Writer) error {
 	return err
 }
 
-// appendPrintable appends s with a U+FFFD for each control character and each
-// byte that is not UTF-8, so that a name can neither break a line nor talk to the
-// terminal that it is printed on.
+// appendPrintable appends s with a U+FFFD for each character that steers what it
+// is printed on and each byte that is not UTF-8.
 func appendPrintable(p, s []byte) []byte {
 	for len(s) > 0 {
 		n := 0
@@ -64,7 +62,7 @@ func appendPrintable(p, s []byte) []byte {
 			break
 		}
 		r, n := utf8.DecodeRune(s)
-		if unicode.IsControl(r) {
+		if steers(r) {
 			r = utf8.RuneError
 		}
 		p = utf8.AppendRune(p, r)
