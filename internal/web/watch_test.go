@@ -375,8 +375,7 @@ func TestWatch(t *testing.T) {
 		a := lab.list.Show(listingtest.Origin(1), filestest.Set("a", "b"), nil)
 		s := lab.open("format=events")
 		synctest.Wait()
-		lab.change(a, []string{"a"}, "c")
-		lab.change(a, nil, "d")
+		lab.change(a, []string{"a"}, "c", "d")
 		synctest.Wait()
 		if got, want := s.log(), "reset a@host-499 b@host-499; remove a@host-499; add c@host-499 d@host-499"; got != want {
 			t.Errorf("told: %s", got)
