@@ -1,0 +1,10 @@
+package client_test
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// What a test begins it ends.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
