@@ -59,7 +59,8 @@ func newScoutSide(ctx context.Context, p parts) (*scoutSide, error) {
 func (s *scoutSide) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.sessions.Run(ctx) })
-	group.Go(func() error { return s.server.Serve(s.listener) })
+	// It may be stopped before it has begun to serve.
+	group.Go(func() error { return ignore(s.server.Serve(s.listener), grpc.ErrServerStopped) })
 	group.Go(func() error {
 		<-ctx.Done()
 		s.health.Shutdown()
