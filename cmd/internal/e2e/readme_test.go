@@ -106,28 +106,41 @@ func TestReadmeBeyondOneMachine(t *testing.T) {
 	readme := readmeWith(t, "curl", "openssl")
 	_, section, _ := strings.Cut(readme, "## Beyond one machine")
 	section, _, _ = strings.Cut(section, "\n## ")
-	var script strings.Builder
-	script.WriteString("set -e\nip link set lo up\ntrap 'kill $(jobs -p)' EXIT\n")
-	for line := range strings.Lines(strings.Join(blocks(section)[:2], "")) {
-		switch {
-		case strings.HasPrefix(line, "PATH="):
-			line = fmt.Sprintf("PATH=%s:%s:$PATH\n", filepath.Dir(programs.Scout), filepath.Dir(programs.Scoutmaster))
-		case strings.HasPrefix(line, "scoutmaster "): // a person is not as fast
-			line += "until curl -sk https://localhost:3001/healthz; do sleep 0.1; done\n"
-		case strings.HasPrefix(line, "curl "): // likewise
-			line = "for i in $(seq 100); do " + strings.TrimSpace(line) + " | tee list | grep -q filename && break; sleep 0.1; done; cat list\n"
+	script := "set -e\nip link set lo up\ntrap 'kill $(jobs -p)' EXIT\n"
+	for i, block := range blocks(section) {
+		if i == 2 { // the next scoutmaster takes the ports of this one
+			script += "kill %1 %2; wait\n"
 		}
-		script.WriteString(line)
+		for line := range strings.Lines(block) {
+			script += unattended(line)
+		}
 	}
 	dir := tempDir(t)
 	write(t, dir, "app.log")
-	cmd := command("unshare", "-n", "bash", "-c", script.String())
+	cmd := command("unshare", "-n", "bash", "-c", script)
 	cmd.Env = append(cmd.Env, "PATH="+os.Getenv("PATH"), "HOME="+dir)
 	cmd.Dir = dir
 	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), `{"filename":"app.log"`) {
-		t.Errorf("%v\n%s", err, out)
+	if listed := strings.Count(string(out), `{"filename":"app.log"`); err != nil || listed != 2 {
+		t.Errorf("listed %d times; %v\n%s", listed, err, out)
 	}
+}
+
+// unattended is a line of the README for a shell that does not wait, as people
+// do, until programs have started, and has no other window for the last of them.
+func unattended(line string) string {
+	const list = "for i in $(seq 300); do %s | tee list | grep -q filename && break; sleep 0.1; done; cat list\n"
+	switch command := strings.TrimSpace(line); {
+	case strings.HasPrefix(line, "PATH="):
+		return fmt.Sprintf("PATH=%s:%s:$PATH\n", filepath.Dir(programs.Scout), filepath.Dir(programs.Scoutmaster))
+	case strings.HasPrefix(line, "scoutmaster "):
+		return line + "until curl -sk https://localhost:3001/healthz; do sleep 0.1; done\n"
+	case strings.HasPrefix(line, "scout ") && !strings.HasSuffix(command, "&"):
+		return command + " &\n" + fmt.Sprintf(list, "curl -s --cacert ca.pem https://localhost:3001/files")
+	case strings.HasPrefix(line, "curl "):
+		return fmt.Sprintf(list, command)
+	}
+	return line
 }
 
 // blocks returns a README's blocks of shell.
