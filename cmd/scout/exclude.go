@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/bmatcuk/doublestar/v4"
+
+	"scout/internal/globs"
 )
 
 // glob checks an exclude pattern. What could never match a path relative to
@@ -21,33 +23,13 @@ func glob(s string) (string, error) {
 	return s, nil
 }
 
-// splitGlobs takes a list of patterns apart at its commas. Those within
-// brackets or braces, or after a backslash, belong to a pattern. Empty
-// patterns, as after a comma at the end, are left out.
-func splitGlobs(list string) []string {
-	var globs []string
-	start, depth := 0, 0
-	for i := 0; i < len(list); i++ {
-		switch list[i] {
-		case '\\':
-			i++
-		case '{', '[':
-			depth++
-		case '}', ']':
-			depth = max(0, depth-1)
-		case ',':
-			if depth == 0 {
-				globs = appendGlob(globs, list[start:i])
-				start = i + 1
-			}
+// splitGlobs takes a list of patterns apart. Empty ones, as after a comma at the
+// end, are left out.
+func splitGlobs(list string) (patterns []string) {
+	for _, p := range globs.Split(list) {
+		if p = strings.TrimSpace(p); p != "" {
+			patterns = append(patterns, p)
 		}
 	}
-	return appendGlob(globs, list[start:])
-}
-
-func appendGlob(globs []string, glob string) []string {
-	if glob = strings.TrimSpace(glob); glob == "" {
-		return globs
-	}
-	return append(globs, glob)
+	return patterns
 }

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"scout/internal/files"
+	"scout/internal/globs"
 )
 
 // Policy says who may show the files of which hosts and directories. Who is not
@@ -100,35 +101,13 @@ func (r *rule) parseField(field string) error {
 	if *target != nil {
 		return fmt.Errorf("%s= is there twice: separate several patterns by commas", key)
 	}
-	*target = splitPatterns(value)
+	*target = globs.Split(value)
 	for _, pattern := range *target {
 		if err := check(pattern); err != nil {
 			return fmt.Errorf("%s=: %w", key, err)
 		}
 	}
 	return nil
-}
-
-// splitPatterns takes patterns apart at the commas outside of braces, brackets
-// and behind no backslash.
-func splitPatterns(s string) (patterns []string) {
-	start, depth := 0, 0
-	for i := 0; i < len(s); i++ {
-		switch s[i] {
-		case '\\':
-			i++
-		case '{', '[':
-			depth++
-		case '}', ']':
-			depth = max(0, depth-1)
-		case ',':
-			if depth == 0 {
-				patterns = append(patterns, s[start:i])
-				start = i + 1
-			}
-		}
-	}
-	return append(patterns, s[start:])
 }
 
 func checkPattern(pattern string) error {
