@@ -23,6 +23,11 @@ type config struct {
 	limits     limits
 }
 
+// leastMessage is the least that the limit of messages may be: below it every
+// scout with many files would be refused for good. The protocol asks scouts to
+// stay below it.
+const leastMessage = 64 << 10
+
 // program describes the scoutmaster; its flags fill c.
 func (c *config) program() cli.Program {
 	return cli.Program{
@@ -86,6 +91,9 @@ func (c *config) check() error {
 	}
 	if c.grpc == c.http && !strings.HasSuffix(c.grpc, ":0") {
 		return fmt.Errorf("flag -http: %s is the address of -grpc too: give one of them another port", c.http)
+	}
+	if c.limits.message < leastMessage {
+		return fmt.Errorf("flag -max-message-bytes: %d is less than the %d that a scout's messages may need: raise it", c.limits.message, leastMessage)
 	}
 	if err := c.checkCredentials(); err != nil {
 		return err

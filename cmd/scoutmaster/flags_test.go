@@ -76,11 +76,12 @@ func TestWrongFlags(t *testing.T) {
 			"add -tls-cert and -tls-key, or give -grpc the port alone to serve this machine only",
 		"-http :1 -insecure -http-token-file h": "flag -http-token-file: tokens would travel to :1 unencrypted, which -insecure does not allow either: " +
 			"add -tls-cert and -tls-key, or give -http the port alone to serve this machine only",
-		"-max-scouts -1":        `flag -max-scouts: "-1" is not a number such as 1000, or 0 for no limit`,
-		"-max-name-bytes 5 GiB": `argument "GiB" belongs to no flag: remove it; see scoutmaster -help`,
-		"-max-message-bytes 0":  `flag -max-message-bytes: "0" is not from 1 byte to less than 2GiB`,
-		"-max-header-bytes 4KB": `flag -max-header-bytes: "4KB" is not a number of bytes such as 4096, 64KiB or 2GiB, or 0 for no limit`,
-		"3000":                  `argument "3000" belongs to no flag: remove it; see scoutmaster -help`,
+		"-max-scouts -1":          `flag -max-scouts: "-1" is not a number such as 1000, or 0 for no limit`,
+		"-max-name-bytes 5 GiB":   `argument "GiB" belongs to no flag: remove it; see scoutmaster -help`,
+		"-max-message-bytes 0":    `flag -max-message-bytes: "0" is not from 1 byte to less than 2GiB`,
+		"-max-message-bytes 1000": "flag -max-message-bytes: 1000 is less than the 65536 that a scout's messages may need: raise it",
+		"-max-header-bytes 4KB":   `flag -max-header-bytes: "4KB" is not a number of bytes such as 4096, 64KiB or 2GiB, or 0 for no limit`,
+		"3000":                    `argument "3000" belongs to no flag: remove it; see scoutmaster -help`,
 	} {
 		var c config
 		err := c.program().Parse(strings.Fields(args), func(string) string { return "" })
