@@ -8,9 +8,11 @@ import (
 
 const (
 	// How often a process shows itself that it runs. A master may be told to be
-	// impatient; on a scout to wake up is most of what it costs to be idle.
+	// impatient. A scout hardly needs to know of its shorter pauses, in which it
+	// was as silent to its master as the master to it, and to wake up is most of
+	// what it costs to be idle.
 	masterTick = 50 * time.Millisecond
-	scoutTick  = 250 * time.Millisecond
+	scoutTick  = time.Second
 	// A gap between two signs of running that is longer than a tick by this is a
 	// pause, and none of it counts.
 	shortestPause = 200 * time.Millisecond
@@ -72,9 +74,10 @@ func (a *awake) read() time.Duration {
 	elapsed := time.Since(a.start)
 	gap := elapsed - a.seen
 	a.seen = elapsed
-	if gap > a.tick+shortestPause {
-		a.paused += gap
+	if gap <= a.tick+shortestPause {
+		return elapsed - a.paused
 	}
+	a.paused += gap
 	if gap >= longPause {
 		a.thawed = elapsed - a.paused
 	}
