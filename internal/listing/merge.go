@@ -16,19 +16,24 @@ import (
 const (
 	mergeRuns  = 8                      // runs that are too many, however busy the Listing is
 	mergeQuiet = 250 * time.Millisecond // runs are merged when nothing came for so long
-	mergeShare = 8                      // after a merge, wait this many times as long as it took
 	sweepShare = 4                      // sweep when one in so many entries is masked
 	sweepLeast = 4096                   // but not for fewer than this
 )
 
-// tidyLeast is how many bytes of names make it worth to collect garbage for a
-// merge.
-const tidyLeast = 16 << 20
+const (
+	// tidyLeast is how many bytes of names make it worth to collect garbage for
+	// a merge.
+	tidyLeast = 16 << 20
+	// tidyAgain is how long after a merge those have left who read what it
+	// merged.
+	tidyAgain = 5 * time.Second
+)
 
 // Run merges in the background until ctx is done. It returns an error only when
 // the Listing has found itself to be wrong.
 func (l *Listing) Run(ctx context.Context) error {
-	quiet := time.NewTimer(mergeQuiet)
+	pace := newPace()
+	quiet, untidy := time.NewTimer(mergeQuiet), time.NewTimer(tidyAgain)
 	for {
 		calm := false
 		select {
@@ -38,43 +43,43 @@ func (l *Listing) Run(ctx context.Context) error {
 			quiet.Reset(mergeQuiet)
 		case <-quiet.C:
 			calm = true
+		case <-untidy.C:
+			l.tidy()
 		}
-		if !l.mergeDue(calm) {
-			continue
+		switch due := l.mergeDue(calm); {
+		case due && pace.allows(calm):
+			began := time.Now()
+			if err := l.mergeTidily(); err != nil {
+				return err
+			}
+			pace.spend(time.Since(began))
+			untidy.Reset(tidyAgain)
+			fallthrough
+		case due && calm: // see again soon
+			quiet.Reset(mergeQuiet)
 		}
-		began := time.Now()
-		if err := l.mergeTidily(); err != nil {
-			return err
-		}
-		if !sleep(ctx, mergeShare*time.Since(began)) {
-			return nil
-		}
-		quiet.Reset(mergeQuiet)
 	}
 }
 
-// mergeTidily merges, with little garbage beside the old list and the new one
-// while there are both, and no more than the new one in memory after that. An
-// idle master makes so little garbage that the collector would not come for
-// minutes.
+// mergeTidily merges with little garbage beside the old list and the new one
+// while there are both.
 func (l *Listing) mergeTidily() error {
-	if l.Current().size() < tidyLeast {
-		return l.Merge()
+	if l.large() {
+		runtime.GC() // the new list may take the place of what the runs came in
 	}
-	runtime.GC() // the new list may take the place of what the runs came in
-	defer debug.FreeOSMemory()
+	defer l.tidy()
 	return l.Merge()
 }
 
-// sleep waits for d and reports whether ctx is still on.
-func sleep(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
+// tidy leaves no more in memory than what is in use. An idle master makes so
+// little garbage that the collector would not come for minutes.
+func (l *Listing) tidy() {
+	if l.large() {
+		debug.FreeOSMemory()
 	}
 }
+
+func (l *Listing) large() bool { return l.Current().size() >= tidyLeast }
 
 func (l *Listing) mergeDue(calm bool) bool {
 	l.mu.Lock()

@@ -1,0 +1,60 @@
+package listing
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// merge is a merge that takes so long, if the pace allows it.
+func (p *pace) merge(took time.Duration, calm bool) bool {
+	if !p.allows(calm) {
+		return false
+	}
+	time.Sleep(took)
+	p.spend(took)
+	return true
+}
+
+// However often merges are due, they take but their share of the time.
+func TestPaceInTheLongRun(t *testing.T) {
+	for _, calm := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			p, began, spent := newPace(), time.Now(), time.Duration(0)
+			for time.Since(began) < time.Hour {
+				if p.merge(2*time.Second, calm) {
+					spent += 2 * time.Second
+				}
+				time.Sleep(100 * time.Millisecond)
+			}
+			share := (spent - mergeCredit).Seconds() / time.Since(began).Seconds()
+			if share > 1.05/mergeShare || share < 0.5/mergeShare {
+				t.Errorf("merges take %.3f of the time, calm %v", share, calm)
+			}
+		})
+	}
+}
+
+// One merge while a fleet arrives does not hold up the one when it is there.
+func TestPaceInACalm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPace()
+		if !p.merge(2*time.Second, false) {
+			t.Error("the first merge has to wait")
+		}
+		if p.merge(2*time.Second, false) {
+			t.Error("a busy list merges without a rest")
+		}
+		calms := 0
+		for p.merge(2*time.Second, true) {
+			calms++
+		}
+		if calms < 4 || calms > 6 {
+			t.Errorf("%d merges of 2 s in a calm, one after the other, with a credit of %v", calms, mergeCredit)
+		}
+		time.Sleep(mergeShare * 3 * time.Second)
+		if !p.merge(2*time.Second, true) {
+			t.Error("the credit does not come back")
+		}
+	})
+}
