@@ -17,7 +17,8 @@ import (
 // copying of the rest.
 //
 // Compressed stretches are small and always kept, text for as long as there is
-// room. Of a list that is too large for the room a part would be kept, which
+// room, and from the second time on that it is asked for: that of a leaf which
+// changes before each answer would be garbage at once. Of a list that is too large for the room a part would be kept, which
 // saves little time for much memory: nothing is.
 const (
 	textRoom  = 80 << 20
@@ -27,7 +28,8 @@ const (
 // kept is what was made of a leaf. It is immutable, but for what it points to
 // being replaced by whoever makes more of the leaf.
 type kept struct {
-	masked uint64 // Version.Masked, on which all of it depends
+	masked uint64      // Version.Masked, on which all of it depends
+	asked  atomic.Bool // for its text
 	text   atomic.Pointer[text]
 	packed [codingCount]perFormat[stretch]
 }
@@ -86,16 +88,16 @@ func (r *renderer) writeLeaf(out *separated, v *listing.Version, l *index.Leaf) 
 	if t := k.text.Load(); t != nil {
 		return out.writeText(t.json)
 	}
+	if !k.asked.Swap(true) || v.Len > textRoom/textEntry || r.room.left.Load() <= 0 {
+		_, err := writeLeaf(out, v, l, formatJSON)
+		return err
+	}
 	copied := scratch.Get().(*bytes.Buffer)
 	defer scratch.Put(copied)
 	copied.Reset()
 	copied.WriteByte(',')
-	var to io.Writer = out
-	if v.Len <= textRoom/textEntry && r.room.left.Load() > 0 {
-		to = io.MultiWriter(out, copied)
-	}
-	some, err := writeLeaf(to, v, l, formatJSON)
-	if err == nil && some && copied.Len() > 1 {
+	some, err := writeLeaf(io.MultiWriter(out, copied), v, l, formatJSON)
+	if err == nil && some {
 		k.text.Store(r.room.keep(copied.Bytes()))
 	}
 	return err
