@@ -4,7 +4,6 @@ import (
 	"hash/maphash"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/rjeczalik/notify"
 )
@@ -30,10 +29,6 @@ const (
 	// it takes the library time quadratic in their number, and the end of the
 	// process takes them all back.
 	stopLimit = 1000
-	// pulse is how often the notifier looks at the clock, and pause how long
-	// between two such looks means that the process was stopped meanwhile.
-	pulse = time.Second
-	pause = 3 * pulse
 )
 
 // library is rjeczalik/notify with one watch for each directory.
@@ -45,6 +40,9 @@ const (
 // reads, and tidy shrinks the set again by stopping that channel. The library
 // then asks the kernel once more, and follows links: notifications of what they
 // lead to name the wrong path from then on.
+//
+// Nor does it ever forget a path: each directory that ever was takes half a
+// kilobyte until the process ends.
 type library struct {
 	hints  *hints
 	events chan notify.EventInfo
@@ -141,19 +139,11 @@ func (l *library) close() {
 // drain turns notifications into hints at once, so that the library's channel,
 // whose overflow it does not tell, stays empty.
 func (l *library) drain() {
-	clock := time.NewTicker(pulse)
-	defer clock.Stop()
-	seen := time.Now()
 	var last notify.EventInfo
 	for {
 		select {
 		case <-l.done:
 			return
-		case <-clock.C:
-			if time.Since(seen) >= pause {
-				l.hints.lose()
-			}
-			seen = time.Now()
 		case e := <-l.events:
 			if len(l.events) >= cap(l.events)-1 {
 				l.hints.lose()
