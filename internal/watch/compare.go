@@ -9,6 +9,7 @@ import (
 // relist lists d, which is known, watches it again if asked to, and notes what
 // is different.
 func (t *tree) relist(d *directory, watch bool) {
+	d.stirs++
 	r := t.read(string(d.appendPath(nil)), watch)
 	defer r.release()
 	switch {

@@ -44,6 +44,10 @@ type directory struct {
 	listed  uint64 // the step when it was last listed
 	touched uint64 // the step when one of its files last changed
 
+	anchor   anchor // kept of it
+	anchored uint32 // the parent's stirs when it was last seen at its path
+	stirs    uint32 // how often its entries were looked at
+
 	hinted   bool // its stamp may hide what no hint told: it came with one, or is young
 	racy     bool // its stamp is too young to show the next change
 	denied   bool // it cannot be read

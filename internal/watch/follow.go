@@ -152,8 +152,14 @@ func (f *following) lookEverywhere() {
 
 // lookAtEach reports whether it came to an end.
 func (f *following) lookAtEach() bool {
+	moved := f.tree.anchors.moved()
 	f.order = f.order[:0]
-	f.tree.root.each(func(d *directory) { f.order = append(f.order, d) })
+	f.tree.root.each(func(d *directory) {
+		f.order = append(f.order, d)
+		if moved {
+			d.stirs++
+		}
+	})
 	for i, d := range f.order {
 		f.tree.look(d)
 		if i%breath == breath-1 && !f.breathe() {

@@ -249,6 +249,7 @@ func scanned(t testing.TB, dir string, n func(*hints) notifier) *following {
 		t.Cleanup(watches.close)
 	}
 	tree := w.newTree(disk, watches)
+	t.Cleanup(tree.close)
 	if err := w.scan(t.Context(), tree); err != nil {
 		t.Fatal(err)
 	}

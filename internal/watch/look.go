@@ -48,8 +48,7 @@ func (t *tree) look(d *directory) {
 	if d.detached {
 		return
 	}
-	t.path = d.appendPath(t.path[:0])
-	now, isDir, err := t.disk.stat(t.path)
+	now, isDir, err := t.glance(d)
 	switch {
 	case err != nil:
 		t.missed(d, err)
@@ -60,6 +59,25 @@ func (t *tree) look(d *directory) {
 	case now != d.stamp || t.suspect(d):
 		t.relist(d, d.watch != 0 || t.canWatch(d))
 	}
+}
+
+// glance stats d: through its anchor, as long as the entries of its parent have
+// had no reason to be looked at since d was seen at its path. It can have been
+// moved or replaced only if they changed, or those of a directory further up,
+// and then it is not known under this path any more.
+func (t *tree) glance(d *directory) (stamp, bool, error) {
+	if d.parent != nil && d.anchor > 0 && d.anchored == d.parent.stirs {
+		return d.anchor.stat()
+	}
+	t.path = d.appendPath(t.path[:0])
+	now, isDir, err := t.disk.stat(t.path)
+	if err == nil && now == d.stamp && isDir && d.parent != nil {
+		d.anchored = d.parent.stirs
+		if d.anchor == noAnchor && !d.remote {
+			d.anchor = t.anchors.drop(t.disk, t.path, d.stamp.identity)
+		}
+	}
+	return now, isDir, err
 }
 
 // suspect reports whether d may have changed although its stamp has not, or
@@ -90,6 +108,7 @@ func (t *tree) lookAtNames(d *directory, names map[string]bool) {
 		return
 	}
 	t.touch(d)
+	d.stirs++
 	for name, moved := range names {
 		if err := t.lookAtName(d, f, name, moved); err != nil {
 			t.lookAtAll(d)

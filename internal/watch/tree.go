@@ -16,6 +16,7 @@ import (
 type tree struct {
 	dir       string
 	disk      disk
+	anchors   *anchors
 	excludes  excludes
 	recursive bool
 	log       *zap.Logger
@@ -37,6 +38,12 @@ type tree struct {
 	astray             bool   // the watched directory itself needs a check
 	broken             error  // a bug: the changes did not fit the Set
 	path               []byte // scratch
+}
+
+// close gives up what the tree holds of the system's.
+func (t *tree) close() {
+	t.root.each(func(d *directory) { t.anchors.weigh(d.anchor) })
+	t.anchors.close()
 }
 
 // admit takes over what reading d, which is not in the tree yet, has shown. What
@@ -118,7 +125,8 @@ func (t *tree) strip(d *directory) {
 func (t *tree) forget(d *directory) {
 	t.count(d, -1)
 	t.disown(d)
-	d.detached = true
+	t.anchors.weigh(d.anchor)
+	d.anchor, d.detached = noAnchor, true
 }
 
 func (t *tree) absolute(path string) string {

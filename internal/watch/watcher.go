@@ -140,6 +140,7 @@ func (w *Watcher) serve(ctx context.Context, n notifier) error {
 	}
 	defer disk.close()
 	t := w.newTree(disk, n)
+	defer t.close()
 	if err := w.scan(ctx, t); err != nil {
 		return err
 	}
@@ -153,7 +154,7 @@ func (w *Watcher) serve(ctx context.Context, n notifier) error {
 
 func (w *Watcher) newTree(k disk, n notifier) *tree {
 	return &tree{
-		dir: w.claim.Dir(), disk: k, excludes: w.excludes, recursive: w.options.Recursive,
+		dir: w.claim.Dir(), disk: k, anchors: newAnchors(k), excludes: w.excludes, recursive: w.options.Recursive,
 		log: w.log, limits: w.limits, notifier: n,
 		root: &directory{}, set: new(files.Set), owners: map[identity]*directory{},
 	}

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // pid is a process that is measured.
@@ -46,6 +48,21 @@ func (p pid) cpuOver(ctx context.Context, d time.Duration) (used, passed time.Du
 	pause(ctx, d)
 	after, err := p.cpu()
 	return after - before, time.Since(began), err
+}
+
+// loadsOver are the parts of one core that several processes use in the same
+// time to come.
+func loadsOver(ctx context.Context, d time.Duration, processes ...pid) ([]float64, error) {
+	loads := make([]float64, len(processes))
+	group, ctx := errgroup.WithContext(ctx)
+	for i, p := range processes {
+		group.Go(func() error {
+			used, passed, err := p.cpuOver(ctx, d)
+			loads[i] = used.Seconds() / passed.Seconds()
+			return err
+		})
+	}
+	return loads, group.Wait()
 }
 
 // calm waits until the process has nothing to do, or for the limit.
