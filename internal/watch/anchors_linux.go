@@ -102,7 +102,7 @@ func (a *anchors) weigh(c anchor) {
 }
 
 // stat looks at what the anchor is on.
-func (c anchor) stat() (stamp, bool, error) { return statx(int(c), nil) }
+func (c anchor) stat() (stamp, bool, error) { return statx(int(c), make([]byte, 0, 1)) }
 
 // mountOf returns which mount a descriptor is on.
 func mountOf(fd int) (uint64, error) {
