@@ -33,7 +33,7 @@ func newConsumerSide(ctx context.Context, p parts) (*consumerSide, error) {
 	if err != nil {
 		return nil, err
 	}
-	addresses := access.PerAddress(l, p.config.limits.connections, p.log)
+	addresses := access.PerAddress(web.Nearby(l), p.config.limits.connections, p.log)
 	s := &consumerSide{
 		listener: bound(addresses, p.room.http, p.log.With(zap.String("listener", "http"))),
 		log:      p.log,

@@ -18,8 +18,9 @@ import (
 //
 // Compressed stretches are small and always kept, text for as long as there is
 // room, and from the second time on that it is asked for: that of a leaf which
-// changes before each answer would be garbage at once. Of a list that is too large for the room a part would be kept, which
-// saves little time for much memory: nothing is.
+// changes before each answer would be garbage at once. Of a list that is far too
+// large for the room little would be kept, which saves no time to speak of:
+// nothing is.
 const (
 	textRoom  = 80 << 20
 	textEntry = 64 // bytes to reckon an entry with before it is made
@@ -28,10 +29,11 @@ const (
 // kept is what was made of a leaf. It is immutable, but for what it points to
 // being replaced by whoever makes more of the leaf.
 type kept struct {
-	masked uint64      // Version.Masked, on which all of it depends
-	asked  atomic.Bool // for its text
-	text   atomic.Pointer[text]
-	packed [codingCount]perFormat[stretch]
+	masked  uint64      // Version.Masked, on which all of it depends
+	asked   atomic.Bool // for its text
+	keeping atomic.Bool // somebody makes a text to be kept
+	text    atomic.Pointer[text]
+	packed  [codingCount]perFormat[stretch]
 }
 
 // text is the entries of a leaf in JSON, each with a comma before it.
@@ -85,22 +87,37 @@ func (r *renderer) writeAll(out io.Writer, v *listing.Version) (some bool, err e
 // writeLeaf writes the entries of a leaf.
 func (r *renderer) writeLeaf(out *separated, v *listing.Version, l *index.Leaf) error {
 	k := keptOf(v, l)
-	if t := k.text.Load(); t != nil {
+	t := k.text.Load()
+	if t == nil && v.Len <= textRoom/textEntry && k.asked.Swap(true) {
+		t = r.keep(k, v, l)
+	}
+	if t != nil {
 		return out.writeText(t.json)
 	}
-	if !k.asked.Swap(true) || v.Len > textRoom/textEntry || r.room.left.Load() <= 0 {
-		_, err := writeLeaf(out, v, l, formatJSON)
-		return err
-	}
-	copied := scratch.Get().(*bytes.Buffer)
-	defer scratch.Put(copied)
-	copied.Reset()
-	copied.WriteByte(',')
-	some, err := writeLeaf(io.MultiWriter(out, copied), v, l, formatJSON)
-	if err == nil && some {
-		k.text.Store(r.room.keep(copied.Bytes()))
-	}
+	_, err := writeLeaf(out, v, l, formatJSON)
 	return err
+}
+
+// keep makes the text of a leaf to be kept. It returns nil when there is no room,
+// or while somebody else does.
+func (r *renderer) keep(k *kept, v *listing.Version, l *index.Leaf) *text {
+	if r.room.left.Load() <= 0 || !k.keeping.CompareAndSwap(false, true) {
+		return nil
+	}
+	defer k.keeping.Store(false)
+	if t := k.text.Load(); t != nil {
+		return t
+	}
+	rendered := scratch.Get().(*bytes.Buffer)
+	defer scratch.Put(rendered)
+	rendered.Reset()
+	rendered.WriteByte(',')
+	if some, err := writeLeaf(rendered, v, l, formatJSON); err != nil || !some {
+		return nil
+	}
+	t := r.room.keep(rendered.Bytes())
+	k.text.Store(t)
+	return t
 }
 
 var scratch = sync.Pool{New: func() any { return new(bytes.Buffer) }}
