@@ -93,11 +93,13 @@ func (j *jsonEntries) addRun(r index.Run) bool {
 		line := n
 		copyShort(buf[n:], buf[last:], shared)
 		n += shared
-		copyRest(buf[n:], rest, data)
-		if !isPlain(buf[n:], len(rest)) {
-			return false
+		if len(rest) > 0 {
+			copyRest(buf[n:], rest, data)
+			if !isPlain(buf[n:], len(rest)) {
+				return false
+			}
+			n += len(rest)
 		}
-		n += len(rest)
 		copyPadded(buf[n:], tail)
 		n += len(tail)
 		last = line
@@ -110,11 +112,14 @@ func (j *jsonEntries) addRun(r index.Run) bool {
 // write: to copy a fixed size is several times as fast as to copy just enough.
 const copyAhead = 64
 
-// copyShort copies n bytes, which are seldom more than 32.
+// copyShort copies n bytes, which are seldom more than 64.
 func copyShort(to, from []byte, n int) {
-	if n <= 32 {
+	switch {
+	case n <= 32:
 		*(*[32]byte)(to) = *(*[32]byte)(from)
-	} else {
+	case n <= 64:
+		*(*[64]byte)(to) = *(*[64]byte)(from)
+	default:
 		copy(to, from[:n])
 	}
 }

@@ -29,9 +29,10 @@ const (
 // kept is what was made of a leaf. It is immutable, but for what it points to
 // being replaced by whoever makes more of the leaf.
 type kept struct {
-	masked  uint64      // Version.Masked, on which all of it depends
-	asked   atomic.Bool // for its text
-	keeping atomic.Bool // somebody makes a text to be kept
+	masked  uint64       // Version.Masked, on which all of it depends
+	asked   atomic.Bool  // for its text
+	keeping atomic.Bool  // somebody makes a text to be kept
+	size    atomic.Int64 // of a text for which there was no room
 	text    atomic.Pointer[text]
 	packed  [codingCount]perFormat[stretch]
 }
@@ -101,7 +102,7 @@ func (r *renderer) writeLeaf(out *separated, v *listing.Version, l *index.Leaf) 
 // keep makes the text of a leaf to be kept. It returns nil when there is no room,
 // or while somebody else does.
 func (r *renderer) keep(k *kept, v *listing.Version, l *index.Leaf) *text {
-	if r.room.left.Load() <= 0 || !k.keeping.CompareAndSwap(false, true) {
+	if r.room.left.Load() <= k.size.Load() || !k.keeping.CompareAndSwap(false, true) {
 		return nil
 	}
 	defer k.keeping.Store(false)
@@ -116,6 +117,9 @@ func (r *renderer) keep(k *kept, v *listing.Version, l *index.Leaf) *text {
 		return nil
 	}
 	t := r.room.keep(rendered.Bytes())
+	if t == nil {
+		k.size.Store(int64(rendered.Len()))
+	}
 	k.text.Store(t)
 	return t
 }
