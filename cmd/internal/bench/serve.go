@@ -189,7 +189,7 @@ func manyClients(ctx context.Context, l *lab, p point) (res result, err error) {
 	}
 	var ours, theirs []float64
 	each := max(1, l.fetches(n.size)/clients)
-	for range l.rounds(5, 2) {
+	for range l.rounds(9, 2) {
 		rate, err := crowd(ctx, clients, each, n.size, request{addr: s.master.HTTP, path: "/files", least: n.size})
 		if err != nil {
 			return res, err
