@@ -1,6 +1,8 @@
 package watch
 
 import (
+	"sync"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -18,6 +20,8 @@ type anchors struct {
 	left  int    // how many more there may be
 	mount uint64 // that of the watched directory
 	table int    // descriptor of the table of mounts; -1: there is none, and so no anchors
+
+	reserving sync.WaitGroup
 }
 
 // anchor is a descriptor, or one of these.
@@ -48,8 +52,23 @@ func newAnchors(k disk) *anchors {
 	return a
 }
 
+// reserve prepares for n anchors. Each time that the kernel's table of a process's
+// descriptors doubles, all wait some ten milliseconds who open one: so it grows
+// once, while nobody does.
+func (a *anchors) reserve(k disk, n int) {
+	if n = min(n, a.left); a.table < 0 || n < 32 {
+		return
+	}
+	a.reserving.Go(func() {
+		if fd, err := unix.FcntlInt(uintptr(k.fd), unix.F_DUPFD_CLOEXEC, n); err == nil {
+			_ = unix.Close(fd)
+		}
+	})
+}
+
 // close is called when all anchors have been weighed.
 func (a *anchors) close() {
+	a.reserving.Wait()
 	if a.table >= 0 {
 		_ = unix.Close(a.table)
 		a.table = -1

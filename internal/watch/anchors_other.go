@@ -13,6 +13,7 @@ const (
 )
 
 func newAnchors(disk) *anchors                        { return &anchors{} }
+func (a *anchors) reserve(disk, int)                  {}
 func (a *anchors) close()                             {}
 func (a *anchors) moved() bool                        { return false }
 func (a *anchors) drop(disk, []byte, identity) anchor { return unanchored }

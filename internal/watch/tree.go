@@ -40,6 +40,12 @@ type tree struct {
 	path               []byte // scratch
 }
 
+// directories returns how many there are.
+func (t *tree) directories() (n int) {
+	t.root.each(func(*directory) { n++ })
+	return n
+}
+
 // close gives up what the tree holds of the system's.
 func (t *tree) close() {
 	t.root.each(func(d *directory) { t.anchors.weigh(d.anchor) })

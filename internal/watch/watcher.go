@@ -187,6 +187,7 @@ func (w *Watcher) scan(ctx context.Context, t *tree) error {
 		return reason(err)
 	}
 	t.set = names.Set()
+	t.anchors.reserve(t.disk, t.directories())
 	w.log.Info("directory scanned", zap.Int("files", t.set.Len()), zap.Float64("seconds", time.Since(began).Seconds()))
 	return nil
 }
