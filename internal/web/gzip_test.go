@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"runtime"
+	"runtime/debug"
 	"testing"
 	"time"
 
@@ -189,6 +190,49 @@ func benchmarkCoding(b *testing.B, c coding) {
 			b.ReportMetric(float64(s.n)/1e6, "MB")
 		})
 	}
+}
+
+// Of a list that goes on changing the text is kept all the same: what is garbage
+// does not take its room for good.
+func TestRoomOfAListThatChanges(t *testing.T) {
+	l, sources := listingtest.Fleet(t, 10, 100_000, listingtest.Same)
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // nothing else collects garbage
+	r := newRenderer()
+	r.room = newRoom(12 << 20) // the list has 9 MB
+	ask := func() {
+		var s sink
+		if err := r.write(&s, asked(l.Current(), everything, formatJSON, identity)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kept := func() (all, n int) {
+		v := l.Current()
+		for _, leaf := range v.Leaves() {
+			all++
+			if keptOf(v, leaf).text.Load() != nil {
+				n++
+			}
+		}
+		return all, n
+	}
+	for i := range 40 {
+		name := filestest.Set(fmt.Sprintf("team/d%05d/new-%d", i*37%100, i))
+		if _, err := l.Change(sources[i%10], files.Delta{Removed: filestest.Set(), Added: name}); err != nil {
+			t.Fatal(err)
+		}
+		ask()
+		ask()
+	}
+	for range 1000 {
+		r.room.collected.Store(0) // as if it were long ago
+		ask()
+		if all, n := kept(); n == all {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	all, n := kept()
+	t.Errorf("the text of %d leaves of %d is kept, %d bytes are left", n, all, r.room.left.Load())
 }
 
 // Text is kept while there is room, and the room comes back with what is

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"scout/internal/index"
 	"scout/internal/listing"
@@ -51,7 +52,13 @@ func keptOf(v *listing.Version, l *index.Leaf) *kept {
 }
 
 // room is how many bytes of text may still be kept.
-type room struct{ left atomic.Int64 }
+type room struct {
+	left      atomic.Int64
+	collected atomic.Int64 // when garbage was last collected for it, in nanoseconds since 1970
+}
+
+// collectEvery is how often garbage is collected for want of room at most.
+const collectEvery = 5 * time.Second
 
 func newRoom(size int64) *room {
 	r := new(room)
@@ -70,6 +77,16 @@ func (r *room) keep(json []byte) *text {
 	t := &text{bytes.Clone(json)}
 	runtime.AddCleanup(t, func(size int64) { r.left.Add(size) }, size)
 	return t
+}
+
+// short is called when there is no room. Garbage may take it: a list that
+// changes leaves some behind, but little else is done that would make the
+// collector come.
+func (r *room) short() {
+	now, last := time.Now().UnixNano(), r.collected.Load()
+	if now-last >= int64(collectEvery) && r.collected.CompareAndSwap(last, now) {
+		runtime.GC()
+	}
 }
 
 // writeAll writes all entries in JSON, of which none is in a run. It reports
@@ -102,7 +119,11 @@ func (r *renderer) writeLeaf(out *separated, v *listing.Version, l *index.Leaf) 
 // keep makes the text of a leaf to be kept. It returns nil when there is no room,
 // or while somebody else does.
 func (r *renderer) keep(k *kept, v *listing.Version, l *index.Leaf) *text {
-	if r.room.left.Load() <= k.size.Load() || !k.keeping.CompareAndSwap(false, true) {
+	if r.room.left.Load() <= k.size.Load() {
+		r.room.short()
+		return nil
+	}
+	if !k.keeping.CompareAndSwap(false, true) {
 		return nil
 	}
 	defer k.keeping.Store(false)
