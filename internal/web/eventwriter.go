@@ -78,6 +78,10 @@ func (w *eventWriter) flush() error {
 	return w.control.Flush()
 }
 
+// hurry leaves a reader who takes nothing a second for what is being written. It
+// may be called by another goroutine.
+func (w *eventWriter) hurry() { _ = w.control.SetWriteDeadline(time.Now().Add(time.Second)) }
+
 func (w *eventWriter) write() error {
 	now := time.Now()
 	if w.sent == 0 {

@@ -34,6 +34,7 @@ func (h *Handler) watch(w http.ResponseWriter, r *http.Request, a *answer) {
 	defer cancel()
 	defer h.listing.Watch()()
 	reader := &watcher{listing: h.listing, query: a.query, ranges: a.query.ranges(), out: newEventWriter(w, *framing)}
+	defer context.AfterFunc(h.watchers.ended, reader.out.hurry)()
 	if err := reader.run(ctx, a.query.lastEventID); err != nil && ctx.Err() == nil {
 		h.log.Debug("watcher dropped", zap.String("remote", r.RemoteAddr), zap.Error(err))
 	}

@@ -137,6 +137,7 @@ func TestFreshNamesWhoCannotAnswer(t *testing.T) {
 	must(t, os.Remove(astray.dir))
 	within(t, patience, func() error { return m.absent(astray) })
 	signal(t, frozen.Process, syscall.SIGSTOP)
+	within(t, patience, func() error { return stopped(frozen.Process.Process.Pid) })
 
 	began := time.Now()
 	m.names(t, "fresh=500ms", map[string]string{"frozen": "no answer in time", "astray": "does not exist"})
@@ -209,4 +210,17 @@ func TestRoster(t *testing.T) {
 	if len(got.Refused) != 1 || got.Refused[0].Host != "h" || !strings.Contains(got.Refused[0].Holder, "session") {
 		t.Errorf("refused: %s", body)
 	}
+}
+
+// stopped is nil once no thread of a process runs any more: a signal that stops it
+// takes its time to reach them all.
+func stopped(pid int) error {
+	stats, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	for _, path := range stats {
+		stat, err := os.ReadFile(path)
+		if err == nil && !strings.Contains(string(stat), ") T ") {
+			return fmt.Errorf("it runs: %s", stat)
+		}
+	}
+	return err
 }
