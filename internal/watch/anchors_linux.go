@@ -7,7 +7,7 @@ import (
 )
 
 // anchors are descriptors kept of directories that have stood still, because to
-// find a directory by its path is more than half of what a look at it costs.
+// find a directory by its path is more than a third of what a look at it costs.
 // They read nothing and stand in nobody's way: a directory with an anchor can
 // be moved and removed, and those on other file systems, which could not be
 // unmounted, get none.
