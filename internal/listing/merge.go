@@ -33,7 +33,7 @@ const (
 // the Listing has found itself to be wrong.
 func (l *Listing) Run(ctx context.Context) error {
 	pace := newPace()
-	quiet, untidy := time.NewTimer(mergeQuiet), time.NewTimer(tidyAgain)
+	quiet, untidy := time.NewTimer(mergeQuiet), (<-chan time.Time)(nil)
 	for {
 		calm := false
 		select {
@@ -43,17 +43,19 @@ func (l *Listing) Run(ctx context.Context) error {
 			quiet.Reset(mergeQuiet)
 		case <-quiet.C:
 			calm = true
-		case <-untidy.C:
-			l.tidy()
+		case <-untidy:
+			debug.FreeOSMemory()
 		}
 		switch due := l.mergeDue(calm); {
 		case due && pace.allows(calm):
-			began := time.Now()
-			if err := l.mergeTidily(); err != nil {
+			began, large := time.Now(), l.Current().size() >= tidyLeast
+			if err := l.mergeTidily(large); err != nil {
 				return err
 			}
 			pace.spend(time.Since(began))
-			untidy.Reset(tidyAgain)
+			if large {
+				untidy = time.After(tidyAgain)
+			}
 			fallthrough
 		case due && calm: // see again soon
 			quiet.Reset(mergeQuiet)
@@ -61,25 +63,18 @@ func (l *Listing) Run(ctx context.Context) error {
 	}
 }
 
-// mergeTidily merges with little garbage beside the old list and the new one
-// while there are both.
-func (l *Listing) mergeTidily() error {
-	if l.large() {
-		runtime.GC() // the new list may take the place of what the runs came in
+// mergeTidily merges, of a large list with little garbage beside the old one and
+// the new one while there are both, and no more than the new one in memory after
+// that, however small it is by then. An idle master makes so little garbage that
+// the collector would not come for minutes.
+func (l *Listing) mergeTidily(large bool) error {
+	if !large {
+		return l.Merge()
 	}
-	defer l.tidy()
+	runtime.GC() // the new list may take the place of what the runs came in
+	defer debug.FreeOSMemory()
 	return l.Merge()
 }
-
-// tidy leaves no more in memory than what is in use. An idle master makes so
-// little garbage that the collector would not come for minutes.
-func (l *Listing) tidy() {
-	if l.large() {
-		debug.FreeOSMemory()
-	}
-}
-
-func (l *Listing) large() bool { return l.Current().size() >= tidyLeast }
 
 func (l *Listing) mergeDue(calm bool) bool {
 	l.mu.Lock()
