@@ -126,6 +126,21 @@ func (r Run) Entries() *Index {
 	return single(block{data: r.Data, n: uint32(r.Len), owner: r.Owner})
 }
 
+// Lengths returns the two lengths at data[at], with which an entry of a run begins,
+// and where they end. Each is mostly a single byte, less than 0x80: whoever is in
+// a hurry looks at that first.
+func Lengths(data []byte, at int) (shared, rest, next int) {
+	shared, at = Number(data, at)
+	rest, at = Number(data, at)
+	return shared, rest, at
+}
+
+// Number returns the number at data[at], such as an owner, and where it ends.
+func Number(data []byte, at int) (v, next int) {
+	v, n := uvarint(data[at:])
+	return v, at + n
+}
+
 // Decode splits the first entry off data, which is a run's or the rest of one,
 // and returns how long the part that it shares with the name before is, the
 // part that follows, its owner if it is mixed, and what is behind it.

@@ -48,12 +48,13 @@ const jsonOpen = `{"filename":"`
 type jsonEntries struct {
 	buffer
 	tails fragments
-	held  int // bytes at the buffer's end that are not written yet
+	held  int    // bytes at the buffer's end that are not written yet
+	name  []byte // the last one that addRun has rendered, with copyAhead bytes behind it
 }
 
 func newJSONEntries(v *listing.Version, f format) *jsonEntries {
 	style := &jsonStyles[f]
-	j := &jsonEntries{buffer: newBuffer(), tails: fragmentsOf(v, f), held: style.held}
+	j := &jsonEntries{buffer: newBuffer(), tails: fragmentsOf(v, f), held: style.held, name: make([]byte, 2*copyAhead)}
 	j.buf = append(j.buf, style.open...)
 	return j
 }
@@ -66,85 +67,87 @@ func (j *jsonEntries) flush(out io.Writer) error {
 	return err
 }
 
-// addRun renders a run of entries. It is the fast way: a name's shared part
-// is copied from the line before, and only what follows is looked at. It gives
-// up, having rendered nothing, when a name has to be escaped or a source is not
-// shown.
+// addRun renders a run of entries. It is the fast way: only what a name does not
+// share with the one before is looked at, and what is copied is small and in the
+// processor's nearest cache. It gives up, having rendered nothing,
+// when a name has to be escaped or a source is not shown.
 func (j *jsonEntries) addRun(r index.Run) bool {
-	buf := j.buf[:cap(j.buf)]
-	n, last := len(j.buf), len(j.buf) // where the line begins, and the one before
-	data, owner, tail := r.Data, r.Owner, []byte(nil)
+	buf, n := j.buf[:cap(j.buf)], len(j.buf)
+	name, data, at := j.name, r.Data, 0
+	var tail []byte
 	if !r.Mixed {
-		tail = j.tails[owner]
+		tail = j.tails[r.Owner]
 	}
 	for range r.Len {
-		shared, rest, o, behind := index.Decode(data, r.Mixed)
-		data = behind
-		if r.Mixed && (o != owner || tail == nil) {
-			owner, tail = o, j.tails[o]
+		shared, rest := int(data[at]), int(data[at+1])
+		if shared|rest < 0x80 {
+			at += 2
+		} else {
+			shared, rest, at = index.Lengths(data, at)
+		}
+		size := shared + rest
+		if rest > 0 {
+			if size+copyAhead > len(name) {
+				name = append(name, make([]byte, size+copyAhead)...)
+				j.name = name
+			}
+			copyRest(name[shared:], data, at, rest)
+			if !isPlain(name[shared:], rest) {
+				return false
+			}
+			at += rest
+		}
+		if r.Mixed {
+			owner := int(data[at])
+			if owner < 0x80 {
+				at++
+			} else {
+				owner, at = index.Number(data, at)
+			}
+			tail = j.tails[owner]
 		}
 		if tail == nil {
 			return false
 		}
-		if need := n + shared + len(rest) + len(tail) + copyAhead; need > len(buf) {
+		if need := n + size + len(tail) + copyAhead; need > len(buf) {
 			buf = append(buf, make([]byte, need)...)
 			buf = buf[:cap(buf)]
 		}
-		line := n
-		copyShort(buf[n:], buf[last:], shared)
-		n += shared
-		if len(rest) > 0 {
-			copyRest(buf[n:], rest, data)
-			if !isPlain(buf[n:], len(rest)) {
-				return false
-			}
-			n += len(rest)
-		}
-		copyPadded(buf[n:], tail)
+		copyShort(buf[n:], name, size)
+		n += size
+		copyShort(buf[n:], tail, len(tail))
 		n += len(tail)
-		last = line
 	}
 	j.buf = buf[:n]
 	return true
 }
 
-// copyAhead is how much further than they have to the functions below may
-// write: to copy a fixed size is several times as fast as to copy just enough.
+// copyAhead is how many bytes more than they have to the functions below may
+// read and write: to copy a fixed size is several times as fast as to copy just
+// enough.
 const copyAhead = 64
 
-// copyShort copies n bytes, which are seldom more than 64.
+// copyShort copies the first n bytes of from, which are seldom more than copyAhead.
 func copyShort(to, from []byte, n int) {
-	switch {
-	case n <= 32:
-		*(*[32]byte)(to) = *(*[32]byte)(from)
-	case n <= 64:
-		*(*[64]byte)(to) = *(*[64]byte)(from)
-	default:
+	if n <= copyAhead {
+		*(*[copyAhead]byte)(to) = *(*[copyAhead]byte)(from[:copyAhead])
+	} else {
 		copy(to, from[:n])
 	}
 }
 
-// copyRest copies rest, which is seldom more than 16 bytes long and has behind
-// behind it in memory.
-func copyRest(to, rest, behind []byte) {
-	if len(rest) <= 16 && len(rest)+len(behind) >= 16 {
-		*(*[16]byte)(to) = *(*[16]byte)(rest[:16])
+// copyRest copies n bytes at data[at], which are seldom more than 32.
+func copyRest(to, data []byte, at, n int) {
+	if n <= 32 && at+32 <= len(data) {
+		*(*[32]byte)(to) = *(*[32]byte)(data[at:])
 	} else {
-		copy(to, rest)
+		copy(to, data[at:at+n])
 	}
 }
 
-// copyPadded copies from, which has room for a multiple of copyAhead.
-func copyPadded(to, from []byte) {
-	for i := 0; i < len(from); i += copyAhead {
-		*(*[copyAhead]byte)(to[i:]) = *(*[copyAhead]byte)(from[i : i+copyAhead])
-	}
-}
-
-// padded returns p with room for a multiple of copyAhead.
+// padded returns p with room for copyAhead bytes behind it.
 func padded(p []byte) []byte {
-	size := (len(p) + copyAhead - 1) / copyAhead * copyAhead
-	return append(make([]byte, 0, size), p...)
+	return append(make([]byte, 0, len(p)+copyAhead), p...)
 }
 
 // add renders an entry.
