@@ -239,7 +239,7 @@ func TestRoomOfAListThatChanges(t *testing.T) {
 // garbage.
 func TestRoom(t *testing.T) {
 	r := newRoom(100)
-	kept := []*text{r.keep(make([]byte, 60)), r.keep(make([]byte, 60)), r.keep(make([]byte, 40))}
+	kept := []*text{r.take(60), r.take(60), r.take(40)}
 	if kept[0] == nil || kept[1] != nil || kept[2] == nil || r.left.Load() != 0 {
 		t.Errorf("%v, %d left", kept, r.left.Load())
 	}

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"bytes"
 	"io"
 	"runtime"
 	"sync"
@@ -23,19 +22,18 @@ import (
 // large for the room little would be kept, which saves no time to speak of:
 // nothing is.
 const (
-	textRoom  = 80 << 20
+	textRoom  = 96 << 20
 	textEntry = 64 // bytes to reckon an entry with before it is made
 )
 
 // kept is what was made of a leaf. It is immutable, but for what it points to
 // being replaced by whoever makes more of the leaf.
 type kept struct {
-	masked  uint64       // Version.Masked, on which all of it depends
-	asked   atomic.Bool  // for its text
-	keeping atomic.Bool  // somebody makes a text to be kept
-	size    atomic.Int64 // of a text for which there was no room
-	text    atomic.Pointer[text]
-	packed  [codingCount]perFormat[stretch]
+	masked uint64       // Version.Masked, on which all of it depends
+	asked  atomic.Bool  // for its text
+	size   atomic.Int64 // of its text in bytes, once it was measured
+	text   atomic.Pointer[text]
+	packed [codingCount]perFormat[stretch]
 }
 
 // text is the entries of a leaf in JSON, each with a comma before it.
@@ -53,6 +51,7 @@ func keptOf(v *listing.Version, l *index.Leaf) *kept {
 
 // room is how many bytes of text may still be kept.
 type room struct {
+	making    sync.Mutex // held while a text is made
 	left      atomic.Int64
 	collected atomic.Int64 // when garbage was last collected for it, in nanoseconds since 1970
 }
@@ -66,15 +65,14 @@ func newRoom(size int64) *room {
 	return r
 }
 
-// keep makes a text to be kept, or returns nil when there is no room. The room
-// is free again when the text is garbage.
-func (r *room) keep(json []byte) *text {
-	size := int64(len(json))
+// take returns a text with room for so many bytes, or nil when there is none. The
+// room is free again when the text is garbage.
+func (r *room) take(size int64) *text {
 	if r.left.Add(-size) < 0 {
 		r.left.Add(size)
 		return nil
 	}
-	t := &text{bytes.Clone(json)}
+	t := &text{make([]byte, 0, size)}
 	runtime.AddCleanup(t, func(size int64) { r.left.Add(size) }, size)
 	return t
 }
@@ -117,35 +115,51 @@ func (r *renderer) writeLeaf(out *separated, v *listing.Version, l *index.Leaf) 
 }
 
 // keep makes the text of a leaf to be kept. It returns nil when there is no room,
-// or while somebody else does.
+// or while a text is made for another client. The entries are rendered twice, the
+// first time to be measured: what else is allocated on the way would be garbage in
+// the room's place.
 func (r *renderer) keep(k *kept, v *listing.Version, l *index.Leaf) *text {
-	if r.room.left.Load() <= k.size.Load() {
+	if r.room.left.Load() < k.size.Load() {
 		r.room.short()
 		return nil
 	}
-	if !k.keeping.CompareAndSwap(false, true) {
+	if !r.room.making.TryLock() {
 		return nil
 	}
-	defer k.keeping.Store(false)
+	defer r.room.making.Unlock()
 	if t := k.text.Load(); t != nil {
 		return t
 	}
-	rendered := scratch.Get().(*bytes.Buffer)
-	defer scratch.Put(rendered)
-	rendered.Reset()
-	rendered.WriteByte(',')
-	if some, err := writeLeaf(rendered, v, l, formatJSON); err != nil || !some {
+	size := measured(1) // a comma
+	if some, err := writeLeaf(&size, v, l, formatJSON); err != nil || !some {
 		return nil
 	}
-	t := r.room.keep(rendered.Bytes())
+	k.size.Store(int64(size))
+	t := r.room.take(int64(size))
 	if t == nil {
-		k.size.Store(int64(rendered.Len()))
+		return nil
+	}
+	t.json = append(t.json, ',')
+	if _, err := writeLeaf(t, v, l, formatJSON); err != nil {
+		return nil
 	}
 	k.text.Store(t)
 	return t
 }
 
-var scratch = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+// Write appends what is rendered.
+func (t *text) Write(p []byte) (int, error) {
+	t.json = append(t.json, p...)
+	return len(p), nil
+}
+
+// measured is how many bytes were written to it.
+type measured int64
+
+func (m *measured) Write(p []byte) (int, error) {
+	*m += measured(len(p))
+	return len(p), nil
+}
 
 // separated writes the entries of one leaf behind those of others.
 type separated struct {

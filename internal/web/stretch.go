@@ -3,6 +3,7 @@ package web
 import (
 	"bytes"
 	"io"
+	"sync"
 
 	"scout/internal/index"
 	"scout/internal/listing"
@@ -69,6 +70,8 @@ func stretchOf(v *listing.Version, l *index.Leaf, f format, c coding) (*stretch,
 	}
 	return s, err
 }
+
+var scratch = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 func pack(text []byte, c coding) (*stretch, error) {
 	switch {
