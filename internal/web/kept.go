@@ -22,7 +22,7 @@ import (
 // large for the room little would be kept, which saves no time to speak of:
 // nothing is.
 const (
-	textRoom  = 96 << 20
+	textRoom  = 94 << 20
 	textEntry = 64 // bytes to reckon an entry with before it is made
 )
 

@@ -32,6 +32,7 @@ type stage struct {
 	mix     mix
 	master  *fleet.Master
 	pid     pid
+	idle    int64 // bytes of memory that the master had before anybody asked it
 	sources []*load.Source
 	changes int // made so far
 
@@ -105,7 +106,11 @@ func (s *stage) start(ctx context.Context, l *lab) (err error) {
 	if _, err := s.listed(); err != nil {
 		return err
 	}
-	return s.pid.calm(ctx, time.Minute)
+	if err := s.pid.calm(ctx, time.Minute); err != nil {
+		return err
+	}
+	s.idle, err = s.pid.resident()
+	return err
 }
 
 func (s *stage) close() {
