@@ -51,13 +51,17 @@ func keptOf(v *listing.Version, l *index.Leaf) *kept {
 
 // room is how many bytes of text may still be kept.
 type room struct {
-	making    sync.Mutex // held while a text is made
-	left      atomic.Int64
-	collected atomic.Int64 // when garbage was last collected for it, in nanoseconds since 1970
+	making sync.Mutex // held while a text is made, and while garbage is collected for it
+	left   atomic.Int64
+
+	collected time.Time // when garbage was last collected for want of room
+	took      time.Duration
+	revision  uint64 // of the list then
 }
 
-// collectEvery is how often garbage is collected for want of room at most.
-const collectEvery = 5 * time.Second
+// collectShare is how much longer than the last time took at least passes before
+// garbage is collected for want of room once more.
+const collectShare = 50
 
 func newRoom(size int64) *room {
 	r := new(room)
@@ -77,14 +81,17 @@ func (r *room) take(size int64) *text {
 	return t
 }
 
-// short is called when there is no room. Garbage may take it: a list that
-// changes leaves some behind, but little else is done that would make the
-// collector come.
-func (r *room) short() {
-	now, last := time.Now().UnixNano(), r.collected.Load()
-	if now-last >= int64(collectEvery) && r.collected.CompareAndSwap(last, now) {
-		runtime.GC()
+// collect is called when there is no room for a text of v. Garbage may take it: a
+// list that changes leaves some behind, but little else is done that would make
+// the collector come.
+func (r *room) collect(v *listing.Version) {
+	began := time.Now()
+	if v.Revision == r.revision || began.Sub(r.collected) < collectShare*r.took {
+		return
 	}
+	runtime.GC()
+	r.collected, r.revision = time.Now(), v.Revision
+	r.took = r.collected.Sub(began)
 }
 
 // writeAll writes all entries in JSON, of which none is in a run. It reports
@@ -119,14 +126,14 @@ func (r *renderer) writeLeaf(out *separated, v *listing.Version, l *index.Leaf) 
 // first time to be measured: what else is allocated on the way would be garbage in
 // the room's place.
 func (r *renderer) keep(k *kept, v *listing.Version, l *index.Leaf) *text {
-	if r.room.left.Load() < k.size.Load() {
-		r.room.short()
-		return nil
-	}
 	if !r.room.making.TryLock() {
 		return nil
 	}
 	defer r.room.making.Unlock()
+	if r.room.left.Load() < k.size.Load() {
+		r.room.collect(v)
+		return nil
+	}
 	if t := k.text.Load(); t != nil {
 		return t
 	}
