@@ -79,7 +79,7 @@ func measure(ctx context.Context, l *lab) error {
 		l.log("%s: %s", t.row.name, t.point)
 		res, err := t.row.run(ctx, l, t.point)
 		l.endTask()
-		if ctx.Err() != nil { // what was measured until then is not lost
+		if ctx.Err() != nil { // what was measured until then is shown
 			failed = append(failed, errors.New("interrupted"))
 			break
 		}
@@ -93,7 +93,7 @@ func measure(ctx context.Context, l *lab) error {
 		l.logResult(res)
 	}
 	fmt.Print(report.table())
-	if l.out != "" {
+	if l.out != "" && ctx.Err() == nil { // half a page must not take the place of a whole one
 		failed = append(failed, report.write(l.out))
 	}
 	return errors.Join(failed...)
