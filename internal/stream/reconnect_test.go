@@ -1,0 +1,206 @@
+package stream
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"scout/internal/files"
+)
+
+// However the master is lost, the scout says so with the reason, and is back
+// with all its files when a master is.
+func TestMasterLost(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		lose func(*network, *master)
+		want string
+		took time.Duration
+	}{
+		{"stops", func(_ *network, m *master) { m.stop() }, "NOT_SERVING: the scoutmaster is stopping", 0},
+		{"dies", func(_ *network, m *master) { m.kill() }, "EOF", 0},
+		{"is not heard", func(n *network, _ *master) { n.down.lose() }, "the master was silent past the deadline of 3s", deadline},
+		{"is frozen", func(n *network, _ *master) { n.down.hold() }, "the master was silent past the deadline of 3s", deadline},
+		{"does not hear", func(n *network, _ *master) { n.up.lose() }, "the scout was silent past the deadline of 3s", deadline},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newNetwork(t)
+				m := startMaster(t, n)
+				c := startScout(t, n, newSource("a"))
+				time.Sleep(10*time.Second + time.Millisecond)
+				tc.lose(n, m)
+				time.Sleep(tc.took)
+				synctest.Wait()
+				if got := c.logs.field(t, "master lost", "reason").(string); !strings.Contains(got, tc.want) {
+					t.Errorf("lost because of %q", got)
+				}
+				c.source.list("a", "b")
+				n.up.open()
+				n.down.open()
+				n.unlisten()
+				m.kill()
+				again := startMaster(t, n)
+				time.Sleep(2 * lastRetry)
+				if got := namesOf(again.registry.last().shown()); !slices.Equal(got, []string{"a", "b"}) {
+					t.Errorf("the next master shows %q", got)
+				}
+			})
+		})
+	}
+}
+
+// A master that falls silent while a snapshot is stuck on its way is noticed.
+func TestMasterSilentDuringSnapshot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		startMaster(t, n)
+		src := newSource()
+		src.cannot("scanning")
+		c := startScout(t, n, src)
+		synctest.Wait()
+		src.show(files.View{Set: many(400_000)})
+		n.up.limit(40_000)
+		time.Sleep(time.Minute) // with beats heard all the time
+		if c.logs.count("master lost") != 0 {
+			t.Fatal("lost while it was heard")
+		}
+		n.up.hold()
+		n.down.hold()
+		time.Sleep(deadline)
+		synctest.Wait()
+		if c.logs.count("master lost") != 1 {
+			t.Error("not noticed")
+		}
+		n.up.open()
+		n.down.open()
+	})
+}
+
+// An orphan says so after ten seconds and each minute from then on, and tries
+// at least every five seconds.
+func TestOrphan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		m := startMaster(t, n)
+		c := startScout(t, n, newSource("a"))
+		synctest.Wait()
+		m.kill()
+		lost := time.Now()
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		var at []time.Duration
+		for _, entry := range c.logs.seen.FilterMessage("orphaned").All() {
+			at = append(at, entry.Time.Sub(lost))
+		}
+		want := []time.Duration{orphanedAfter}
+		for len(want) < 10 {
+			want = append(want, want[len(want)-1]+orphanedAgain)
+		}
+		if !slices.Equal(at, want) {
+			t.Errorf("orphaned at %v", at)
+		}
+		if seconds := c.logs.field(t, "orphaned", "seconds"); seconds != 550.0 {
+			t.Errorf("orphaned for %v s", seconds)
+		}
+		if reason := c.logs.field(t, "orphaned", "reason").(string); !strings.Contains(reason, "connection refused") {
+			t.Errorf("orphaned because %q", reason)
+		}
+		if attempts := n.attempts(); attempts < 120 || attempts > 260 {
+			t.Errorf("%d attempts in ten minutes", attempts)
+		}
+		startMaster(t, n)
+		time.Sleep(time.Hour)
+		if got := c.logs.count("orphaned"); got != 10 {
+			t.Errorf("%d complaints, with a master", got-10)
+		}
+	})
+}
+
+// A refusal once it has been registered is news once, and no reason to give up.
+func TestRefusedLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		m := startMaster(t, n)
+		c := startScout(t, n, newSource("a"))
+		synctest.Wait()
+		m.stop()
+		m = startMaster(t, n)
+		held := make(chan struct{})
+		m.registry.decide(func(context.Context, Peer) error {
+			select {
+			case <-held:
+				return nil
+			default:
+				return &HeldError{Origin: web01, Holder: "another"}
+			}
+		})
+		time.Sleep(time.Minute)
+		if c.logs.count("registration refused") != 1 {
+			t.Errorf("refused %d times", c.logs.count("registration refused"))
+		}
+		close(held)
+		time.Sleep(lastRetry)
+		synctest.Wait()
+		if m.registry.last() == nil || c.logs.count("registered") != 2 {
+			t.Error("not registered in the end")
+		}
+	})
+}
+
+// Only a Welcome makes the next retry come soon again.
+func TestBackoffReset(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		var mu sync.Mutex
+		var calls []time.Time
+		startScripted(t, n, func(s serverStream) error {
+			mu.Lock()
+			calls = append(calls, time.Now())
+			accepted := len(calls) == 1 || len(calls) == 20
+			mu.Unlock()
+			if !accepted {
+				return errStopping
+			}
+			return s.Send(welcome(heartbeat, deadline))
+		})
+		startScout(t, n, newSource("a"))
+		time.Sleep(2 * time.Minute)
+		mu.Lock()
+		defer mu.Unlock()
+		apart := func(i int) time.Duration { return calls[i].Sub(calls[i-1]) }
+		for _, first := range []int{1, 20} {
+			if apart(first) >= firstRetry {
+				t.Errorf("call %d came after %v", first, apart(first))
+			}
+		}
+		for i := 7; i < 20; i++ {
+			if apart(i) < lastRetry/10 || apart(i) > lastRetry {
+				t.Errorf("call %d came after %v", i, apart(i))
+			}
+		}
+	})
+}
+
+// The scout's own pause is not its master's silence.
+func TestScoutFrozen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		startMaster(t, n)
+		c := startScout(t, n, newSource("a"))
+		time.Sleep(10*time.Second + time.Millisecond)
+		n.down.hold()
+		time.Sleep(deadline - 100*time.Millisecond)
+		c.clock.freeze(time.Minute)
+		time.Sleep(200 * time.Millisecond) // past the deadline
+		n.down.open()
+		time.Sleep(time.Minute)
+		if c.logs.count("master lost") != 0 {
+			t.Error("blamed the master")
+		}
+	})
+}
