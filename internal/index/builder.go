@@ -191,6 +191,20 @@ func (b *Builder) addLeaf(l *Leaf) {
 	}
 }
 
+// addLeaves appends leaves of another index, as they are but for those that are
+// joined with what stands before.
+func (b *Builder) addLeaves(leaves []*Leaf) {
+	for len(leaves) > 0 && (b.n > 0 || len(b.blocks) > 0) {
+		b.addLeaf(leaves[0])
+		leaves = leaves[1:]
+	}
+	b.done = append(b.done, leaves...)
+	for _, l := range leaves {
+		b.len += l.len
+		b.size += l.size
+	}
+}
+
 // Index returns what was built and makes the Builder ready for another.
 func (b *Builder) Index() *Index {
 	b.flushBlock()
