@@ -72,7 +72,7 @@ func freshIn(ctx context.Context, l *lab, dir string, files int, spots []string)
 	}
 	defer remove()
 	var took [3][]time.Duration
-	for i := range l.rounds(400, 60) {
+	for i := range l.rounds(800, 60) {
 		for j, touch := range []func(string) (time.Duration, error){large.touch, small.touch, raw.touch} {
 			d, err := touch(fmt.Sprintf("touched-%06d", i))
 			if err != nil {
