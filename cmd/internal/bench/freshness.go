@@ -72,9 +72,14 @@ func freshIn(ctx context.Context, l *lab, dir string, files int, spots []string)
 	}
 	defer remove()
 	var took [3][]time.Duration
+	touches := []func(string) (time.Duration, error){large.touch, small.touch, raw.touch}
 	for i := range l.rounds(800, 60) {
-		for j, touch := range []func(string) (time.Duration, error){large.touch, small.touch, raw.touch} {
-			d, err := touch(fmt.Sprintf("touched-%06d", i))
+		order := []int{0, 1, 2}
+		if i%2 == 1 { // who comes second finds the program's code in the cache
+			order = []int{1, 0, 2}
+		}
+		for _, j := range order {
+			d, err := touches[j](fmt.Sprintf("touched-%06d", i))
 			if err != nil {
 				return res, err
 			}
