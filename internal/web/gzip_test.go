@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"runtime/debug"
@@ -253,4 +254,15 @@ func TestRoom(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	t.Errorf("%d left", r.left.Load())
+}
+
+func TestRoomWithinTheMemoryLimit(t *testing.T) {
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(math.MaxInt64))
+	if got := roomForText().size; got != textRoom {
+		t.Errorf("%d bytes for text without a limit", got)
+	}
+	debug.SetMemoryLimit(128 << 20)
+	if got := roomForText().size; got != 16<<20 {
+		t.Errorf("%d bytes for text of 128 MiB", got)
+	}
 }

@@ -3,6 +3,7 @@ package web
 import (
 	"io"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,6 +24,7 @@ import (
 // nothing is.
 const (
 	textRoom  = 94 << 20
+	textShare = 8  // of the memory that the process may have text takes one part in so many
 	textEntry = 64 // bytes to reckon an entry with before it is made
 )
 
@@ -51,6 +53,7 @@ func keptOf(v *listing.Version, l *index.Leaf) *kept {
 
 // room is how many bytes of text may still be kept.
 type room struct {
+	size   int64
 	making sync.Mutex // held while a text is made, and while garbage is collected for it
 	left   atomic.Int64
 
@@ -63,11 +66,20 @@ type room struct {
 // garbage is collected for want of room once more.
 const collectShare = 50
 
+// roomForText returns as much as the limit of the process's memory leaves for it:
+// what is listed goes before what makes it quick to read.
+func roomForText() *room {
+	return newRoom(min(textRoom, debug.SetMemoryLimit(-1)/textShare))
+}
+
 func newRoom(size int64) *room {
-	r := new(room)
+	r := &room{size: size}
 	r.left.Store(size)
 	return r
 }
+
+// suits reports whether most of the text of v would fit into an empty room.
+func (r *room) suits(v *listing.Version) bool { return int64(v.Len) <= r.size/textEntry }
 
 // take returns a text with room for so many bytes, or nil when there is none. The
 // room is free again when the text is garbage.
@@ -111,7 +123,7 @@ func (r *renderer) writeAll(out io.Writer, v *listing.Version) (some bool, err e
 func (r *renderer) writeLeaf(out *separated, v *listing.Version, l *index.Leaf) error {
 	k := keptOf(v, l)
 	t := k.text.Load()
-	if t == nil && v.Len <= textRoom/textEntry && k.asked.Swap(true) {
+	if t == nil && r.room.suits(v) && k.asked.Swap(true) {
 		t = r.keep(k, v, l)
 	}
 	if t != nil {

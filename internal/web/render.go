@@ -10,7 +10,7 @@ type renderer struct {
 	room *room // for text that is kept
 }
 
-func newRenderer() *renderer { return &renderer{room: newRoom(textRoom)} }
+func newRenderer() *renderer { return &renderer{room: roomForText()} }
 
 // write writes an answer, compressed as it says.
 func (r *renderer) write(out io.Writer, a *answer) error {
