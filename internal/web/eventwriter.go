@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -30,6 +31,9 @@ type eventWriter struct {
 	some  bool      // the event has an entry
 	began time.Time // when the moment did
 	sent  int       // bytes since then
+
+	mu     sync.Mutex
+	latest time.Time // until when anything may be written, once that is known
 }
 
 func newEventWriter(w http.ResponseWriter, f framing) *eventWriter {
@@ -78,9 +82,28 @@ func (w *eventWriter) flush() error {
 	return w.control.Flush()
 }
 
-// hurry leaves a reader who takes nothing a second for what is being written. It
-// may be called by another goroutine.
-func (w *eventWriter) hurry() { _ = w.control.SetWriteDeadline(time.Now().Add(time.Second)) }
+// hurry leaves the reader a second for all that is still to be written. It may be
+// called by another goroutine.
+func (w *eventWriter) hurry() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.latest = time.Now().Add(time.Second)
+	_ = w.control.SetWriteDeadline(w.latest)
+}
+
+// allow sets until when the next write has to be done, which does not take back
+// what hurry has said.
+func (w *eventWriter) allow(until time.Time) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.latest.IsZero() && w.latest.Before(until) {
+		until = w.latest
+	}
+	if err := w.control.SetWriteDeadline(until); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return fmt.Errorf("set a write deadline: %w", err)
+	}
+	return nil
+}
 
 func (w *eventWriter) write() error {
 	now := time.Now()
@@ -92,8 +115,8 @@ func (w *eventWriter) write() error {
 	if soon := now.Add(eventTimeout); soon.Before(limit) {
 		limit = soon
 	}
-	if err := w.control.SetWriteDeadline(limit); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return fmt.Errorf("set a write deadline: %w", err)
+	if err := w.allow(limit); err != nil {
+		return err
 	}
 	w.sent += len(w.buf)
 	_, err := w.out.Write(w.buf)
