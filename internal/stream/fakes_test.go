@@ -141,6 +141,13 @@ func (r *registry) last() *member {
 	return r.members[len(r.members)-1]
 }
 
+// live returns the members that have not left.
+func (r *registry) live() []*member {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(r.members), func(m *member) bool { return isClosed(m.left) })
+}
+
 func (r *registry) joined() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
