@@ -147,10 +147,7 @@ func Number(data []byte, at int) (v, next int) {
 func Decode(data []byte, mixed bool) (shared int, rest []byte, owner uint32, behind []byte) {
 	shared, n, k := int(data[0]), int(data[1]), 2
 	if shared >= 0x80 || n >= 0x80 {
-		var i, j int
-		shared, i = uvarint(data)
-		n, j = uvarint(data[i:])
-		k = i + j
+		shared, n, k = Lengths(data, 0)
 	}
 	rest, behind = data[k:k+n], data[k+n:]
 	if mixed {
