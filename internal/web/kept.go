@@ -22,6 +22,9 @@ import (
 // changes before each answer would be garbage at once. Of a list that is far too
 // large for the room little would be kept, which saves no time to speak of:
 // nothing is.
+//
+// The room is what leaves a scoutmaster that answers several clients at once some
+// margin to 100 MiB more than it had while idle.
 const (
 	textRoom  = 94 << 20
 	textShare = 8  // of the memory that the process may have text takes one part in so many
@@ -31,9 +34,9 @@ const (
 // kept is what was made of a leaf. It is immutable, but for what it points to
 // being replaced by whoever makes more of the leaf.
 type kept struct {
-	masked uint64       // Version.Masked, on which all of it depends
-	asked  atomic.Bool  // for its text
-	size   atomic.Int64 // of its text in bytes, once it was measured
+	masked uint64      // Version.Masked, on which all of it depends
+	asked  atomic.Bool // for its text
+	size   measured    // of its text, once that is known; only who makes texts has to do with it
 	text   atomic.Pointer[text]
 	packed [codingCount]perFormat[stretch]
 }
@@ -142,20 +145,21 @@ func (r *renderer) keep(k *kept, v *listing.Version, l *index.Leaf) *text {
 		return nil
 	}
 	defer r.room.making.Unlock()
-	if r.room.left.Load() < k.size.Load() {
-		r.room.collect(v)
-		return nil
-	}
 	if t := k.text.Load(); t != nil {
 		return t
 	}
-	size := measured(1) // a comma
-	if some, err := writeLeaf(&size, v, l, formatJSON); err != nil || !some {
-		return nil
+	if k.size == 0 {
+		k.size = 1 // a comma
+		if _, err := writeLeaf(&k.size, v, l, formatJSON); err != nil {
+			return nil
+		}
 	}
-	k.size.Store(int64(size))
-	t := r.room.take(int64(size))
+	if k.size == 1 {
+		return nil // none of it is shown
+	}
+	t := r.room.take(int64(k.size))
 	if t == nil {
+		r.room.collect(v)
 		return nil
 	}
 	t.json = append(t.json, ',')
