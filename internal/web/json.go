@@ -69,8 +69,8 @@ func (j *jsonEntries) flush(out io.Writer) error {
 
 // addRun renders a run of entries. It is the fast way: only what a name does not
 // share with the one before is looked at, and what is copied is small and in the
-// processor's nearest cache. It gives up, having rendered nothing,
-// when a name has to be escaped or a source is not shown.
+// processor's nearest cache. It gives up, having rendered nothing, when a name has
+// to be escaped or a source is not shown.
 func (j *jsonEntries) addRun(r index.Run) bool {
 	buf, n := j.buf[:cap(j.buf)], len(j.buf)
 	name, data, at := j.name, r.Data, 0

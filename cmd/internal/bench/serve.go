@@ -28,8 +28,8 @@ var serveRows = []row{
 		name: "`/files`, unchanged", reference: staticFile, at: million, small: few,
 		growth: []growth{byFiles, byScouts}, run: unchanged(alike),
 		how: "Scouts of hosts of one kind: all have the same names. One client asks for the whole list again and again, " +
-			"of scoutmaster and nginx in turn, and throws away what it gets. It reads 64 KiB at once, which is between Go's io.Copy and curl. nginx's best setting is the better of `sendfile` " +
-			"and of large buffers without it.",
+			"of scoutmaster and nginx in turn, and throws away what it gets. It reads 64 KiB at once, which is between Go's io.Copy " +
+			"and curl. nginx's best setting is the better of `sendfile` and of large buffers without it.",
 	},
 	{
 		name: "`/files`, one file changed before each request", reference: staticFile, at: million, small: few,
