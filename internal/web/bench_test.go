@@ -75,7 +75,7 @@ func BenchmarkRenderLeaf(b *testing.B) {
 			for b.Loop() {
 				s.n = 0
 				for _, l := range v.Leaves() {
-					if _, err := writeLeaf(&s, v, l, formatJSON); err != nil {
+					if err := writeLeaf(&s, v, l, formatJSON); err != nil {
 						b.Fatal(err)
 					}
 				}

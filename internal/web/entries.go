@@ -82,10 +82,11 @@ func writeSelection(out io.Writer, s *selection, f format) (some bool, err error
 	return true, e.flush(out)
 }
 
-// writeLeaf writes all entries of a leaf, and reports whether there were some.
-func writeLeaf(out io.Writer, v *listing.Version, l *index.Leaf, f format) (some bool, err error) {
+// writeLeaf writes all entries of a leaf that are shown.
+func writeLeaf(out io.Writer, v *listing.Version, l *index.Leaf, f format) error {
 	e := newEntries(v, f)
 	defer e.release()
+	some := false
 	for run := range l.Runs() {
 		if e.addRun(run) {
 			some = true
@@ -96,12 +97,12 @@ func writeLeaf(out io.Writer, v *listing.Version, l *index.Leaf, f format) (some
 		}
 		if e.pending() >= pieceSize {
 			if err := e.flush(out); err != nil {
-				return some, err
+				return err
 			}
 		}
 	}
 	if !some {
-		return false, nil
+		return nil
 	}
-	return true, e.flush(out)
+	return e.flush(out)
 }

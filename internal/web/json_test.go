@@ -40,7 +40,7 @@ func TestRunsAreEntries(t *testing.T) {
 					if i > 0 {
 						runs.WriteString(separator(f))
 					}
-					if _, err := writeLeaf(&runs, v, leaf, f); err != nil {
+					if err := writeLeaf(&runs, v, leaf, f); err != nil {
 						t.Fatal(err)
 					}
 				}

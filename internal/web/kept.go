@@ -132,8 +132,7 @@ func (r *renderer) writeLeaf(out *separated, v *listing.Version, l *index.Leaf) 
 	if t != nil {
 		return out.writeText(t.json)
 	}
-	_, err := writeLeaf(out, v, l, formatJSON)
-	return err
+	return writeLeaf(out, v, l, formatJSON)
 }
 
 // keep makes the text of a leaf to be kept. It returns nil when there is no room,
@@ -150,7 +149,7 @@ func (r *renderer) keep(k *kept, v *listing.Version, l *index.Leaf) *text {
 	}
 	if k.size == 0 {
 		k.size = 1 // a comma
-		if _, err := writeLeaf(&k.size, v, l, formatJSON); err != nil {
+		if err := writeLeaf(&k.size, v, l, formatJSON); err != nil {
 			return nil
 		}
 	}
@@ -163,7 +162,7 @@ func (r *renderer) keep(k *kept, v *listing.Version, l *index.Leaf) *text {
 		return nil
 	}
 	t.json = append(t.json, ',')
-	if _, err := writeLeaf(t, v, l, formatJSON); err != nil {
+	if err := writeLeaf(t, v, l, formatJSON); err != nil {
 		return nil
 	}
 	k.text.Store(t)

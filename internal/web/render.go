@@ -70,7 +70,7 @@ func (r *renderer) writeEntries(out io.Writer, a *answer) (some bool, err error)
 		return r.writeAll(out, a.version)
 	}
 	for _, leaf := range a.version.Leaves() {
-		if _, err := writeLeaf(out, a.version, leaf, a.format); err != nil {
+		if err := writeLeaf(out, a.version, leaf, a.format); err != nil {
 			return true, err
 		}
 	}

@@ -61,7 +61,7 @@ func stretchOf(v *listing.Version, l *index.Leaf, f format, c coding) (*stretch,
 	text := scratch.Get().(*bytes.Buffer)
 	defer scratch.Put(text)
 	text.Reset()
-	if _, err := writeLeaf(text, v, l, f); err != nil {
+	if err := writeLeaf(text, v, l, f); err != nil {
 		return nil, err
 	}
 	s, err := pack(text.Bytes(), c)
