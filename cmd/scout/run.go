@@ -46,7 +46,7 @@ func run(ctx context.Context, c config, status *cli.Status, log *zap.Logger) err
 	}
 	service := &supervise.Service{Log: log}
 	session := &stream.Scout{
-		Origin: origin, Version: cli.Version(), Source: watcher, Master: c.master, Log: log, Recorder: counts, Pulse: service.Beat,
+		Origin: origin, Version: cli.Version(), Directory: watcher, Master: c.master, Log: log, Recorder: counts, Pulse: service.Beat,
 		Dial: func() (*grpc.ClientConn, error) { return dial(c.master, c.access) },
 	}
 	group, ctx := errgroup.WithContext(ctx)

@@ -39,7 +39,7 @@ func newScoutSide(ctx context.Context, p parts) (*scoutSide, error) {
 		addresses: addresses,
 		sessions: stream.NewServer(p.registry, stream.Config{
 			Heartbeat: p.config.heartbeat, Deadline: p.config.deadline, Limits: p.config.limits.held,
-			Guard: p.gate, Room: memoryRoom, Log: p.log, Recorder: p.counts,
+			Authorizer: p.gate, Capacity: memoryRoom, Log: p.log, Recorder: p.counts,
 		}),
 		server: grpc.NewServer(slices.Concat(stream.ServerOptions(), addresses.ServerOptions(), p.config.limits.options(),
 			[]grpc.ServerOption{grpc.Creds(p.gate.ScoutCredentials())})...),

@@ -58,7 +58,7 @@ func (m *member) look() *look {
 	defer m.mu.Unlock()
 	l := &look{member: m, out: m.out}
 	if m.hidden == "" && !m.gone {
-		l.answered = m.peer.Look()
+		l.answered = m.peer.Rescan()
 	}
 	return l
 }

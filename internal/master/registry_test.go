@@ -38,7 +38,7 @@ func (f *fakePeer) peer(session string) stream.Peer {
 			<-ctx.Done()
 			return false
 		},
-		Look:    func() <-chan struct{} { return f.looks },
+		Rescan:  func() <-chan struct{} { return f.looks },
 		Silence: func() time.Duration { return 1500 * time.Millisecond },
 		Evict:   func(reason string) { f.evicted = reason },
 	}

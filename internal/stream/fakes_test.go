@@ -35,7 +35,7 @@ func (s *source) View() files.View {
 
 func (s *source) Changed() <-chan time.Time { return s.changed }
 
-func (s *source) Look() <-chan struct{} {
+func (s *source) Rescan() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.looks++

@@ -9,22 +9,22 @@ import (
 	"scout/internal/files"
 )
 
-// Guard decides who may register, by what came with the call of ctx. Its errors
+// Authorizer decides who may register, by what came with the call of ctx. Its errors
 // carry the gRPC status that refuses the scout. Many sessions call it at once.
-type Guard interface {
+type Authorizer interface {
 	// Identify says who opened the call, for people; empty when anybody may.
 	Identify(ctx context.Context) (string, error)
 	// Authorize is nil when whoever that is may show the files of o now.
 	Authorize(ctx context.Context, o files.Origin) error
 }
 
-// everybody is the Guard of a master that has none.
+// everybody is the Authorizer of a master that has none.
 type everybody struct{}
 
 func (everybody) Identify(context.Context) (string, error)      { return "", nil }
 func (everybody) Authorize(context.Context, files.Origin) error { return nil }
 
-// denied is the ending that an error of the Guard amounts to.
+// denied is the ending that an error of the Authorizer amounts to.
 func denied(err error) error {
 	if err == nil {
 		return nil

@@ -15,7 +15,7 @@ import (
 	"scout/internal/files"
 )
 
-// doorman is a Guard that does as it is told.
+// doorman is a Authorizer that does as it is told.
 type doorman struct {
 	mu                  sync.Mutex
 	identify, authorize error
@@ -57,7 +57,7 @@ func TestGuard(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := newNetwork(t)
 				guard := &doorman{}
-				m := startMaster(t, n, func(c *Config) { c.Guard = guard })
+				m := startMaster(t, n, func(c *Config) { c.Authorizer = guard })
 				guard.tell(tc.identify, tc.authorize)
 				r := openRaw(t, n)
 				if tc.identify == nil {
@@ -85,7 +85,7 @@ func TestPermissionWithdrawn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
 		guard := &doorman{}
-		m := startMaster(t, n, func(c *Config) { c.Guard = guard })
+		m := startMaster(t, n, func(c *Config) { c.Authorizer = guard })
 		c := startScout(t, n, newSource("a"))
 		synctest.Wait()
 		if guard.asked[0] != web01 || m.registry.last().peer.Identity != "token:web" {

@@ -82,7 +82,7 @@ type lookout struct {
 
 	// run's alone.
 	ticket uint64          // that is to be answered next; 0: none
-	done   <-chan struct{} // closed when the Source has looked; nil when it has
+	done   <-chan struct{} // closed when the Directory has looked; nil when it has
 }
 
 func newLookout() lookout { return lookout{asked: make(chan struct{}, 1)} }
@@ -97,7 +97,7 @@ func (l *lookout) ask(ticket uint64) {
 }
 
 // waiting receives when there is a Look to begin with: one after the other, or
-// else the Source would be asked again before it can answer.
+// else the Directory would be asked again before it can answer.
 func (l *lookout) waiting() <-chan struct{} {
 	if l.ticket != 0 {
 		return nil
@@ -105,10 +105,10 @@ func (l *lookout) waiting() <-chan struct{} {
 	return l.asked
 }
 
-// begin asks the Source.
-func (l *lookout) begin(s Source) { l.ticket, l.done = l.newest.Load(), s.Look() }
+// begin asks the Directory.
+func (l *lookout) begin(s Directory) { l.ticket, l.done = l.newest.Load(), s.Rescan() }
 
-// ready reports whether the Source has looked, so that a View taken from now
+// ready reports whether the Directory has looked, so that a View taken from now
 // on answers the ticket.
 func (l *lookout) ready() bool {
 	select {

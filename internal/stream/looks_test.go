@@ -38,7 +38,7 @@ func TestLook(t *testing.T) {
 		synctest.Wait()
 		c.source.finding(time.Second, "a", "b")
 		began := time.Now()
-		<-m.registry.last().peer.Look()
+		<-m.registry.last().peer.Rescan()
 		if got := namesOf(m.registry.last().shown()); !slices.Equal(got, []string{"a", "b"}) || time.Since(began) != time.Second {
 			t.Errorf("after %v it shows %q", time.Since(began), got)
 		}
@@ -53,15 +53,15 @@ func TestLooksAreShared(t *testing.T) {
 		m := startMaster(t, n)
 		r := synced(t, n, "a")
 		p := m.registry.last().peer
-		early, late := []<-chan struct{}{p.Look(), p.Look()}, []<-chan struct{}{}
+		early, late := []<-chan struct{}{p.Rescan(), p.Rescan()}, []<-chan struct{}{}
 		r.expect("Look", isLook(1))
 		for range 100 {
-			late = append(late, p.Look())
+			late = append(late, p.Rescan())
 		}
 		r.say(sayLooked(1))
 		expectClosed(t, "first answer", early, late)
 		r.expect("Look", isLook(2))
-		latest := []<-chan struct{}{p.Look()}
+		latest := []<-chan struct{}{p.Rescan()}
 		r.say(sayLooked(1), sayBeat(1, setOf("a"))) // once more
 		expectClosed(t, "an old answer", early, slices.Concat(late, latest))
 		r.say(sayLooked(2))
@@ -69,7 +69,7 @@ func TestLooksAreShared(t *testing.T) {
 		r.expect("Look", isLook(3))
 		r.cancel()
 		m.registry.last().lastWord()
-		expectClosed(t, "the end", nil, append(latest, p.Look()))
+		expectClosed(t, "the end", nil, append(latest, p.Rescan()))
 	})
 }
 
@@ -85,7 +85,7 @@ func TestLooksOfASlowScout(t *testing.T) {
 		p := m.registry.last().peer
 		var all []<-chan struct{}
 		for range 1000 {
-			all = append(all, p.Look())
+			all = append(all, p.Rescan())
 			time.Sleep(time.Millisecond / 2)
 		}
 		time.Sleep(2 * time.Second)
@@ -103,7 +103,7 @@ func TestLookAcrossResync(t *testing.T) {
 		n := newNetwork(t)
 		m := startMaster(t, n)
 		r := synced(t, n, "a")
-		asked := []<-chan struct{}{m.registry.last().peer.Look()}
+		asked := []<-chan struct{}{m.registry.last().peer.Rescan()}
 		r.expect("Look", isLook(1))
 		r.say(sayBeat(1, setOf("b")), sayLooked(1))
 		next := []string{}
@@ -139,10 +139,10 @@ func TestLookIsNotKnown(t *testing.T) {
 		m := startMaster(t, n)
 		r := synced(t, n, "a")
 		p := m.registry.last().peer
-		asked := p.Look()
+		asked := p.Rescan()
 		for range 100 {
 			time.Sleep(heartbeat)
-			p.Look()
+			p.Rescan()
 			r.say(sayBeat(1, setOf("a")))
 		}
 		synctest.Wait()
@@ -200,9 +200,9 @@ func TestLooksFollowEachOther(t *testing.T) {
 		synctest.Wait()
 		p, began := m.registry.last().peer, time.Now()
 		for range 200 {
-			first := p.Look()
+			first := p.Rescan()
 			for range 3 {
-				<-p.Look()
+				<-p.Rescan()
 			}
 			<-first
 		}

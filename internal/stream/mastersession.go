@@ -48,7 +48,7 @@ type masterSession struct {
 	address  string
 	identity string // who the scout proved to be; empty when nobody asked
 	origin   files.Origin
-	allowed  time.Duration // when the Guard was last asked, in awake time
+	allowed  time.Duration // when the Authorizer was last asked, in awake time
 	replica  replica
 	slot     *slot           // of the snapshot that was offered
 	grant    <-chan struct{} // closed when the slot is granted; nil when not waiting
@@ -111,14 +111,14 @@ func (m *masterSession) run() error {
 
 // identify finds out who the scout is, before anything that it says is heard.
 func (m *masterSession) identify() (err error) {
-	m.identity, err = m.server.config.Guard.Identify(m.stream.Context())
+	m.identity, err = m.server.config.Authorizer.Identify(m.stream.Context())
 	return denied(err)
 }
 
 // authorize makes sure that the scout may show what it says it does.
 func (m *masterSession) authorize() error {
 	m.allowed = m.server.clock.now()
-	return denied(m.server.config.Guard.Authorize(m.stream.Context(), m.origin))
+	return denied(m.server.config.Authorizer.Authorize(m.stream.Context(), m.origin))
 }
 
 // register hears the Hello, and lets the scout in if it may come in and there
@@ -158,7 +158,7 @@ func (m *masterSession) join(hello *scoutv1.Hello) (Member, error) {
 		Address:  m.address,
 		Identity: m.identity,
 		Probe:    m.probe,
-		Look:     m.looks.ask,
+		Rescan:   m.looks.ask,
 		Silence:  m.life.ago,
 		Evict:    func(reason string) { m.end(evicted(reason)) },
 	})

@@ -117,7 +117,7 @@ func TestNoRoom(t *testing.T) {
 		n := newNetwork(t)
 		var full atomic.Bool
 		m := startMaster(t, n, func(c *Config) {
-			c.Room = func() error {
+			c.Capacity = func() error {
 				if full.Load() {
 					return errors.New("memory is short")
 				}

@@ -35,10 +35,10 @@ type Peer struct {
 	// from it after the question: false when ctx was done first, or the session
 	// has ended.
 	Probe func(ctx context.Context) bool
-	// Look asks the scout to look at its disk. The channel is closed when the
+	// Rescan asks the scout to look at its disk. The channel is closed when the
 	// member shows all that was on the disk at the call, and stays open when the
 	// session ends before that. Who ask at the same time share a look.
-	Look func() <-chan struct{}
+	Rescan func() <-chan struct{}
 	// Silence is how long ago anything came from the scout.
 	Silence func() time.Duration
 	// Evict ends the session and returns at once. The reason is for people and

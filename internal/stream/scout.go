@@ -17,27 +17,27 @@ import (
 // included. It is less than lastRetry, so that attempts do begin that often.
 const registerBound = 4 * time.Second
 
-// Source is the directory as a session sees it.
-type Source interface {
+// Directory is the directory as a session sees it.
+type Directory interface {
 	// View is what is known of the directory now. It is cheap, and for the same
 	// state of the directory its Set is the same pointer.
 	View() files.View
 	// Changed is a channel of one that has something in it when View may have
 	// changed since it was last emptied: the time of the first such change.
 	Changed() <-chan time.Time
-	// Look has the directory looked at, whatever was noticed of it so far. The
+	// Rescan has the directory looked at, whatever was noticed of it so far. The
 	// channel is closed when View has all that was there at the call, for which
 	// there has to be a Set; until then, it stays open.
-	Look() <-chan struct{}
+	Rescan() <-chan struct{}
 }
 
-// Scout is the scout's end: it keeps the master told of what Source shows, in
+// Scout is the scout's end: it keeps the master told of what Directory shows, in
 // one session after another.
 type Scout struct {
-	Origin  files.Origin
-	Version string
-	Source  Source
-	Master  string // where the scoutmaster is, for people
+	Origin    files.Origin
+	Version   string
+	Directory Directory
+	Master    string // where the scoutmaster is, for people
 	// Dial makes a new connection for each attempt, so that grpc's own backoff
 	// never adds to the scout's. It must not block.
 	Dial func() (*grpc.ClientConn, error)

@@ -123,7 +123,7 @@ func TestFirstRegistrationFails(t *testing.T) {
 
 func TestDialFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &Scout{Origin: web01, Source: newSource(), Master: "nowhere", Log: newLogs().Logger, Dial: func() (*grpc.ClientConn, error) {
+		s := &Scout{Origin: web01, Directory: newSource(), Master: "nowhere", Log: newLogs().Logger, Dial: func() (*grpc.ClientConn, error) {
 			return grpc.NewClient("nowhere")
 		}}
 		if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "scoutmaster at nowhere: ") {

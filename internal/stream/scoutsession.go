@@ -30,7 +30,7 @@ type scoutSession struct {
 	heartbeat time.Duration
 	deadline  time.Duration
 
-	source   Source
+	source   Directory
 	recorder ScoutRecorder
 	pulse    func()           // see Scout
 	turns    <-chan time.Time // it is time for one
@@ -58,7 +58,7 @@ type scoutSession struct {
 // openSession registers s over conn, which is the session's from here on.
 func openSession(ctx context.Context, conn *grpc.ClientConn, s *Scout, clock *awake) (*scoutSession, error) {
 	c := &scoutSession{
-		source:   s.Source,
+		source:   s.Directory,
 		recorder: s.recorder(),
 		pulse:    s.pulse,
 		conn:     conn,

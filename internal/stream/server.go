@@ -23,13 +23,13 @@ type Config struct {
 	Snapshots int           // how many snapshots come in at once; 0: a sensible few
 	// How many bytes of names they have together; 0: a sensible number.
 	SnapshotBytes int64
-	// Room says why nothing more can be taken in now: neither a scout nor a
+	// Capacity says why nothing more can be taken in now: neither a scout nor a
 	// snapshot. nil is that it can, or that there is no limit.
-	Room     func() error
-	Limits   Limits // on what scouts make the master hold
-	Guard    Guard  // nil: whoever reaches the server may register
-	Log      *zap.Logger
-	Recorder Recorder // nil: nothing is counted
+	Capacity   func() error
+	Limits     Limits     // on what scouts make the master hold
+	Authorizer Authorizer // nil: whoever reaches the server may register
+	Log        *zap.Logger
+	Recorder   Recorder // nil: nothing is counted
 }
 
 // Server is the master's end of all sessions: a gRPC service. Run must be
@@ -60,8 +60,8 @@ func NewServer(registry Registry, config Config) *Server {
 	if config.SnapshotBytes == 0 {
 		config.SnapshotBytes = defaultSnapshotBytes
 	}
-	if config.Guard == nil {
-		config.Guard = everybody{}
+	if config.Authorizer == nil {
+		config.Authorizer = everybody{}
 	}
 	s := &Server{
 		config:    config,
@@ -112,10 +112,10 @@ func (s *Server) close() {
 
 // room is nil unless the master cannot take in more.
 func (s *Server) room() error {
-	if s.config.Room == nil {
+	if s.config.Capacity == nil {
 		return nil
 	}
-	if why := s.config.Room(); why != nil {
+	if why := s.config.Capacity(); why != nil {
 		return noRoom(why)
 	}
 	return nil

@@ -188,7 +188,7 @@ func testRandom(t *testing.T, r *rand.Rand) {
 		},
 		func() {
 			if member := m.registry.last(); member != nil {
-				member.peer.Look()
+				member.peer.Rescan()
 			}
 		},
 		func() { src.finding(time.Duration(r.IntN(3)) * time.Second) },
@@ -214,7 +214,7 @@ func testRandom(t *testing.T, r *rand.Rand) {
 	if len(live) != 1 {
 		t.Fatalf("%d members are live: %v", len(live), m.logs.seen.All())
 	}
-	asked := live[0].peer.Look()
+	asked := live[0].peer.Rescan()
 	time.Sleep(time.Minute)
 	if !isClosed(asked) {
 		t.Error("a look is not answered")

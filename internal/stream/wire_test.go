@@ -271,7 +271,7 @@ type client struct {
 func startScout(t *testing.T, n *network, src *source, configure ...func(*Scout)) *client {
 	t.Helper()
 	c := &client{source: src, logs: newLogs(), clock: newAwake(scoutTick), done: make(chan struct{})}
-	scout := &Scout{Origin: web01, Version: "v1", Source: src, Master: "master:3000", Dial: n.dial, Log: c.logs.Logger}
+	scout := &Scout{Origin: web01, Version: "v1", Directory: src, Master: "master:3000", Dial: n.dial, Log: c.logs.Logger}
 	for _, f := range configure {
 		f(scout)
 	}

@@ -132,9 +132,9 @@ func BenchmarkLatency(b *testing.B) {
 // has changed.
 func BenchmarkLook(b *testing.B) {
 	s := start(b, benchTree(b), modes[0].options)
-	<-s.Look()
+	<-s.Rescan()
 	defer cpuTime(b)()
 	for b.Loop() {
-		<-s.Look()
+		<-s.Rescan()
 	}
 }

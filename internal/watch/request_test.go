@@ -45,7 +45,7 @@ func (s *subject) answered(look <-chan struct{}) {
 // exact looks, and fails unless the View is what find prints right then.
 func (s *subject) exact() {
 	s.t.Helper()
-	s.answered(s.Look())
+	s.answered(s.Rescan())
 	v, want := s.View(), find(s.t, s.dir)
 	if v.Set == nil {
 		s.t.Fatalf("after a look the view is %s", describe(v))
@@ -111,7 +111,7 @@ func TestLookUnderChurn(t *testing.T) {
 			for i := range 300 {
 				name := fmt.Sprintf("%d/file-%d", i%10, i)
 				write(t, dir+"/"+name)
-				s.answered(s.Look())
+				s.answered(s.Rescan())
 				if !contains(name)(s.View()) {
 					t.Fatalf("%s was made before the look and is not in the view after it", name)
 				}
@@ -150,7 +150,7 @@ func TestLookTrustsNoYoungStamp(t *testing.T) {
 	if contains("b")(f.View()) {
 		t.Fatal("the second change of one tick is not hidden")
 	}
-	look := f.Look()
+	look := f.Rescan()
 	f.lookEverywhere()
 	<-look
 	if !contains("b")(f.View()) {
@@ -167,7 +167,7 @@ func TestLookListsRemoteDirectories(t *testing.T) {
 	root := f.tree.root
 	root.remote, root.racy, root.hinted = true, false, false
 	root.stamp, _, _ = f.tree.disk.stat(nil)
-	look := f.Look()
+	look := f.Rescan()
 	f.lookEverywhere()
 	<-look
 	if !contains("b")(f.View()) {
@@ -183,7 +183,7 @@ func TestLookWaitsForTheDirectory(t *testing.T) {
 	s.converge()
 	shell(t, dir, "cd ..; mv watched away")
 	s.unavailable("does not exist")
-	look := s.Look()
+	look := s.Rescan()
 	shell(t, filepath.Dir(dir), "mv away watched; touch watched/b")
 	s.answered(look)
 	s.exact()

@@ -178,7 +178,7 @@ func TestLookOutOfDescriptors(t *testing.T) {
 	if err := os.Mkdir(dir+"/a/d", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	look := s.Look()
+	look := s.Rescan()
 	s.logged("directory not looked at")
 	select {
 	case <-look:

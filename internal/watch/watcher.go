@@ -100,12 +100,12 @@ func (w *Watcher) View() files.View { return *w.view.Load() }
 // misses no change, only how many there were.
 func (w *Watcher) Changed() <-chan time.Time { return w.changed }
 
-// Look has every directory looked at once more, whatever was notified of it. The
+// Rescan has every directory looked at once more, whatever was notified of it. The
 // channel is closed when View has all that was on the disk at the call. While
 // there is no Set that waits until there is one, and for ever once Run has
 // returned. It may be called by anyone at any time: calls that come while a
 // look is under way share the next one.
-func (w *Watcher) Look() <-chan struct{} { return w.requests.ask() }
+func (w *Watcher) Rescan() <-chan struct{} { return w.requests.ask() }
 
 // Run watches until the context ends, and then returns nil. It may be called
 // once.

@@ -61,7 +61,7 @@ func (f *Fleet) play(ctx context.Context, i int, source *Source, started func())
 func (f *Fleet) scout(i int, source *Source, listed func()) *stream.Scout {
 	return &stream.Scout{
 		Origin:  OriginOf(i),
-		Version: "load", Source: source, Master: f.Master, Log: zap.New(listener{listed}),
+		Version: "load", Directory: source, Master: f.Master, Log: zap.New(listener{listed}),
 		Dial: func() (*grpc.ClientConn, error) { return Dial(f.Master) },
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"scout/internal/files"
 )
 
-// Source shows a Set that its owner changes. It implements stream.Source.
+// Source shows a Set that its owner changes. It implements stream.Directory.
 type Source struct {
 	mu      sync.Mutex
 	view    files.View
@@ -29,8 +29,8 @@ func (s *Source) View() files.View {
 // Changed says that View may have changed.
 func (s *Source) Changed() <-chan time.Time { return s.changed }
 
-// Look says at once that View has all there is.
-func (s *Source) Look() <-chan struct{} {
+// Rescan says at once that View has all there is.
+func (s *Source) Rescan() <-chan struct{} {
 	done := make(chan struct{})
 	close(done)
 	return done
