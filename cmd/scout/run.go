@@ -8,8 +8,8 @@ import (
 	"google.golang.org/grpc"
 
 	"scout/cmd/internal/cli"
-	"scout/cmd/internal/sidedoor"
-	"scout/cmd/internal/supervise"
+	"scout/cmd/internal/debughttp"
+	"scout/cmd/internal/systemd"
 	"scout/internal/access"
 	"scout/internal/files"
 	"scout/internal/metrics"
@@ -36,15 +36,15 @@ func run(ctx context.Context, c config, status *cli.Status, log *zap.Logger) err
 		return err
 	}
 	counts := metrics.NewScout(cli.Version(), watcher.View)
-	measured, err := sidedoor.Open(ctx, "metrics", c.metrics, sidedoor.Metrics(counts.Handler(cli.Library(log, "metrics"))), log)
+	measured, err := debughttp.Listen(ctx, "metrics", c.metrics, debughttp.Metrics(counts.Handler(cli.Library(log, "metrics"))), log)
 	if err != nil {
 		return err
 	}
-	profiles, err := sidedoor.Open(ctx, "pprof", c.pprof, sidedoor.Profiles(), log)
+	profiles, err := debughttp.Listen(ctx, "pprof", c.pprof, debughttp.Profiles(), log)
 	if err != nil {
 		return err
 	}
-	service := &supervise.Service{Log: log}
+	service := &systemd.Service{Log: log}
 	session := &stream.Scout{
 		Origin: origin, Version: cli.Version(), Directory: watcher, Master: c.master, Log: log, Recorder: counts, Pulse: service.Beat,
 		Dial: func() (*grpc.ClientConn, error) { return dial(c.master, c.access) },

@@ -47,7 +47,7 @@ func newConsumerSide(ctx context.Context, p parts) (*consumerSide, error) {
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    p.config.limits.header,
 		TLSConfig:         p.gate.ConsumerTLS(),
-		ErrorLog:          zap.NewStdLog(cli.Library(p.log, "http")),
+		ErrorLog:          cli.StdLog(p.log, "http"),
 	}
 	s.server.RegisterOnShutdown(handler.EndWatching)
 	return s, nil

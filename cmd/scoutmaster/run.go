@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"scout/cmd/internal/cli"
-	"scout/cmd/internal/sidedoor"
-	"scout/cmd/internal/supervise"
+	"scout/cmd/internal/debughttp"
+	"scout/cmd/internal/systemd"
 	"scout/internal/access"
 	"scout/internal/listing"
 	"scout/internal/master"
@@ -39,7 +39,7 @@ func run(ctx context.Context, c config, log *zap.Logger) error {
 	if err != nil {
 		return err
 	}
-	profiles, err := sidedoor.Open(ctx, "pprof", c.pprof, sidedoor.Profiles(), log)
+	profiles, err := debughttp.Listen(ctx, "pprof", c.pprof, debughttp.Profiles(), log)
 	if err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func run(ctx context.Context, c config, log *zap.Logger) error {
 	}
 	log.Info("serving", zap.Stringer("grpc", scouts.listener.Addr()), zap.Stringer("http", consumers.listener.Addr()),
 		zap.Duration("heartbeat", c.heartbeat), zap.Duration("deadline", c.deadline), zap.String("version", cli.Version()))
-	service := &supervise.Service{Check: func() { p.registry.Census() }, Log: log}
+	service := &systemd.Service{Check: func() { p.registry.Census() }, Log: log}
 	service.Beat()
 	group, ctx := errgroup.WithContext(ctx)
 	for _, part := range []interface{ Run(context.Context) error }{service, list, profiles, gate, scouts, consumers} {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	stdlog "log"
 	"strings"
 
 	"go.uber.org/zap"
@@ -14,6 +15,16 @@ import (
 // library's name, and the text is the field "detail".
 func Library(log *zap.Logger, name string) *zap.Logger {
 	return log.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core { return libraryCore{core, name} }))
+}
+
+// StdLog is Library for a library that writes to a logger of the standard
+// library. Everything that such a library says is a warning.
+func StdLog(log *zap.Logger, name string) *stdlog.Logger {
+	std, err := zap.NewStdLogAt(Library(log, name), zap.WarnLevel)
+	if err != nil {
+		panic(err) // only an unknown level is an error
+	}
+	return std
 }
 
 // libraryCore moves the message of every event into a field, and drops those

@@ -77,6 +77,19 @@ func TestLibraryLog(t *testing.T) {
 	}
 }
 
+// The standard library's loggers know no levels. What they say is logged.
+func TestStdLog(t *testing.T) {
+	var out output
+	StdLog(newLogger(&out, jsonFormat, zapcore.InfoLevel), "http").Print("http: TLS handshake error from 10.0.0.1:1: EOF")
+	var event map[string]any
+	if err := json.Unmarshal([]byte(out.String()), &event); err != nil {
+		t.Fatalf("%v in %q", err, out.String())
+	}
+	if event["msg"] != "http" || event["level"] != "warn" || event["detail"] != "http: TLS handshake error from 10.0.0.1:1: EOF" {
+		t.Errorf("%v", event)
+	}
+}
+
 func TestLibraryNoise(t *testing.T) {
 	var out output
 	log := Library(newLogger(&out, jsonFormat, zapcore.DebugLevel), "grpc")

@@ -1,4 +1,4 @@
-package supervise
+package systemd
 
 import (
 	"context"
@@ -14,24 +14,24 @@ import (
 	"go.uber.org/zap"
 )
 
-// manager remembers what it is told, and counts what it is told again.
+// manager records the states that it is told.
 type manager struct {
-	mu   sync.Mutex
-	said []string
+	mu     sync.Mutex
+	states []string
 }
 
 func (m *manager) notify(state string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.said = append(m.said, state)
+	m.states = append(m.states, state)
 }
 
 func (m *manager) take() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	said := m.said
-	m.said = nil
-	return said
+	states := m.states
+	m.states = nil
+	return states
 }
 
 func start(t *testing.T, s *Service) (m *manager, stop func()) {
@@ -75,7 +75,7 @@ func TestLife(t *testing.T) {
 	})
 }
 
-// A check that hangs is as good as a program that does.
+// A check that hangs stops the signs of life.
 func TestCheck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stuck := make(chan struct{})

@@ -1,7 +1,7 @@
-// Package supervise tells the system's service manager how a program is: when it
-// is ready, that it is alive, and that it is stopping. Where there is no such
-// manager it does nothing. It knows nothing of what the programs do.
-package supervise
+// Package systemd tells the service manager when a program is ready, alive and
+// stopping. Without a service manager it does nothing. It does not know what
+// the programs do.
+package systemd
 
 import (
 	"context"
@@ -12,10 +12,10 @@ import (
 	"go.uber.org/zap"
 )
 
-// Service is this process as its manager knows it.
+// Service reports the state of this process to the service manager.
 type Service struct {
-	// Check, if any, is made before each sign of life. One that does not return
-	// is what the manager's watchdog is for.
+	// Check, if any, runs before each sign of life. When it does not return, the
+	// manager's watchdog ends the process.
 	Check func()
 	Log   *zap.Logger
 
@@ -27,19 +27,19 @@ type Service struct {
 	beat  time.Time
 }
 
-// Beat says that the program does its work, and at first that it is ready. It
-// may be called by anyone, and returns at once.
+// Beat records that the program works. The first Beat reports that it is ready.
+// Any goroutine may call it. It does not block.
 func (s *Service) Beat() {
 	s.mu.Lock()
 	s.beat = time.Now()
 	s.mu.Unlock()
-	s.ready.Do(func() { s.say(daemon.SdNotifyReady) })
+	s.ready.Do(func() { s.tell(daemon.SdNotifyReady) })
 }
 
-// Run gives the manager signs of life until ctx is done, as long as there was
-// a Beat since it expected the last. Then it says that the program is stopping.
+// Run sends signs of life until ctx is done, as long as the last Beat is younger
+// than the watchdog's limit. It then reports that the program is stopping.
 func (s *Service) Run(ctx context.Context) error {
-	defer s.say(daemon.SdNotifyStopping)
+	defer s.tell(daemon.SdNotifyStopping)
 	limit := s.limit()
 	if limit <= 0 {
 		<-ctx.Done()
@@ -57,7 +57,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 }
 
-// sign gives a sign of life, if there is one to give.
+// sign sends a sign of life unless the program is stuck.
 func (s *Service) sign(limit time.Duration) {
 	if s.Check != nil {
 		s.Check()
@@ -71,10 +71,10 @@ func (s *Service) sign(limit time.Duration) {
 		s.Log.Warn("stuck", zap.Duration("since", quiet))
 		return
 	}
-	s.say(daemon.SdNotifyWatchdog)
+	s.tell(daemon.SdNotifyWatchdog)
 }
 
-// limit is how long the manager waits for a sign of life; 0: it does not.
+// limit is how long the manager waits for a sign of life; 0: no watchdog.
 func (s *Service) limit() time.Duration {
 	if s.watchdog > 0 {
 		return s.watchdog
@@ -87,7 +87,7 @@ func (s *Service) limit() time.Duration {
 	return limit
 }
 
-func (s *Service) say(state string) {
+func (s *Service) tell(state string) {
 	if s.notify != nil {
 		s.notify(state)
 		return

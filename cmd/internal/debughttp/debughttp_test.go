@@ -1,0 +1,113 @@
+package debughttp
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+func TestProfiles(t *testing.T) {
+	h := Profiles()
+	for path, want := range map[string]string{
+		"/debug/pprof/":                  "goroutine",
+		"/debug/pprof/goroutine?debug=1": "debughttp.TestProfiles",
+		"/debug/pprof/cmdline":           "debughttp",
+		"/debug/pprof/symbol":            "num_symbols",
+	} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%s: %d, without %q: %.200s", path, w.Code, want, w.Body)
+		}
+	}
+}
+
+// A server accepts connections from Listen until Run's context is done.
+func TestServer(t *testing.T) {
+	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "counted") })
+	d, err := Listen(t.Context(), "metrics", "127.0.0.1:0", Metrics(h), zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- d.Run(ctx) }()
+	url := "http://" + d.listener.Addr().String() + "/metrics"
+	r, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	if body, err := io.ReadAll(r.Body); err != nil || string(body) != "counted" {
+		t.Errorf("%s: %q, %v", url, body, err)
+	}
+	if _, err := Listen(t.Context(), "metrics", d.listener.Addr().String(), h, zap.NewNop()); err == nil || !strings.Contains(err.Error(), "flag -metrics") {
+		t.Errorf("a taken address: %v", err)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+func TestNoAddress(t *testing.T) {
+	d, err := Listen(t.Context(), "pprof", "", nil, zap.NewNop())
+	if d != nil || err != nil || d.Run(t.Context()) != nil {
+		t.Errorf("%v, %v", d, err)
+	}
+}
+
+// A client that sends only a part of its request, or nothing, does not keep its
+// connection.
+func TestDeadlines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &Server{server: newServer(Metrics(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "counted") })), zap.NewNop())}
+		l := pipeListener{make(chan net.Conn)}
+		s.listener = l
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- s.Run(ctx) }()
+		for request, limit := range map[string]time.Duration{
+			"":                                 headerTime,
+			"GET /metrics HTTP/1.1\r\nHost: a": headerTime,
+			"GET /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n": readTime,
+			"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n":                       idleTime,
+		} {
+			client, server := net.Pipe()
+			l.conns <- server
+			began := time.Now()
+			go io.WriteString(client, request)
+			io.Copy(io.Discard, client) // until the server closes the connection
+			if took := time.Since(began); took > limit {
+				t.Errorf("%q: closed after %s, not %s", request, took, limit)
+			}
+			client.Close()
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// pipeListener accepts what is sent to it.
+type pipeListener struct{ conns chan net.Conn }
+
+func (l pipeListener) Accept() (net.Conn, error) {
+	conn, ok := <-l.conns
+	if !ok {
+		return nil, net.ErrClosed
+	}
+	return conn, nil
+}
+
+func (l pipeListener) Close() error { close(l.conns); return nil }
+func (pipeListener) Addr() net.Addr { return &net.TCPAddr{} }
