@@ -12,7 +12,7 @@ import (
 func BenchmarkChange(b *testing.B) {
 	for _, n := range []int{10_000, 1_000_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			l, sources := listingtest.Fleet(b, 10, n, listingtest.Same)
+			l, sources := listingtest.Fleet(b, 10, n, filestest.Same)
 			add := files.Delta{Removed: filestest.Set(), Added: filestest.Set("team/d00005/x")}
 			remove := files.Delta{Removed: add.Added, Added: add.Removed}
 			b.ReportAllocs()

@@ -10,7 +10,7 @@ import (
 )
 
 func TestCostOfOneChange(t *testing.T) {
-	l, sources := listingtest.Fleet(t, 10, 1_000_000, listingtest.Same)
+	l, sources := listingtest.Fleet(t, 10, 1_000_000, filestest.Same)
 	add := files.Delta{Removed: filestest.Set(), Added: filestest.Set("team/d00300/new")}
 	remove := files.Delta{Removed: add.Added, Added: add.Removed}
 	allocs, bytes := guard.Cost(func() {

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"testing"
 
+	"scout/internal/files/filestest"
 	"scout/internal/listing"
 	"scout/internal/listing/listingtest"
 )
@@ -22,8 +23,8 @@ func BenchmarkRender(b *testing.B) {
 	for _, tc := range []struct {
 		name   string
 		scouts int
-		shape  listingtest.Shape
-	}{{"10 apart", 10, listingtest.Apart}, {"10 same", 10, listingtest.Same}, {"1000 interleaved", 1000, listingtest.Interleaved}} {
+		shape  filestest.Shape
+	}{{"10 apart", 10, filestest.Apart}, {"10 same", 10, filestest.Same}, {"1000 interleaved", 1000, filestest.Interleaved}} {
 		b.Run(tc.name, func(b *testing.B) {
 			l, _ := listingtest.Fleet(b, tc.scouts, 1_000_000, tc.shape)
 			v, r := l.Current(), newRenderer()
@@ -42,7 +43,7 @@ func BenchmarkRender(b *testing.B) {
 
 // BenchmarkServe is BenchmarkRender to a client over loopback.
 func BenchmarkServe(b *testing.B) {
-	l, _ := listingtest.Fleet(b, 10, 1_000_000, listingtest.Same)
+	l, _ := listingtest.Fleet(b, 10, 1_000_000, filestest.Same)
 	server := httptest.NewServer(newTestHandler(l))
 	defer server.Close()
 	buf := make([]byte, 1<<20)
@@ -67,7 +68,7 @@ func BenchmarkServe(b *testing.B) {
 
 // BenchmarkRenderLeaf renders without keeping anything.
 func BenchmarkRenderLeaf(b *testing.B) {
-	for name, shape := range map[string]listingtest.Shape{"apart": listingtest.Apart, "same": listingtest.Same, "interleaved": listingtest.Interleaved} {
+	for name, shape := range map[string]filestest.Shape{"apart": filestest.Apart, "same": filestest.Same, "interleaved": filestest.Interleaved} {
 		b.Run(name, func(b *testing.B) {
 			l, _ := listingtest.Fleet(b, 10, 1_000_000, shape)
 			v := l.Current()
@@ -89,7 +90,7 @@ func BenchmarkRenderLeaf(b *testing.B) {
 // BenchmarkQuery answers queries about a million entries of a hundred scouts.
 func BenchmarkQuery(b *testing.B) {
 	fleets := map[string]*listing.Listing{}
-	for name, shape := range map[string]listingtest.Shape{"apart": listingtest.Apart, "interleaved": listingtest.Interleaved} {
+	for name, shape := range map[string]filestest.Shape{"apart": filestest.Apart, "interleaved": filestest.Interleaved} {
 		fleets[name], _ = listingtest.Fleet(b, 100, 1_000_000, shape)
 	}
 	for _, raw := range []string{

@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"scout/internal/files/filestest"
 	"scout/internal/listing/listingtest"
 )
 
@@ -19,7 +20,7 @@ import (
 // would be taken for dead.
 func TestCrowdStarvesNobody(t *testing.T) {
 	const crowd, patience = 500, 2 * time.Second // in turns of 10 ms it would be 5 s
-	l, _ := listingtest.Fleet(t, 10, 20_000, listingtest.Same)
+	l, _ := listingtest.Fleet(t, 10, 20_000, filestest.Same)
 	h := NewHandler(l, nobody{l}, func() error { return nil }, Options{Watchers: crowd}, zap.NewNop())
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	ctx, cancel := context.WithCancel(t.Context())

@@ -21,7 +21,7 @@ func (v void) Write(p []byte) (int, error) { return len(p), nil }
 // With the race detector a pool drops some of what it is given, so that each
 // answer may need a new buffer.
 func TestCostOfAnAnswer(t *testing.T) {
-	l, _ := listingtest.Fleet(t, 10, 100_000, listingtest.Same)
+	l, _ := listingtest.Fleet(t, 10, 100_000, filestest.Same)
 	h := newTestHandler(l)
 	for _, tc := range []struct {
 		target, encoding string
@@ -47,7 +47,7 @@ func TestCostOfAnAnswer(t *testing.T) {
 
 // What is rendered anew each time leaves no garbage behind.
 func TestCostOfAnAnswerAfterAChange(t *testing.T) {
-	l, sources := listingtest.Fleet(t, 10, 10_000, listingtest.Same)
+	l, sources := listingtest.Fleet(t, 10, 10_000, filestest.Same)
 	h := newTestHandler(l)
 	r := httptest.NewRequest(http.MethodGet, "/files", nil)
 	some, none := filestest.Set("new"), filestest.Set()

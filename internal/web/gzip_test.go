@@ -177,7 +177,7 @@ func BenchmarkGzip(b *testing.B) { benchmarkCoding(b, codingGzip) }
 func BenchmarkZstd(b *testing.B) { benchmarkCoding(b, codingZstd) }
 
 func benchmarkCoding(b *testing.B, c coding) {
-	l, _ := listingtest.Fleet(b, 10, 1_000_000, listingtest.Same)
+	l, _ := listingtest.Fleet(b, 10, 1_000_000, filestest.Same)
 	for name, q := range map[string]*query{"kept": everything, "on the fly": {prefixes: [][]byte{[]byte("t")}}} {
 		b.Run(name, func(b *testing.B) {
 			var s sink
@@ -196,7 +196,7 @@ func benchmarkCoding(b *testing.B, c coding) {
 // Of a list that goes on changing the text is kept all the same: what is garbage
 // does not take its room for good.
 func TestRoomOfAListThatChanges(t *testing.T) {
-	l, sources := listingtest.Fleet(t, 10, 100_000, listingtest.Same)
+	l, sources := listingtest.Fleet(t, 10, 100_000, filestest.Same)
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // nothing else collects garbage
 	r := newRenderer()
 	r.room = newRoom(12 << 20) // the list has 9 MB

@@ -26,7 +26,7 @@ import (
 func BenchmarkWatchers(b *testing.B) {
 	for _, readers := range []int{1, 100, 1000} {
 		b.Run(fmt.Sprint(readers), func(b *testing.B) {
-			l, sources := listingtest.Fleet(b, 10, 100_000, listingtest.Same)
+			l, sources := listingtest.Fleet(b, 10, 100_000, filestest.Same)
 			server := httptest.NewServer(NewHandler(l, nobody{l}, func() error { return nil }, Options{Watchers: readers}, zap.NewNop()))
 			defer server.CloseClientConnections()
 			before := memory()

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"scout/cmd/internal/fleet"
+	"scout/cmd/internal/testfleet"
 )
 
 // lab is what all rows share: the programs, a place for directories, and what
@@ -17,13 +17,13 @@ import (
 type lab struct {
 	options
 	dir      string // scratch, removed at the end
-	programs fleet.Programs
+	programs testfleet.Programs
 	began    time.Time
 
-	running []*fleet.Process // what the task under way has started
-	trees   map[int]string   // by the number of their files
-	stage   *stage           // of played scouts, the last one used
-	server  *nginx           // of the stage's list, or nil
+	running []*testfleet.Process // what the task under way has started
+	trees   map[int]string       // by the number of their files
+	stage   *stage               // of played scouts, the last one used
+	server  *nginx               // of the stage's list, or nil
 }
 
 func openLab(o options) (*lab, error) {
@@ -36,7 +36,7 @@ func openLab(o options) (*lab, error) {
 		return nil, err
 	}
 	l.log("building the programs")
-	if l.programs, err = fleet.Build(dir, "-trimpath"); err != nil {
+	if l.programs, err = testfleet.Build(dir, "-trimpath"); err != nil {
 		l.close()
 		return nil, err
 	}
@@ -105,7 +105,7 @@ func (l *lab) tree(files int) (string, error) {
 }
 
 // master starts a scoutmaster that ends with the task.
-func (l *lab) master(ctx context.Context, args ...string) (*fleet.Master, error) {
+func (l *lab) master(ctx context.Context, args ...string) (*testfleet.Master, error) {
 	m, err := l.programs.StartMaster(args...)
 	if err == nil {
 		l.endWithTask(ctx, m.Process)
@@ -115,7 +115,7 @@ func (l *lab) master(ctx context.Context, args ...string) (*fleet.Master, error)
 
 // endWithTask sees to it that a process does not outlive the task, nor ctx, so
 // that whoever waits for it hears of that.
-func (l *lab) endWithTask(ctx context.Context, p *fleet.Process) {
+func (l *lab) endWithTask(ctx context.Context, p *testfleet.Process) {
 	l.running = append(l.running, p)
 	context.AfterFunc(ctx, p.Kill)
 }

@@ -13,8 +13,8 @@ import (
 	"strings"
 	"time"
 
-	"scout/cmd/internal/fleet"
-	"scout/cmd/internal/load"
+	"scout/cmd/internal/testfleet"
+	"scout/internal/files/filestest"
 )
 
 // masterMemory is what a master holds that has served its list.
@@ -81,9 +81,9 @@ func holdStrings(args []string) error {
 	if err != nil {
 		return err
 	}
-	shape := load.Apart
+	shape := filestest.Apart
 	if args[1] == interleaved.name {
-		shape = load.Interleaved
+		shape = filestest.Interleaved
 	}
 	names := make([]string, n)
 	r := rand.New(rand.NewPCG(1, 1))
@@ -100,12 +100,12 @@ func holdStrings(args []string) error {
 
 // peerProcess starts this program as one of its peers, which ends with the
 // task.
-func (l *lab) peerProcess(ctx context.Context, peer string, args ...string) (*fleet.Process, error) {
+func (l *lab) peerProcess(ctx context.Context, peer string, args ...string) (*testfleet.Process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	p, err := fleet.Start(self, append([]string{peer}, args...), nil)
+	p, err := testfleet.Start(self, append([]string{peer}, args...), nil)
 	if err != nil {
 		return nil, err
 	}

@@ -13,12 +13,12 @@ import (
 	"path/filepath"
 	"time"
 
-	"scout/cmd/internal/fleet"
+	"scout/cmd/internal/testfleet"
 )
 
 // nginx serves one file, in several ways.
 type nginx struct {
-	process *fleet.Process
+	process *testfleet.Process
 	file    string
 	size    int64
 
@@ -126,7 +126,7 @@ func (n *nginx) start(ctx context.Context, dir string) error {
 		return err
 	}
 	var err error
-	if n.process, err = fleet.Start("nginx", []string{"-p", dir, "-e", "stderr", "-c", config}, nil); err != nil {
+	if n.process, err = testfleet.Start("nginx", []string{"-p", dir, "-e", "stderr", "-c", config}, nil); err != nil {
 		return err
 	}
 	context.AfterFunc(ctx, n.stop)

@@ -10,13 +10,13 @@ import (
 	"syscall"
 	"time"
 
-	"scout/cmd/internal/fleet"
+	"scout/cmd/internal/testfleet"
 )
 
 // watched is a real scout on a real directory, and its master.
 type watched struct {
-	master *fleet.Master
-	scout  *fleet.Process
+	master *testfleet.Master
+	scout  *testfleet.Process
 	pid    pid // the scout's
 	dir    string
 }
@@ -32,7 +32,7 @@ func (l *lab) watch(ctx context.Context, dir string, files int, args ...string) 
 }
 
 // watchFor is watch with a master that there is, at an address.
-func (l *lab) watchFor(ctx context.Context, m *fleet.Master, addr, dir string, files int, args ...string) (*watched, error) {
+func (l *lab) watchFor(ctx context.Context, m *testfleet.Master, addr, dir string, files int, args ...string) (*watched, error) {
 	w := &watched{master: m, dir: dir}
 	from := len(m.Events())
 	if err := w.start(ctx, l, addr, args...); err != nil {
@@ -59,7 +59,7 @@ func (w *watched) start(ctx context.Context, l *lab, addr string, args ...string
 func (w *watched) synced(from, files int) (time.Time, error) {
 	listed := -1
 	for end := time.Now().Add(listTime); time.Now().Before(end) && !w.scout.Ended(); {
-		_, err := w.master.Await(time.Second, from, func(e fleet.Event) bool {
+		_, err := w.master.Await(time.Second, from, func(e testfleet.Event) bool {
 			from++
 			if e.Msg() == "files synced" {
 				listed = int(e.Number("files"))
@@ -69,7 +69,7 @@ func (w *watched) synced(from, files int) (time.Time, error) {
 		switch {
 		case err == nil:
 			return time.Now(), nil
-		case !errors.Is(err, fleet.ErrTimeout):
+		case !errors.Is(err, testfleet.ErrTimeout):
 			return time.Time{}, err
 		}
 	}

@@ -10,30 +10,30 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"scout/cmd/internal/fleet"
-	"scout/cmd/internal/load"
+	"scout/cmd/internal/testfleet"
+	"scout/internal/files/filestest"
 )
 
 // mix is what the names of a fleet have to do with each other.
 type mix struct {
 	name  string
-	shape load.Shape
+	shape filestest.Shape
 }
 
 var (
-	alike       = mix{"alike", load.Same}
-	apart       = mix{"apart", load.Apart}
-	interleaved = mix{"interleaved", load.Interleaved}
+	alike       = mix{"alike", filestest.Same}
+	apart       = mix{"apart", filestest.Apart}
+	interleaved = mix{"interleaved", filestest.Interleaved}
 )
 
 // stage is a scoutmaster and the scouts that are played to it.
 type stage struct {
 	point   point
 	mix     mix
-	master  *fleet.Master
+	master  *testfleet.Master
 	pid     pid
 	idle    int64 // bytes of memory that the master had before anybody asked it
-	sources []*load.Source
+	sources []*testfleet.Directory
 	changes int // made so far
 
 	leave context.CancelFunc // ends the fleet
@@ -69,12 +69,12 @@ func (l *lab) newStage(ctx context.Context, p point, m mix) (*stage, error) {
 		return nil, err
 	}
 	l.log("playing %s, %s", p, m.name)
-	s := &stage{point: p, mix: m, sources: make([]*load.Source, p.scouts)}
+	s := &stage{point: p, mix: m, sources: make([]*testfleet.Directory, p.scouts)}
 	var group errgroup.Group
 	group.SetLimit(2)
 	for i := range s.sources {
 		group.Go(func() error {
-			s.sources[i] = load.NewSource(load.Names(i, p.files/p.scouts, m.shape))
+			s.sources[i] = testfleet.NewDirectory(filestest.Names(i, p.files/p.scouts, m.shape))
 			return nil
 		})
 	}
@@ -98,7 +98,7 @@ func (s *stage) start(ctx context.Context, l *lab) (err error) {
 	s.pid = pid(s.master.Cmd.Process.Pid)
 	ctx, s.leave = context.WithCancel(ctx)
 	s.left = make(chan struct{})
-	f := load.Fleet{Master: s.master.GRPC, Sources: s.sources}
+	f := testfleet.PlayedScouts{Master: s.master.GRPC, Directories: s.sources}
 	go func() {
 		defer close(s.left)
 		s.err = f.Run(ctx)
@@ -131,7 +131,7 @@ const listTime = 5 * time.Minute
 func (s *stage) listed() (time.Time, error) {
 	seen, from := map[string]bool{}, 0
 	for end := time.Now().Add(listTime); time.Now().Before(end); {
-		_, err := s.master.Await(time.Second, from, func(e fleet.Event) bool {
+		_, err := s.master.Await(time.Second, from, func(e testfleet.Event) bool {
 			from++
 			if e.Msg() == "files synced" {
 				seen[e.Text("host")] = true
@@ -141,7 +141,7 @@ func (s *stage) listed() (time.Time, error) {
 		switch {
 		case err == nil:
 			return time.Now(), nil
-		case !errors.Is(err, fleet.ErrTimeout):
+		case !errors.Is(err, testfleet.ErrTimeout):
 			return time.Time{}, err
 		}
 		select {
@@ -150,7 +150,7 @@ func (s *stage) listed() (time.Time, error) {
 		default:
 		}
 	}
-	return time.Time{}, fmt.Errorf("wait for %d scouts, %d are listed: %w", len(s.sources), len(seen), fleet.ErrTimeout)
+	return time.Time{}, fmt.Errorf("wait for %d scouts, %d are listed: %w", len(s.sources), len(seen), testfleet.ErrTimeout)
 }
 
 // change adds a file to one of the scouts and waits until that shows.

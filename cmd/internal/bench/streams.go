@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
-	"scout/cmd/internal/load"
+	"scout/cmd/internal/testfleet"
 	scoutv1 "scout/proto/scout/v1"
 )
 
@@ -93,7 +93,7 @@ func drain(ctx context.Context, stream scoutv1.ScoutmasterService_SessionClient)
 
 // bareStream opens a stream that ends, with its connection, with ctx.
 func bareStream(ctx context.Context, addr string) (scoutv1.ScoutmasterService_SessionClient, error) {
-	conn, err := load.Dial(addr)
+	conn, err := testfleet.Dial(addr)
 	if err != nil {
 		return nil, err
 	}

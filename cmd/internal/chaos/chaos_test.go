@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"scout/cmd/internal/fleet"
+	"scout/cmd/internal/testfleet"
 )
 
 // seed returns that of the environment, or one that was never used.
@@ -34,7 +34,7 @@ func TestChaosShort(t *testing.T) {
 	noCables, noLimits := cablesWork(), limitsWork()
 	t.Logf("SEED=%d; why there are no namespaces: %v; no limits: %v", seed, noCables, noLimits)
 	dir := t.TempDir()
-	programs, err := fleet.Build(dir, buildFlags...)
+	programs, err := testfleet.Build(dir, buildFlags...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"scout/cmd/internal/chaos/history"
-	"scout/cmd/internal/fleet"
+	"scout/cmd/internal/testfleet"
 )
 
 // consumer asks for the list again and again, in one way.
@@ -161,7 +161,7 @@ type origins map[origin]int
 type origin struct{ host, dir string }
 
 // name returns what an entry is called in a history, and a key for that.
-func (o origins) name(e fleet.Entry) (key string, n history.Name, err error) {
+func (o origins) name(e testfleet.Entry) (key string, n history.Name, err error) {
 	scout, ok := o[origin{e.Host, e.Dir()}]
 	if !ok {
 		return "", n, fmt.Errorf("there is no scout for %+v", e)
@@ -201,8 +201,8 @@ func digest(key string) uint64 {
 }
 
 // parse reads a list: it has to be JSON, in order, and without anything twice.
-func parse(body []byte) ([]fleet.Entry, error) {
-	var list struct{ Files []fleet.Entry }
+func parse(body []byte) ([]testfleet.Entry, error) {
+	var list struct{ Files []testfleet.Entry }
 	if err := json.Unmarshal(body, &list); err != nil {
 		return nil, fmt.Errorf("%w: %.200q", err, body)
 	}
@@ -214,6 +214,6 @@ func parse(body []byte) ([]fleet.Entry, error) {
 	return list.Files, nil
 }
 
-func compare(a, b fleet.Entry) int {
+func compare(a, b testfleet.Entry) int {
 	return cmp.Or(strings.Compare(a.Name(), b.Name()), strings.Compare(a.Host, b.Host), strings.Compare(a.Dir(), b.Dir()))
 }

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"scout/cmd/internal/fleet"
+	"scout/cmd/internal/testfleet"
 )
 
 // converge waits until the list is what find says, now that nothing happens any
@@ -73,7 +73,7 @@ func (e *epoch) compareList(want [][]string) error {
 }
 
 // of returns the names that are listed of a scout.
-func of(entries []fleet.Entry, s *scout) (names []string) {
+func of(entries []testfleet.Entry, s *scout) (names []string) {
 	for _, e := range entries {
 		if e.Host == s.host && e.Dir() == s.tree.path {
 			names = append(names, e.Name())

@@ -15,12 +15,12 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"scout/cmd/internal/chaos/history"
-	"scout/cmd/internal/fleet"
+	"scout/cmd/internal/testfleet"
 )
 
 // plan is how long and how hard an epoch is.
 type plan struct {
-	programs fleet.Programs
+	programs testfleet.Programs
 	seed     uint64
 	scouts   int
 	faults   time.Duration // how long there are faults

@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"scout/cmd/internal/chaos/history"
-	"scout/cmd/internal/fleet"
+	"scout/cmd/internal/testfleet"
 )
 
 func main() {
@@ -67,7 +67,7 @@ func (o options) run(ctx context.Context) error {
 	if o.race {
 		flags = append(flags, "-race")
 	}
-	programs, err := fleet.Build(dir, flags...)
+	programs, err := testfleet.Build(dir, flags...)
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"scout/cmd/internal/chaos/history"
-	"scout/cmd/internal/fleet"
+	"scout/cmd/internal/testfleet"
 )
 
 var long = flag.Bool("long", false, "run the tests that take minutes")
@@ -124,7 +124,7 @@ func TestMutantsAreNoticed(t *testing.T) {
 	for _, m := range mutants {
 		t.Run(m.name, func(t *testing.T) {
 			dir := t.TempDir()
-			programs, err := fleet.Build(dir, "-overlay", m.overlay(t, dir))
+			programs, err := testfleet.Build(dir, "-overlay", m.overlay(t, dir))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -17,7 +17,7 @@ import (
 	"syscall"
 	"time"
 
-	"scout/cmd/internal/fleet"
+	"scout/cmd/internal/testfleet"
 )
 
 const (
@@ -33,22 +33,22 @@ const (
 )
 
 // launch starts a program that ends with this process.
-func launch(args ...string) (*fleet.Process, error) {
+func launch(args ...string) (*testfleet.Process, error) {
 	cmd := exec.CommandContext(context.Background(), args[0], args[1:]...)
 	cmd.Env = []string{"GORACE=atexit_sleep_ms=0"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	return fleet.Launch(cmd)
+	return testfleet.Launch(cmd)
 }
 
 // program is one that is started again and again. Faults of different kinds may
 // use it at once.
 type program struct {
 	mu        sync.Mutex
-	process   *fleet.Process
+	process   *testfleet.Process
 	complaint []string // what no program may do
 }
 
-func (p *program) is(process *fleet.Process) {
+func (p *program) is(process *testfleet.Process) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.process = process
@@ -60,7 +60,7 @@ func (p *program) signal(s syscall.Signal) error {
 	return send(p.process, s)
 }
 
-func send(p *fleet.Process, s syscall.Signal) error { return p.Cmd.Process.Signal(s) }
+func send(p *testfleet.Process, s syscall.Signal) error { return p.Cmd.Process.Signal(s) }
 
 // pause stops the program, and returns when it has stopped.
 func (p *program) pause() error {
@@ -188,7 +188,7 @@ func (s *scout) start(ctx context.Context) error {
 			return err
 		}
 		s.is(p)
-		_, err = p.Await(startTime, 0, func(e fleet.Event) bool { return e.Msg() == "registered" })
+		_, err = p.Await(startTime, 0, func(e testfleet.Event) bool { return e.Msg() == "registered" })
 		if err == nil || !errors.Is(err, io.EOF) {
 			return err
 		}

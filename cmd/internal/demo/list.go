@@ -4,16 +4,16 @@ import (
 	"fmt"
 	"time"
 
-	"scout/cmd/internal/fleet"
+	"scout/cmd/internal/testfleet"
 )
 
 // list is what the master listed when it was last asked.
 type list struct {
-	master *fleet.Master
-	known  map[fleet.Entry]bool
+	master *testfleet.Master
+	known  map[testfleet.Entry]bool
 }
 
-func newList(m *fleet.Master) *list { return &list{m, map[fleet.Entry]bool{}} }
+func newList(m *testfleet.Master) *list { return &list{m, map[testfleet.Entry]bool{}} }
 
 // show asks the master and prints what has changed.
 func (l *list) show() error {
@@ -41,7 +41,7 @@ func (l *list) changes(note string) (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	now := make(map[fleet.Entry]bool, len(entries))
+	now := make(map[testfleet.Entry]bool, len(entries))
 	for _, e := range entries {
 		now[e] = true
 		if !l.known[e] {

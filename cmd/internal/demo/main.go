@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"scout/cmd/internal/fleet"
+	"scout/cmd/internal/testfleet"
 )
 
 func main() {
@@ -24,7 +24,7 @@ func main() {
 }
 
 func run(args []string) error {
-	programs := fleet.Programs{Scout: "cmd/scout/scout", Scoutmaster: "cmd/scoutmaster/scoutmaster"}
+	programs := testfleet.Programs{Scout: "cmd/scout/scout", Scoutmaster: "cmd/scoutmaster/scoutmaster"}
 	master, err := programs.StartMaster()
 	if err != nil {
 		return err
@@ -43,7 +43,7 @@ func run(args []string) error {
 }
 
 // startScout starts a scout and waits until its files are listed.
-func startScout(programs fleet.Programs, master *fleet.Master, dir string) (*fleet.Process, error) {
+func startScout(programs testfleet.Programs, master *testfleet.Master, dir string) (*testfleet.Process, error) {
 	fmt.Printf("$ scout -dir %s -master %s\n", dir, master.GRPC)
 	scout, err := programs.StartScout(dir, master.GRPC)
 	if err != nil {
@@ -56,7 +56,7 @@ func startScout(programs fleet.Programs, master *fleet.Master, dir string) (*fle
 }
 
 // follow watches a directory of the user's.
-func follow(programs fleet.Programs, master *fleet.Master, dir string) error {
+func follow(programs testfleet.Programs, master *testfleet.Master, dir string) error {
 	scout, err := startScout(programs, master, dir)
 	if err != nil {
 		return err
@@ -79,7 +79,7 @@ func follow(programs fleet.Programs, master *fleet.Master, dir string) error {
 }
 
 // play does what may happen to a directory, and shows what becomes of the list.
-func play(programs fleet.Programs, master *fleet.Master, dir string) error {
+func play(programs testfleet.Programs, master *testfleet.Master, dir string) error {
 	at := func(name string) string { return filepath.Join(dir, name) }
 	if err := os.WriteFile(at("app.log"), nil, 0o600); err != nil {
 		return err

@@ -24,7 +24,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
-	"scout/cmd/internal/fleet"
+	"scout/cmd/internal/testfleet"
 	"scout/internal/access/accesstest"
 	scoutv1 "scout/proto/scout/v1"
 )
@@ -218,7 +218,7 @@ func TestCertificateRotation(t *testing.T) {
 
 	reloaded := func(msg, file string, from int) {
 		t.Helper()
-		_, err := m.Await(patience, from, func(e fleet.Event) bool { return e.Msg() == msg && strings.Contains(e.Text("files"), file) })
+		_, err := m.Await(patience, from, func(e testfleet.Event) bool { return e.Msg() == msg && strings.Contains(e.Text("files"), file) })
 		must(t, err)
 	}
 	from := len(m.Events())
@@ -284,7 +284,7 @@ func TestTokenRotation(t *testing.T) {
 	from := len(s.Events())
 	accesstest.Replace(t, mine, []byte("web:"+newSecret))
 	awaitFrom(t, s.Process, from, "registered")
-	for _, p := range []*fleet.Process{m.Process, s.Process, other.Process} {
+	for _, p := range []*testfleet.Process{m.Process, s.Process, other.Process} {
 		if all := fmt.Sprint(p.Events()); strings.Contains(all, webSecret) || strings.Contains(all, newSecret) {
 			t.Errorf("a secret is in a log: %s", all)
 		}

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"scout/cmd/internal/fleet"
+	"scout/cmd/internal/testfleet"
 )
 
 // The wall clock jumps an hour ahead and an hour back again and again, under
@@ -23,7 +23,7 @@ func TestWallClockJumps(t *testing.T) {
 	if !*long {
 		t.Skip("builds everything again")
 	}
-	jumping, err := fleet.Build(t.TempDir(), append([]string{"-overlay", jumpyTime(t)}, buildFlags...)...)
+	jumping, err := testfleet.Build(t.TempDir(), append([]string{"-overlay", jumpyTime(t)}, buildFlags...)...)
 	must(t, err)
 	p := launch(t, command(jumping.Scoutmaster, "-grpc", "0", "-http", "0"))
 	serving := await(t, p, "serving")
@@ -38,7 +38,7 @@ func TestWallClockJumps(t *testing.T) {
 		converges(t, m, s)
 		time.Sleep(time.Second)
 	}
-	for _, p := range []*fleet.Process{m.Process, s.Process} {
+	for _, p := range []*testfleet.Process{m.Process, s.Process} {
 		if n := len(events(p, 0, "scout dropped")) + len(events(p, 0, "master lost")) + len(events(p, 0, "events lost")); n > 0 {
 			t.Error(tail(p))
 		}

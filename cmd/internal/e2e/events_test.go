@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"scout/cmd/internal/fleet"
+	"scout/cmd/internal/testfleet"
 )
 
 // follower reads the events of a master as an EventSource would.
@@ -68,7 +68,7 @@ func (f *follower) read(in *bufio.Reader) {
 			fields[field] = value
 			continue
 		}
-		var data struct{ Files []fleet.Entry }
+		var data struct{ Files []testfleet.Entry }
 		if text := fields["data"]; text != "" {
 			if err := json.Unmarshal([]byte(text), &data); err != nil {
 				panic(fmt.Sprintf("the event %v: %v", fields, err))
@@ -79,7 +79,7 @@ func (f *follower) read(in *bufio.Reader) {
 	}
 }
 
-func (f *follower) take(kind, id string, entries []fleet.Entry) {
+func (f *follower) take(kind, id string, entries []testfleet.Entry) {
 	if id != "" {
 		f.last = id
 	}

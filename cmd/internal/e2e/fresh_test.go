@@ -14,20 +14,20 @@ import (
 	"testing"
 	"time"
 
-	"scout/cmd/internal/fleet"
+	"scout/cmd/internal/testfleet"
 )
 
 // unconfirmed is a scout that a fresh list names.
 type unconfirmed struct{ Host, Directory, Reason string }
 
 // fresh asks for a list that lacks nothing.
-func (m *master) fresh(query string) ([]fleet.Entry, []unconfirmed, error) {
+func (m *master) fresh(query string) ([]testfleet.Entry, []unconfirmed, error) {
 	body, err := m.get("/files?" + query)
 	if err != nil {
 		return nil, nil, err
 	}
 	var list struct {
-		Files       []fleet.Entry
+		Files       []testfleet.Entry
 		Unconfirmed *[]unconfirmed
 	}
 	if err := json.Unmarshal(body, &list); err != nil {

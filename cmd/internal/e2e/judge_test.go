@@ -17,7 +17,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"scout/cmd/internal/fleet"
+	"scout/cmd/internal/testfleet"
 )
 
 // client asks masters as any consumer would.
@@ -38,7 +38,7 @@ func (m *master) get(path string) ([]byte, error) {
 }
 
 // list asks for the list and checks all that must be true of any.
-func (m *master) list() ([]fleet.Entry, error) {
+func (m *master) list() ([]testfleet.Entry, error) {
 	body, err := m.get("/files")
 	if err != nil {
 		return nil, err
@@ -55,11 +55,11 @@ type wrongListError struct{ error }
 
 // parse reads a list strictly: known fields, one entry a line, in order,
 // nothing twice, and exact bytes where the text cannot say them.
-func parse(body []byte) ([]fleet.Entry, error) {
+func parse(body []byte) ([]testfleet.Entry, error) {
 	if !utf8.Valid(body) {
 		return nil, errors.New("the list is not UTF-8")
 	}
-	var list struct{ Files []fleet.Entry }
+	var list struct{ Files []testfleet.Entry }
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&list); err != nil {
@@ -82,7 +82,7 @@ func parse(body []byte) ([]fleet.Entry, error) {
 	return list.Files, nil
 }
 
-func compareEntries(a, b fleet.Entry) int {
+func compareEntries(a, b testfleet.Entry) int {
 	return cmp.Or(strings.Compare(a.Name(), b.Name()), strings.Compare(a.Host, b.Host), strings.Compare(a.Dir(), b.Dir()))
 }
 
@@ -136,7 +136,7 @@ func find(t *testing.T, dir string) []string {
 }
 
 // of returns the names that entries have of a scout.
-func of(entries []fleet.Entry, host, dir string) (names []string) {
+func of(entries []testfleet.Entry, host, dir string) (names []string) {
 	for _, e := range entries {
 		if e.Host == host && e.Dir() == dir {
 			names = append(names, e.Name())

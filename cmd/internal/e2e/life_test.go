@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"scout/cmd/internal/fleet"
+	"scout/cmd/internal/testfleet"
 )
 
 // soon is what a user would call at once, on a machine that is busy.
@@ -222,7 +222,7 @@ func TestStopInAnyState(t *testing.T) {
 
 // failure waits for a program to give up, as it should: soon, with an exit code
 // other than 0, and one line at level error, which is the last. It returns that.
-func failure(t *testing.T, p *fleet.Process) fleet.Event {
+func failure(t *testing.T, p *testfleet.Process) testfleet.Event {
 	t.Helper()
 	code, err := p.AwaitExit(soon + time.Second) // it starts in no time only on an idle machine
 	if err != nil {
@@ -231,7 +231,7 @@ func failure(t *testing.T, p *fleet.Process) fleet.Event {
 	} else if code <= 0 {
 		t.Errorf("exit code %d: %s", code, tail(p))
 	}
-	var found []fleet.Event
+	var found []testfleet.Event
 	for _, e := range p.Events() {
 		if e.Text("level") == "error" {
 			found = append(found, e)

@@ -13,7 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"scout/cmd/internal/load"
+	"scout/cmd/internal/testfleet"
+	"scout/internal/files/filestest"
 )
 
 // fleetSize is how many scouts TestLoad plays.
@@ -65,13 +66,13 @@ func TestLoad(t *testing.T) {
 // play plays n scouts of one file each until the test ends.
 func play(t *testing.T, m *master, n int) {
 	t.Helper()
-	sources := make([]*load.Source, n)
+	sources := make([]*testfleet.Directory, n)
 	for i := range sources {
-		sources[i] = load.NewSource(load.Names(i, 1, load.Apart))
+		sources[i] = testfleet.NewDirectory(filestest.Names(i, 1, filestest.Apart))
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- (&load.Fleet{Master: m.grpc, Sources: sources}).Run(ctx) }()
+	go func() { ended <- (&testfleet.PlayedScouts{Master: m.grpc, Directories: sources}).Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"scout/cmd/internal/fleet"
+	"scout/cmd/internal/testfleet"
 )
 
 // The events that scripts rely on are there under their names, with their
@@ -39,7 +39,7 @@ func TestLogs(t *testing.T) {
 
 	session := await(t, s.Process, "registered").Text("session")
 	for _, want := range []struct {
-		of     *fleet.Process
+		of     *testfleet.Process
 		msg    string
 		fields map[string]any
 	}{
@@ -59,14 +59,14 @@ func TestLogs(t *testing.T) {
 			t.Errorf("there is no %q with %v in %v", want.msg, want.fields, events(want.of, 0, want.msg))
 		}
 	}
-	for _, p := range []*fleet.Process{m.Process, s.Process} {
+	for _, p := range []*testfleet.Process{m.Process, s.Process} {
 		checkLog(t, p)
 	}
 }
 
 // logged reports whether there is an event with the message and the fields; nil
 // is any value that is not empty.
-func logged(p *fleet.Process, msg string, fields map[string]any) bool {
+func logged(p *testfleet.Process, msg string, fields map[string]any) bool {
 	for _, e := range events(p, 0, msg) {
 		all := true
 		for name, want := range fields {
@@ -81,7 +81,7 @@ func logged(p *fleet.Process, msg string, fields map[string]any) bool {
 }
 
 // checkLog checks what is true of every event.
-func checkLog(t *testing.T, p *fleet.Process) {
+func checkLog(t *testing.T, p *testfleet.Process) {
 	t.Helper()
 	for _, e := range p.Events() {
 		if _, err := time.Parse(time.RFC3339, e.Text("time")); err != nil || e.Text("level") == "" || e.Msg() == "" {

@@ -11,11 +11,11 @@ import (
 	"strings"
 	"testing"
 
-	"scout/cmd/internal/fleet"
+	"scout/cmd/internal/testfleet"
 )
 
 // programs are built once for all tests.
-var programs fleet.Programs
+var programs testfleet.Programs
 
 // long runs what takes minutes, too.
 var long = flag.Bool("long", os.Getenv("SCOUT_E2E_LONG") == "1", "run the tests that take minutes")
@@ -40,7 +40,7 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	if programs, err = fleet.Build(dir, buildFlags...); err != nil {
+	if programs, err = testfleet.Build(dir, buildFlags...); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

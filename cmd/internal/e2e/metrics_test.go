@@ -15,7 +15,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	reflectionpb "google.golang.org/grpc/reflection/grpc_reflection_v1"
 
-	"scout/cmd/internal/fleet"
+	"scout/cmd/internal/testfleet"
 	scoutv1 "scout/proto/scout/v1"
 )
 
@@ -91,9 +91,9 @@ func hasAll(page string, lines []string) bool {
 }
 
 // listening returns the address that a program gave to a flag of port 0.
-func listening(t *testing.T, p *fleet.Process, flag string) string {
+func listening(t *testing.T, p *testfleet.Process, flag string) string {
 	t.Helper()
-	e, err := p.Await(patience, 0, func(e fleet.Event) bool { return e.Msg() == "listening" && e.Text("for") == flag })
+	e, err := p.Await(patience, 0, func(e testfleet.Event) bool { return e.Msg() == "listening" && e.Text("for") == flag })
 	if err != nil {
 		t.Fatalf("nothing listens for -%s: %v: %s", flag, err, tail(p))
 	}

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"scout/cmd/internal/fleet"
+	"scout/cmd/internal/testfleet"
 )
 
 const (
@@ -47,9 +47,9 @@ func asNobody(cmd *exec.Cmd) *exec.Cmd {
 // launch starts a program, which is stopped at the end of the test. It must
 // then stop as it should, and its whole log must be JSON: a stack trace or a
 // report of the race detector is not.
-func launch(t *testing.T, cmd *exec.Cmd) *fleet.Process {
+func launch(t *testing.T, cmd *exec.Cmd) *testfleet.Process {
 	t.Helper()
-	p, err := fleet.Launch(cmd)
+	p, err := testfleet.Launch(cmd)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func launch(t *testing.T, cmd *exec.Cmd) *fleet.Process {
 
 // expectExit sends a signal and waits for exit code 0. It returns how long that
 // took. What does not stop is made to, and to say what it was doing.
-func expectExit(t *testing.T, p *fleet.Process, sig syscall.Signal, limit time.Duration) time.Duration {
+func expectExit(t *testing.T, p *testfleet.Process, sig syscall.Signal, limit time.Duration) time.Duration {
 	t.Helper()
 	began := time.Now()
 	p.Process.Signal(sig)
@@ -84,7 +84,7 @@ func expectExit(t *testing.T, p *fleet.Process, sig syscall.Signal, limit time.D
 }
 
 // signal sends a signal to a program that runs.
-func signal(t *testing.T, p *fleet.Process, sig syscall.Signal) {
+func signal(t *testing.T, p *testfleet.Process, sig syscall.Signal) {
 	t.Helper()
 	if err := p.Process.Signal(sig); err != nil {
 		t.Fatalf("signal %s: %v; %s", sig, err, tail(p))
@@ -92,7 +92,7 @@ func signal(t *testing.T, p *fleet.Process, sig syscall.Signal) {
 }
 
 // kill ends a program the hard way.
-func kill(t *testing.T, p *fleet.Process) {
+func kill(t *testing.T, p *testfleet.Process) {
 	t.Helper()
 	signal(t, p, syscall.SIGKILL)
 	if _, err := p.AwaitExit(patience); err != nil {
@@ -101,15 +101,15 @@ func kill(t *testing.T, p *fleet.Process) {
 }
 
 // await waits for an event with the message, and fails the test without.
-func await(t *testing.T, p *fleet.Process, msg string) fleet.Event {
+func await(t *testing.T, p *testfleet.Process, msg string) testfleet.Event {
 	t.Helper()
 	return awaitFrom(t, p, 0, msg)
 }
 
 // awaitFrom waits for such an event among those after the first from.
-func awaitFrom(t *testing.T, p *fleet.Process, from int, msg string) fleet.Event {
+func awaitFrom(t *testing.T, p *testfleet.Process, from int, msg string) testfleet.Event {
 	t.Helper()
-	e, err := p.Await(patience, from, func(e fleet.Event) bool { return e.Msg() == msg })
+	e, err := p.Await(patience, from, func(e testfleet.Event) bool { return e.Msg() == msg })
 	if err != nil {
 		t.Fatalf("no event %q: %v: %s", msg, err, tail(p))
 	}
@@ -117,7 +117,7 @@ func awaitFrom(t *testing.T, p *fleet.Process, from int, msg string) fleet.Event
 }
 
 // events returns those with the message, from the from-th event of the log on.
-func events(p *fleet.Process, from int, msg string) (found []fleet.Event) {
+func events(p *testfleet.Process, from int, msg string) (found []testfleet.Event) {
 	for _, e := range p.Events()[from:] {
 		if e.Msg() == msg {
 			found = append(found, e)
@@ -127,7 +127,7 @@ func events(p *fleet.Process, from int, msg string) (found []fleet.Event) {
 }
 
 // tail is the end of a log, for failures.
-func tail(p *fleet.Process) string {
+func tail(p *testfleet.Process) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s's log ends:", filepath.Base(p.Path))
 	events := p.Events()
@@ -142,7 +142,7 @@ func tail(p *fleet.Process) string {
 
 // master is a scoutmaster that runs.
 type master struct {
-	*fleet.Process
+	*testfleet.Process
 	grpc, http string
 }
 
@@ -180,7 +180,7 @@ func freePort(t *testing.T) string {
 
 // scout is a scout that runs.
 type scout struct {
-	*fleet.Process
+	*testfleet.Process
 	host, dir string
 }
 

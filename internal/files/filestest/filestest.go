@@ -1,4 +1,5 @@
-// Package filestest makes sets for tests.
+// Package filestest makes sets, and the names of whole fleets of scouts, for tests
+// and benchmarks.
 package filestest
 
 import (
