@@ -10,9 +10,9 @@ import (
 )
 
 // Claimed is a directory that no other scout process on this machine watches,
-// under whatever path. The claim is a lock on the directory itself: it writes
-// nothing, needs no permission to write, and ends with the process however
-// that ends.
+// under whatever path. The claim writes nothing, needs no permission to write,
+// is invisible to programs that lock the directory, and ends with the process,
+// however the process ends.
 type Claimed struct {
 	dir   string
 	mount bool // a file system was mounted there when it was claimed
@@ -31,8 +31,24 @@ var (
 	errUnmounted = errors.New("the file system of the directory is not mounted")
 	errElsewhere = errors.New("the directory now in this place is watched by another scout on this machine")
 	errReleased  = errors.New("the claim on the directory was released")
-	errHeld      = errors.New("held by another process")
 )
+
+// heldError says that another scout has claimed the directory.
+type heldError struct{ pid int } // 0: not known
+
+func (e *heldError) Error() string {
+	if e.pid == 0 {
+		return "watched by another scout on this machine"
+	}
+	return fmt.Sprintf("watched by another scout on this machine (process %d)", e.pid)
+}
+
+// lockRefusedError says that the system does not let this process claim
+// anything.
+type lockRefusedError struct{ err error }
+
+func (e *lockRefusedError) Error() string { return e.err.Error() }
+func (e *lockRefusedError) Unwrap() error { return e.err }
 
 // Claim resolves dir, checks that it is a directory that can be read and
 // searched, and locks it. Its errors name the cause and the cure in one line.
@@ -80,7 +96,7 @@ func (c *Claimed) renew() error {
 	}
 	successor, err := hold(c.dir, c.held)
 	switch {
-	case errors.Is(err, errHeld):
+	case isHeld(err):
 		return errElsewhere
 	case err != nil:
 		return reason(err)
@@ -98,6 +114,7 @@ func (c *Claimed) check() error {
 	if c.held == nil {
 		return errReleased
 	}
+	c.held.maintain()
 	now, err := openDirectory(c.dir)
 	if err != nil {
 		return reason(err)
@@ -150,8 +167,10 @@ func unlinked(path string) bool {
 // refusal words why dir cannot be claimed, with what to do about it.
 func refusal(dir string, err error) error {
 	switch {
-	case errors.Is(err, errHeld):
-		return fmt.Errorf("%s is watched by another scout on this machine: stop that one or choose another directory", dir)
+	case isHeld(err):
+		return fmt.Errorf("%s is %w: stop that one or choose another directory", dir, err)
+	case isLockRefused(err):
+		return fmt.Errorf("claim %s: the system refuses the lock (%w): %s", dir, err, lockCure)
 	case errors.Is(err, os.ErrNotExist):
 		return fmt.Errorf("%s does not exist: create it or choose another directory", dir)
 	case errors.Is(err, errLink), errors.Is(err, errNotDir), errors.Is(err, syscall.ENOTDIR):
@@ -181,4 +200,14 @@ func cause(err error) error {
 		return e.Err
 	}
 	return err
+}
+
+func isHeld(err error) bool {
+	_, ok := errors.AsType[*heldError](err)
+	return ok
+}
+
+func isLockRefused(err error) bool {
+	_, ok := errors.AsType[*lockRefusedError](err)
+	return ok
 }

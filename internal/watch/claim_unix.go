@@ -4,16 +4,26 @@ package watch
 
 import (
 	"errors"
+	"io"
 	"os"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// held is an open descriptor of a directory, which carries the lock.
+// held is an open directory. Its lock keeps other scouts from the directory; it
+// is nil until lock has succeeded.
 type held struct {
-	file *os.File
-	info os.FileInfo
+	file   *os.File
+	info   os.FileInfo
+	locked lock
+}
+
+// lock keeps other scouts from a directory until it is closed. It is maintained
+// about once a second.
+type lock interface {
+	io.Closer
+	maintain()
 }
 
 // openDirectory opens the directory at path, which must be readable and
@@ -55,20 +65,19 @@ func (h *held) searchable() error {
 	return unix.Fstatat(h.fd(), ".", &st, unix.AT_SYMLINK_NOFOLLOW)
 }
 
-func (h *held) lock(string, *held) error {
-	err := unix.Flock(h.fd(), unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		return errHeld
-	}
-	return err
-}
-
 // mounted reports whether a file system is mounted on the directory.
 func (h *held) mounted() bool { return mountPoint(h.fd()) }
 
 func (h *held) same(o *held) bool { return os.SameFile(h.info, o.info) }
 func (h *held) fd() int           { return int(h.file.Fd()) }
-func (h *held) close()            { _ = h.file.Close() }
+
+// close ends the lock and closes the directory.
+func (h *held) close() {
+	if h.locked != nil {
+		_ = h.locked.Close()
+	}
+	_ = h.file.Close()
+}
 
 // crossing reports whether the directory lies on another device than its
 // parent, or is the root of all.
@@ -78,4 +87,10 @@ func crossing(fd int) bool {
 		return false
 	}
 	return here.Dev != above.Dev || here.Ino == above.Ino
+}
+
+func (h *held) maintain() {
+	if h.locked != nil {
+		h.locked.maintain()
+	}
 }

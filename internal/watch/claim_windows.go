@@ -54,7 +54,7 @@ func (h *held) lock(path string, before *held) error {
 	}
 	h.mutex, err = windows.CreateMutex(nil, false, name)
 	if errors.Is(err, windows.ERROR_ALREADY_EXISTS) {
-		return errHeld
+		return new(heldError)
 	}
 	return err
 }
@@ -68,3 +68,7 @@ func (h *held) close() {
 	}
 	_ = h.file.Close()
 }
+
+const lockCure = "run the scout as another user"
+
+func (h *held) maintain() {}
