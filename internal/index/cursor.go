@@ -20,9 +20,8 @@ type Cursor struct {
 
 	want func(owner uint32) bool // whose blocks are read, or nil for all
 
-	name   []byte // of the current entry; the buffer is the cursor's own
-	shared int
-	owner  uint32
+	name  []byte // of the current entry; the buffer is the cursor's own
+	owner uint32
 }
 
 // Reset puts the cursor before the first entry of ix, keeping its buffer.
@@ -67,7 +66,6 @@ func (c *Cursor) Next() bool {
 		return false
 	}
 	shared, rest, owner, behind := Decode(c.data, c.mixed)
-	c.shared = shared
 	c.name = append(c.name[:shared], rest...)
 	c.data = behind
 	if c.mixed {
@@ -83,10 +81,6 @@ func (c *Cursor) Name() []byte { return c.name }
 // Owner returns the current entry's owner.
 func (c *Cursor) Owner() uint32 { return c.owner }
 
-// Shared returns how many bytes the current name is known to have in common
-// with the entry read before it; it may be fewer than there are.
-func (c *Cursor) Shared() int { return c.shared }
-
 // Seek moves, forward or back, to stand before the first entry whose name is
 // name or sorts after it.
 func (c *Cursor) Seek(name []byte) {
@@ -98,7 +92,6 @@ func (c *Cursor) Seek(name []byte) {
 	for c.Next() {
 		if bytes.Compare(c.name, name) >= 0 {
 			c.peeked = true
-			c.shared = 0
 			return
 		}
 	}

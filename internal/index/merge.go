@@ -17,7 +17,6 @@ type Merger struct {
 	heap   []*Cursor // each at an entry; the least first
 	second *Cursor   // the least but one, or nil
 	fresh  bool      // the least entry was not yet returned by Next
-	shared int
 }
 
 // NewMerger returns a Merger before the first entry of all indexes.
@@ -67,16 +66,14 @@ func (m *Merger) fill() {
 // Next moves to the next entry and reports whether there is one.
 func (m *Merger) Next() bool {
 	if m.fresh || len(m.heap) == 0 {
-		m.fresh, m.shared = false, 0
+		m.fresh = false
 		return len(m.heap) > 0
 	}
 	if top := m.heap[0]; !top.Next() {
 		m.pop()
 	} else if m.second == nil || !m.less(m.second, top) {
-		m.shared = top.shared
 		return true
 	}
-	m.shared = 0
 	m.down(0)
 	m.second = m.runnerUp()
 	return len(m.heap) > 0
@@ -87,10 +84,6 @@ func (m *Merger) Name() []byte { return m.heap[0].name }
 
 // Owner returns the current entry's owner.
 func (m *Merger) Owner() uint32 { return m.heap[0].owner }
-
-// Shared returns how many bytes the current name is known to have in common
-// with the one before it; it may be fewer than there are.
-func (m *Merger) Shared() int { return m.shared }
 
 func (m *Merger) less(a, b *Cursor) bool {
 	return m.order.compare(a.name, a.owner, b.name, b.owner) < 0

@@ -10,6 +10,9 @@ import (
 
 // Changes is the difference between two revisions of a Listing.
 type Changes struct {
+	// Epoch is the Listing's. The difference says nothing of a revision of
+	// another epoch.
+	Epoch uint64
 	// Revision is the later one.
 	Revision uint64
 
@@ -23,59 +26,48 @@ type layer struct {
 	added  bool
 }
 
-// changesMost is how many revisions Changes reach over: each costs a cursor to
-// read.
+// changesMost is how many layers Changes have, unless one revision has more:
+// each costs a cursor to read.
 const changesMost = 1024
 
-// Since returns what changed after a revision, up to the current one or some
-// revision before it, in the files of the origins that are selected. It is not
-// ok when that is not known: then only the whole list says more.
+// Since returns the changes after a revision, up to the current one or a
+// revision before it, in the files of the selected origins. It is not ok when
+// the changes are not known: then only the whole list is an answer.
 func (l *Listing) Since(revision uint64, selected func(files.Origin) bool) (c *Changes, ok bool) {
-	return l.after(revision, changesMost, selected)
+	return l.changes(revision, l.Current().Revision, selected)
 }
 
 // Between is Since up to a later revision that Since went up to once.
 func (l *Listing) Between(earlier, later uint64, selected func(files.Origin) bool) (c *Changes, ok bool) {
-	if later < earlier || later-earlier > changesMost {
-		return nil, false
-	}
-	c, ok = l.after(earlier, int(later-earlier), selected)
+	c, ok = l.changes(earlier, later, selected)
 	return c, ok && c.Revision == later
 }
 
-// after returns the changes of the next revisions after one, at most so many.
-func (l *Listing) after(revision uint64, most int, selected func(files.Origin) bool) (c *Changes, ok bool) {
-	moments, ok := l.history.since(revision, most)
-	if !ok {
-		return nil, false
-	}
-	c, whole := changesOf(moments, selected)
-	if !whole {
+func (l *Listing) changes(earlier, later uint64, selected func(files.Origin) bool) (*Changes, bool) {
+	c, parts, ok := l.between(earlier, later, changesMost)
+	if ok && !c.take(parts, selected) {
 		l.resolve()
-		if moments, ok = l.history.since(revision, len(moments)); !ok {
-			return nil, false
-		}
-		c, whole = changesOf(moments, selected)
+		c, parts, ok = l.between(earlier, c.Revision, len(parts))
+		ok = ok && c.take(parts, selected)
 	}
-	c.Revision = revision + uint64(len(moments))
-	return c, whole
+	return &c, ok
 }
 
-// changesOf returns the changes of the selected origins, and whether none of
-// their names is lacking.
-func changesOf(moments []moment, selected func(files.Origin) bool) (c *Changes, whole bool) {
-	c, whole = new(Changes), true
-	add := func(p *part, added bool) {
-		if p.source != nil && selected(p.source.Origin) {
-			c.layers = append(c.layers, layer{p.source, p.names, added})
-			whole = whole && !p.lacking()
+// take makes layers of the parts of the selected origins, and reports whether
+// none of their names is lacking.
+func (c *Changes) take(parts []part, selected func(files.Origin) bool) (whole bool) {
+	c.layers = make([]layer, 0, len(parts))
+	for i := range parts {
+		p := &parts[i]
+		if !selected(p.source.Origin) {
+			continue
 		}
+		if p.lacking() {
+			return false
+		}
+		c.layers = append(c.layers, layer{p.source, p.names, p.added})
 	}
-	for i := range moments {
-		add(&moments[i].removed, false)
-		add(&moments[i].added, true)
-	}
-	return c, whole
+	return true
 }
 
 // Removed returns a reader of the entries that are there no more.

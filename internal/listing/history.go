@@ -2,68 +2,47 @@ package listing
 
 import (
 	"slices"
+	"sort"
 	"sync"
 	"time"
 
 	"scout/internal/index"
 )
 
-// How much history is kept. It is held by pointer to lists that never change,
-// so a scout with a million files that comes or goes costs no copies, but the
-// history may be the last to hold them.
+// How much history is kept. It points to lists that never change, so a scout
+// with a million files that comes or goes costs no copies, but the history may
+// be the last to hold these lists.
 const (
-	historyLinger = time.Minute // without a watcher, for those that come back
+	historyLinger = time.Minute // without a reader, for readers that come back
 	historyBytes  = 16 << 20    // or one byte in historyShare of the list, where that is more
 	historyShare  = 4
-	historyCost   = 1 << 10 // counted for each revision, beside its names
+	historyCost   = 1 << 10 // counted for each part, beside its names
 )
 
-// history is what each of the last revisions changed, kept while somebody
-// watches. Those who change it hold the Listing's mu; those who only read what
-// is noted need no more than the history's own.
+// history has the changes of the last revisions, kept while a reader watches.
+// Writers hold the Listing's mu as well as the history's; readers of the parts
+// hold only the history's.
 type history struct {
 	watchers int
-	linger   *time.Timer // will forget, unless somebody watches again
+	linger   *time.Timer // forgets, unless a reader watches again
 
-	mu      sync.RWMutex
-	kept    bool     // revisions are noted
-	start   uint64   // the revision before that of the first entry
-	entries []moment // one for each revision after start
-	size    int      // of all entries, in bytes
-	lacking []uint64 // the revisions that have removed names that are still to be found
+	mu    sync.RWMutex
+	kept  bool   // revisions are noted
+	start uint64 // the parts are complete for the revisions after this one
+	parts []part // in the order of their revisions, each revision's together
+	size  int    // of all parts, in bytes
 }
 
-// moment is what one revision changed.
-type moment struct{ removed, added part }
-
-func (m *moment) size() int { return historyCost + m.removed.size + m.added.size }
-
-// part is some names of one source.
+// part is some names of one source that came or went in one revision.
 type part struct {
-	source *Source      // nil when there are no names
-	names  *index.Index // nil while they are only in main, masked
-	size   int          // in bytes, an estimate while names is nil
+	revision uint64
+	source   *Source
+	names    *index.Index // nil while they are only in main, masked
+	size     int          // in bytes, an estimate while names is nil
+	added    bool
 }
 
-func partOf(s *Source, names *index.Index) part {
-	if names.Len() == 0 {
-		return part{}
-	}
-	return part{source: s, names: names, size: names.Size()}
-}
-
-func (p *part) lacking() bool { return p.source != nil && p.names == nil }
-
-// whole is all that v shows of a source.
-func (v *Version) whole(s *Source) part {
-	if s == nil || s.len == 0 || !v.sources.live.has(s.number) {
-		return part{}
-	}
-	if i := v.runOf(s.number); i >= 0 {
-		return partOf(s, v.runs[i].names)
-	}
-	return part{source: s, size: s.len * v.main.Size() / v.main.Len()}
-}
+func (p *part) lacking() bool { return p.names == nil }
 
 // Watch has the history kept from now on, until the function that it returns is
 // called, which must be once, and for a while after.
@@ -109,32 +88,38 @@ func (h *history) begin(revision uint64) {
 func (h *history) forget() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.linger, h.kept, h.entries, h.size, h.lacking = nil, false, nil, 0, nil
+	h.linger, h.kept, h.parts, h.size = nil, false, nil, 0
 }
 
-// note adds what v, the next Version, changes. Whoever calls holds mu.
-func (h *history) note(v *Version, m moment) {
+// restart forgets the revisions so far, which the next ones do not continue.
+func (h *history) restart(revision uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.start, h.parts, h.size = revision, nil, 0
+}
+
+// note adds the parts of v, the next Version. The caller holds both locks.
+func (h *history) note(v *Version, parts []part) {
 	if !h.kept {
 		return
 	}
-	h.entries = append(h.entries, m)
-	h.size += m.size()
-	if m.removed.lacking() {
-		h.lacking = append(h.lacking, v.Revision)
+	h.parts = append(h.parts, parts...)
+	for i := range parts {
+		h.size += historyCost + parts[i].size
 	}
 	h.trim(v)
 }
 
-// trim forgets the oldest revisions while there is too much.
+// trim forgets the oldest revisions, each as a whole, while there is too much.
 func (h *history) trim(v *Version) {
 	n := 0
-	for h.size > historyBytes && h.size > v.size()/historyShare {
-		h.size -= h.entries[n].size()
-		h.entries[n] = moment{}
+	for n < len(h.parts) && (h.size > historyBytes && h.size > v.size()/historyShare || h.parts[n].revision == h.start) {
+		h.size -= historyCost + h.parts[n].size
+		h.start = h.parts[n].revision
+		h.parts[n] = part{}
 		n++
 	}
-	h.entries = h.entries[n:]
-	h.start += uint64(n)
+	h.parts = h.parts[n:]
 }
 
 // size returns how many bytes the entries occupy.
@@ -146,66 +131,73 @@ func (v *Version) size() int {
 	return n
 }
 
-// at returns what a revision changed, or nil when that is not known.
-func (h *history) at(revision uint64) *moment {
-	i := revision - h.start - 1 // wraps around for those before
-	if i >= uint64(len(h.entries)) {
-		return nil
-	}
-	return &h.entries[i]
+// after returns the index of the first part after a revision.
+func (h *history) after(revision uint64) int {
+	return sort.Search(len(h.parts), func(i int) bool { return h.parts[i].revision > revision })
 }
 
-// since returns what the next revisions after one changed, at most so many. It
-// is not ok when that is not known. Names may be lacking.
-func (h *history) since(revision uint64, most int) (moments []moment, ok bool) {
+// between returns the changes after one revision up to another, where most
+// parts or fewer are wanted: up to the last revision that fits, at least one.
+// It is not ok when the changes are not known. Names may be lacking.
+func (l *Listing) between(earlier, later uint64, most int) (c Changes, parts []part, ok bool) {
+	h := &l.history
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	if !h.kept || revision < h.start || revision > h.start+uint64(len(h.entries)) {
-		return nil, false
+	now := l.Current()
+	if !h.kept || earlier < h.start || earlier > later || later > now.Revision {
+		return Changes{}, nil, false
 	}
-	after := h.entries[revision-h.start:]
-	return slices.Clone(after[:min(most, len(after))]), true
+	from, to := h.after(earlier), h.after(later)
+	if to-from > most {
+		to = h.after(h.parts[from+most].revision - 1)
+		if to == from { // one revision has more parts
+			to = h.after(h.parts[from].revision)
+		}
+		if to < len(h.parts) && h.parts[to].revision <= later {
+			later = h.parts[to-1].revision
+		}
+	}
+	return Changes{Epoch: now.Epoch, Revision: later}, slices.Clone(h.parts[from:to]), true
 }
 
-// resolve finds the names of all sources that were taken out of sight while
-// they were in main, in one scan of it, however many ask at once.
+// resolve finds the names of all sources that were masked while they were in
+// main, in one scan of it, however many callers ask at once.
 func (l *Listing) resolve() {
 	l.resolving.Lock()
 	defer l.resolving.Unlock()
 	if main, wanted := l.lacking(); wanted != nil {
-		l.history.settle(main.Extract(wanted.has))
+		l.history.settle(wanted, main.Extract(func(number uint32) bool { return wanted[number] != nil }))
 	}
 }
 
-// lacking returns the numbers of those sources, nil for none, and where their
-// names are: they are there still, for a merge resolves before it sweeps.
-func (l *Listing) lacking() (main *index.Index, wanted bitset) {
+// lacking returns the sources whose names the history lacks, nil for none, and
+// main, which still has the names: a merge resolves before it sweeps.
+func (l *Listing) lacking() (main *index.Index, wanted map[uint32]*Source) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, revision := range l.history.lacking {
-		if m := l.history.at(revision); m != nil {
-			wanted = wanted.with(m.removed.source.number)
+	for i := range l.history.parts {
+		if p := &l.history.parts[i]; p.lacking() {
+			if wanted == nil {
+				wanted = make(map[uint32]*Source)
+			}
+			wanted[p.source.number] = p.source
 		}
 	}
 	return l.Current().main, wanted
 }
 
-// settle puts the names that were found in their places.
-func (h *history) settle(found map[uint32]*index.Index) {
+// settle fills in the names that were found.
+func (h *history) settle(wanted map[uint32]*Source, found map[uint32]*index.Index) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.lacking = slices.DeleteFunc(h.lacking, func(revision uint64) bool {
-		m := h.at(revision)
-		if m == nil {
-			return true
+	for i := range h.parts {
+		p := &h.parts[i]
+		if !p.lacking() || wanted[p.source.number] != p.source {
+			continue
 		}
-		names := found[m.removed.source.number]
-		if names == nil {
-			return false
+		if names := found[p.source.number]; names != nil {
+			h.size += names.Size() - p.size
+			p.names, p.size = names, names.Size()
 		}
-		h.size -= m.size()
-		m.removed = partOf(m.removed.source, names)
-		h.size += m.size()
-		return true
-	})
+	}
 }

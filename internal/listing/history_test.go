@@ -318,8 +318,8 @@ func TestHistoryIsBounded(t *testing.T) {
 		change(t, l, s, "b")
 	}
 	h := &l.history
-	if len(h.entries) > historyBytes/historyCost || h.size > historyBytes || h.size < historyBytes/2 {
-		t.Errorf("%d entries, %d bytes", len(h.entries), h.size)
+	if len(h.parts) > historyBytes/historyCost || h.size > historyBytes || h.size < historyBytes/2 {
+		t.Errorf("%d parts, %d bytes", len(h.parts), h.size)
 	}
 	if _, ok := l.Since(from, anyOrigin); ok {
 		t.Error("all of it is kept")
@@ -341,8 +341,8 @@ func TestHistoryLetsGiantsGo(t *testing.T) {
 	s := l.Show(originOf(1), filestest.Set(giant...), nil)
 	l.history.size += historyBytes // as if as much had happened before
 	l.Drop(s)
-	if n := len(l.history.entries); n != 0 {
-		t.Errorf("%d revisions are kept", n)
+	if n := len(l.history.parts); n != 0 {
+		t.Errorf("%d parts are kept", n)
 	}
 }
 
@@ -365,7 +365,7 @@ func TestHistoryLingers(t *testing.T) {
 		}
 		end()
 		time.Sleep(historyLinger + time.Second)
-		if _, ok := l.Since(l.Current().Revision, anyOrigin); ok || l.history.entries != nil {
+		if _, ok := l.Since(l.Current().Revision, anyOrigin); ok || l.history.parts != nil {
 			t.Error("kept though nobody watches")
 		}
 	})
@@ -416,8 +416,9 @@ func TestCostOfADrop(t *testing.T) {
 	if err := r.catchUp(l); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.is(l.Current()); err != nil || r.resets > 1 || len(l.history.lacking) > 0 {
-		t.Errorf("%v, %d resets, %d lacking", err, r.resets, len(l.history.lacking))
+	_, lacking := l.lacking()
+	if err := r.is(l.Current()); err != nil || r.resets > 1 || lacking != nil {
+		t.Errorf("%v, %d resets, %d lacking", err, r.resets, len(lacking))
 	}
 }
 

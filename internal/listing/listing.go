@@ -9,120 +9,37 @@ import (
 
 	"scout/internal/files"
 	"scout/internal/index"
+	"scout/internal/wake"
 )
 
 // Listing is the merged list of all sources' files. Writers take turns;
-// readers take the current [Version], which never changes, and hold up nobody.
+// readers take the current [Version], which never changes, and block nobody.
 //
 // A source's list arrives whole and is shown at once as a run of its own, at
-// no cost a name. In the background runs are merged into one list, main, whose
+// no cost a name. In the background, runs are merged into one list, main, whose
 // entries carry the number of their source, because reading one list is several
 // times as fast as merging many. A change of one file is made where the
 // source's names are, in its run or in main, and costs one block. A source that
-// leaves is masked at once; its names in main are swept by the next merge.
+// leaves is masked at once; the next merge sweeps its names from main.
 type Listing struct {
-	current atomic.Pointer[Version]
-	changed chan struct{} // of one: a merge may be due
-	bell    bell          // rings for each revision
+	current  atomic.Pointer[Version]
+	mergeDue wake.Signal    // a merge may be due
+	later    wake.Broadcast // wakes at each revision
 
-	mu      sync.Mutex // held to replace current, and guards what follows
+	mu      sync.Mutex // held to replace current, and guards the fields below
+	tx      Tx         // the transaction that holds mu
 	free    []uint32   // numbers that no entry in main has
 	dead    int        // entries in main that are masked
-	journal *journal   // what happened since the merge under way began, or nil
-	history history    // what happened since somebody watches
+	journal *journal   // changes since the merge under way began; nil without a merge
+	history history    // changes since a reader watches
 
 	resolving sync.Mutex // held to find the names that the history lacks
 }
 
-// Version is one consistent state of a Listing. It is immutable.
-type Version struct {
-	// Epoch is a number drawn at random for each Listing, so that what a reader
-	// remembers of one that is gone is not taken for this one's.
-	Epoch uint64
-	// Revision counts the Listing's changes.
-	Revision uint64
-	// Len is the number of entries.
-	Len int
-	// Changes counts the entries that have come or gone since the Listing was
-	// made.
-	Changes uint64
-
-	main    *index.Index
-	runs    []run
-	sources *Sources
-	masked  uint64 // counts how often a source that is in main was taken out of sight
-}
-
-// Sources are those of a Version. They are immutable.
-type Sources struct {
-	// Memo is for what a reader makes of the sources and would like to find
-	// again. It lives as long as they stay the same.
-	Memo atomic.Value
-
-	all  []*Source // by number, those too that are masked but still in main
-	live bitset    // the numbers of those that are shown
-}
-
-// Shown returns the source of an entry, or nil when it is masked.
-func (s *Sources) Shown(owner uint32) *Source {
-	if !s.live.has(owner) {
-		return nil
-	}
-	return s.all[owner]
-}
-
-// Numbers is how many numbers there are: all owners are below.
-func (s *Sources) Numbers() int { return len(s.all) }
-
-// where returns the numbers of the sources that are shown and whose origins are
-// wanted.
-func (s *Sources) where(wanted func(files.Origin) bool) bitset {
-	some := make(bitset, len(s.live))
-	for n := range s.all { // of those that are not shown not even the pointer may be read, see with
-		if s.live.has(uint32(n)) && wanted(s.all[n].Origin) {
-			some[n/64] |= 1 << (n % 64)
-		}
-	}
-	return some
-}
-
-// with returns the sources with one more. The slice is shared with older
-// ones: an element that one of them might read is never written, see
-// [Listing.recycle].
-func (s *Sources) with(n uint32, added *Source) *Sources {
-	all := s.all
-	if int(n) < len(all) {
-		all[n] = added
-	} else {
-		all = append(all, added)
-	}
-	return &Sources{all: all, live: s.live.with(n)}
-}
-
-func (s *Sources) without(n uint32) *Sources {
-	return &Sources{all: s.all, live: s.live.without(n)}
-}
-
-// Source is one whole list from one scout, later changed, and the number that
-// its entries carry. A scout that sends a whole list again is a new source.
-type Source struct {
-	Origin files.Origin
-	// Memo is for what a reader makes of the Origin and would like to find again.
-	Memo atomic.Value
-
-	number uint32
-	len    int // entries; guarded by the Listing's mu
-}
-
-// run is the list of a source that is not merged yet.
-type run struct {
-	number uint32
-	names  *index.Index
-}
-
-// New returns an empty Listing. Its [Listing.Run] merges.
+// New returns an empty Listing of a random epoch. Its [Listing.Run] merges.
 func New() *Listing {
-	l := &Listing{changed: make(chan struct{}, 1)}
+	l := &Listing{mergeDue: wake.NewSignal()}
+	l.tx.l = l
 	l.current.Store(&Version{Epoch: newEpoch(), main: new(index.Index), sources: new(Sources)})
 	return l
 }
@@ -138,97 +55,131 @@ func (l *Listing) Current() *Version { return l.current.Load() }
 
 // After returns a channel that is closed once there is a later revision.
 func (l *Listing) After(revision uint64) <-chan struct{} {
-	later := l.bell.wait()
+	later := l.later.Wait() // before the comparison, to miss no revision
 	if l.Current().Revision > revision {
 		return closed
 	}
 	return later
 }
 
-// closed is a channel that is.
+// closed is a closed channel.
 var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
-// Show adds a source with its whole list and takes away old, unless that is
-// nil, in the same moment.
-func (l *Listing) Show(origin files.Origin, set *files.Set, old *Source) *Source {
-	s := &Source{Origin: origin, len: set.Len()}
-	l.update(func(v *Version) moment {
-		m := moment{removed: v.whole(old), added: partOf(s, set.Index())}
-		if old != nil {
-			l.mask(v, old)
-		}
-		s.number = l.number(v)
-		v.sources = v.sources.with(s.number, s)
-		v.Len += s.len
-		v.Changes += uint64(s.len)
-		if s.len > 0 {
-			v.runs = append(slices.Clip(v.runs), run{s.number, set.Index().Owned(s.number)})
-		} else {
-			l.journal.join(s.number)
-		}
-		return m
-	})
+// Tx is a change of a Listing in progress. Its revisions become visible
+// together at Commit; the history keeps them apart. One goroutine uses it.
+type Tx struct {
+	l     *Listing
+	v     *Version // is published by Commit
+	parts []part   // what v changes
+}
+
+// Begin starts a change. Other writers wait until Commit, which must follow.
+func (l *Listing) Begin() *Tx {
+	l.mu.Lock()
+	v := *l.current.Load()
+	l.tx.v = &v
+	return &l.tx
+}
+
+// Commit publishes the change. A change without a revision, such as one of the
+// position alone, wakes no reader.
+func (tx *Tx) Commit() {
+	l, v := tx.l, tx.v
+	before := l.current.Load()
+	l.history.mu.Lock() // a reader that learns of a revision finds that it is current
+	l.history.note(v, tx.parts)
+	l.current.Store(v)
+	l.history.mu.Unlock()
+	clear(tx.parts)
+	tx.v, tx.parts = nil, tx.parts[:0]
+	l.mu.Unlock()
+	if v.Revision != before.Revision || v.Epoch != before.Epoch {
+		l.later.WakeSoon()
+		l.mergeDue.Set()
+	}
+}
+
+// Advance sets the position that the following steps have in the log. A step
+// that changes names, or who shows them, makes its position the revision.
+func (tx *Tx) Advance(position uint64) { tx.v.Position = position }
+
+// Show adds a source with its whole list and removes old, unless that is nil,
+// in one step.
+func (tx *Tx) Show(origin files.Origin, set *files.Set, old *Source) *Source {
+	l, v := tx.l, tx.v
+	tx.revise()
+	if old != nil {
+		tx.mask(old)
+	}
+	s := &Source{Origin: origin, len: set.Len(), number: l.number(v)}
+	tx.note(true, s, set.Index())
+	v.sources = v.sources.with(s.number, s)
+	v.Len += s.len
+	v.Changes += uint64(s.len)
+	if s.len > 0 {
+		v.runs = append(slices.Clip(v.runs), run{s.number, set.Index().Owned(s.number)})
+	} else {
+		l.journal.join(s.number)
+	}
 	return s
 }
 
-// Drop takes a source away. What is done to it later is not seen.
-func (l *Listing) Drop(s *Source) {
-	l.update(func(v *Version) moment {
-		m := moment{removed: v.whole(s)}
-		l.mask(v, s)
-		return m
-	})
+// Drop removes a source, which must not be used again.
+func (tx *Tx) Drop(s *Source) {
+	tx.revise()
+	tx.mask(s)
 }
 
 // Change applies a delta to a source, all at once, and returns how many entries
 // the source has then. An error says which name does not fit; then nothing has
 // changed.
-func (l *Listing) Change(s *Source, d files.Delta) (int, error) {
-	e := edit{Removed: d.Removed.Index(), Added: d.Added.Index(), Owner: s.number}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	v := l.next()
-	if err := v.apply(e); err != nil {
+func (tx *Tx) Change(s *Source, d files.Delta) (int, error) {
+	e := index.Edit{Removed: d.Removed.Index(), Added: d.Added.Index(), Owner: s.number}
+	if err := tx.v.apply(e); err != nil {
 		return s.len, err
 	}
+	tx.revise()
+	tx.note(false, s, e.Removed)
+	tx.note(true, s, e.Added)
 	grown := d.Added.Len() - d.Removed.Len()
 	s.len += grown
-	v.Len += grown
-	v.Changes += uint64(d.Added.Len() + d.Removed.Len())
-	l.journal.note(e)
-	l.publish(v, moment{removed: partOf(s, e.Removed), added: partOf(s, e.Added)})
+	tx.v.Len += grown
+	tx.v.Changes += uint64(d.Added.Len() + d.Removed.Len())
+	tx.l.journal.note(e)
 	return s.len, nil
 }
 
-type edit = index.Edit
-
-// update publishes the Version that f makes of the current one.
-func (l *Listing) update(f func(v *Version) moment) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	v := l.next()
-	m := f(v)
-	l.publish(v, m)
+// Restart empties the list and begins another epoch, of which position is
+// known. No source may be used again, and the history begins anew.
+func (tx *Tx) Restart(epoch, position uint64) {
+	l := tx.l
+	*tx.v = Version{
+		Epoch: epoch, Position: position, Revision: position,
+		Changes: tx.v.Changes + uint64(tx.v.Len), masked: tx.v.masked + 1,
+		main: new(index.Index), sources: new(Sources),
+	}
+	l.free, l.dead, l.journal = nil, 0, nil
+	clear(tx.parts)
+	tx.parts = tx.parts[:0]
+	l.history.restart(position)
 }
 
-// next returns a copy of the current Version, one revision on.
-func (l *Listing) next() *Version {
-	v := *l.current.Load()
-	v.Revision++
-	return &v
+// At sets the revision, which is the position of the last step that changed
+// names, or who shows them, of a list that another scoutmaster has sent.
+func (tx *Tx) At(revision uint64) {
+	tx.v.Revision = revision
+	clear(tx.parts)
+	tx.parts = tx.parts[:0]
+	tx.l.history.restart(revision)
 }
 
-// publish makes v, which differs from the current Version by m, the current
-// one.
-func (l *Listing) publish(v *Version, m moment) {
-	l.history.mu.Lock() // who reads of a revision finds that it is the current one
-	l.history.note(v, m)
-	l.current.Store(v)
-	l.history.mu.Unlock()
-	l.bell.ring()
-	select {
-	case l.changed <- struct{}{}:
-	default:
+// revise makes the position the revision.
+func (tx *Tx) revise() { tx.v.Revision = tx.v.Position }
+
+// note keeps names that came or went, for the history.
+func (tx *Tx) note(added bool, s *Source, names *index.Index) {
+	if tx.l.history.kept && names.Len() > 0 {
+		tx.parts = append(tx.parts, part{tx.v.Revision, s, names, names.Size(), added})
 	}
 }
 
@@ -243,51 +194,51 @@ func (l *Listing) number(v *Version) uint32 {
 	return number
 }
 
-// mask takes a source out of sight. Its run is forgotten; what main has of it
-// stays until it is swept.
-func (l *Listing) mask(v *Version, s *Source) {
+// mask takes a source out of sight. Its run is forgotten; its entries in main
+// stay until they are swept.
+func (tx *Tx) mask(s *Source) {
+	l, v := tx.l, tx.v
+	i := v.runOf(s.number)
+	switch {
+	case i >= 0:
+		tx.note(false, s, v.runs[i].names)
+	case l.history.kept && s.len > 0: // finding the names costs a scan of main: not here
+		tx.parts = append(tx.parts, part{v.Revision, s, nil, s.len * v.main.Size() / v.main.Len(), false})
+	}
 	v.sources = v.sources.without(s.number)
 	v.Len -= s.len
 	v.Changes += uint64(s.len)
-	if i := v.runOf(s.number); i >= 0 {
+	if i >= 0 {
 		v.runs = slices.Delete(slices.Clone(v.runs), i, i+1)
-	} else {
-		l.dead += s.len
-		v.masked++
+		return
 	}
+	l.dead += s.len
+	v.masked++
 }
 
-// runOf returns which run is the source's, or -1 when it is in main.
-func (v *Version) runOf(number uint32) int {
-	return slices.IndexFunc(v.runs, func(r run) bool { return r.number == number })
+// Show is [Tx.Show] as a change of its own, at the next position.
+func (l *Listing) Show(origin files.Origin, set *files.Set, old *Source) *Source {
+	tx := l.beginNext()
+	defer tx.Commit()
+	return tx.Show(origin, set, old)
 }
 
-// apply makes an edit in v, which is not published yet.
-func (v *Version) apply(e edit) error {
-	i := v.runOf(e.Owner)
-	if i < 0 {
-		e.Order = v.order
-		main, err := v.main.Apply(e)
-		if err != nil {
-			return err
-		}
-		v.main = main
-		return nil
-	}
-	names, err := v.runs[i].names.Apply(e)
-	if err != nil {
-		return err
-	}
-	v.runs = slices.Clone(v.runs)
-	v.runs[i].names = names
-	return nil
+// Drop is [Tx.Drop] as a change of its own, at the next position.
+func (l *Listing) Drop(s *Source) {
+	tx := l.beginNext()
+	defer tx.Commit()
+	tx.Drop(s)
 }
 
-// order sorts the sources of one name: by origin, then by number, for two may
-// have one origin while one of them is masked.
-func (v *Version) order(a, b uint32) int {
-	if c := v.sources.all[a].Origin.Compare(v.sources.all[b].Origin); c != 0 {
-		return c
-	}
-	return int(a) - int(b)
+// Change is [Tx.Change] as a change of its own, at the next position.
+func (l *Listing) Change(s *Source, d files.Delta) (int, error) {
+	tx := l.beginNext()
+	defer tx.Commit()
+	return tx.Change(s, d)
+}
+
+func (l *Listing) beginNext() *Tx {
+	tx := l.Begin()
+	tx.Advance(tx.v.Position + 1)
+	return tx
 }

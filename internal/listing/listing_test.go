@@ -120,7 +120,7 @@ func TestListingRefusesWhatDoesNotFit(t *testing.T) {
 				t.Errorf("%d removed, %d added: taken", d.Removed.Len(), d.Added.Len())
 			}
 		}
-		if l.Current() != before {
+		if v := l.Current(); v.Revision != before.Revision || !slices.Equal(read(v), read(before)) {
 			t.Error("a refused change left a trace")
 		}
 		if err := l.Merge(); err != nil {
@@ -224,7 +224,7 @@ func TestReaderBesideASourceWithAUsedNumber(t *testing.T) {
 func TestEmptySourceDuringMerge(t *testing.T) {
 	l, want := New(), model{originOf(1): {"a": true}, originOf(2): {"x": true}}
 	l.Show(originOf(1), filestest.Set("a"), nil)
-	from := l.beginMerge()
+	j := l.beginMerge()
 	s, left := l.Show(originOf(2), filestest.Set(), nil), l.Show(originOf(3), filestest.Set(), nil)
 	for _, s := range []*Source{s, left} {
 		if _, err := l.Change(s, files.Delta{Removed: filestest.Set(), Added: filestest.Set("x")}); err != nil {
@@ -232,7 +232,7 @@ func TestEmptySourceDuringMerge(t *testing.T) {
 		}
 	}
 	l.Drop(left)
-	if err := l.merge(from); err != nil {
+	if err := l.merge(j); err != nil {
 		t.Fatal(err)
 	}
 	compare(t, "after the merge", l.Current(), want)
@@ -283,5 +283,153 @@ func TestListingForgets(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// A source that leaves during a merge is masked in the merged list, counted
+// there, and swept by the next merge.
+func TestASourceThatLeavesDuringAMergeIsSwept(t *testing.T) {
+	const entries = 2 * sweepLeast
+	names := make([]string, entries)
+	for i := range names {
+		names[i] = fmt.Sprintf("f%05d", i)
+	}
+	l, want := New(), model{originOf(1): {"kept": true}}
+	l.Show(originOf(1), filestest.Set("kept"), nil)
+	leaving := l.Show(originOf(2), filestest.Set(names...), nil)
+	j := l.beginMerge()
+	l.Drop(leaving)
+	if err := l.merge(j); err != nil {
+		t.Fatal(err)
+	}
+	compare(t, "after the merge", l.Current(), want)
+	if !l.needsMerge(false) {
+		t.Errorf("no merge is due, and %d entries of %d are masked", entries, l.Current().main.Len())
+	}
+	if err := l.Merge(); err != nil {
+		t.Fatal(err)
+	}
+	compare(t, "after the next", l.Current(), want)
+	if n := l.Current().main.Len(); n != 1 {
+		t.Errorf("%d entries are left of 1", n)
+	}
+	if l.needsMerge(true) || len(l.free) != 1 {
+		t.Errorf("a merge is still due, or the number is not free: %v", l.free)
+	}
+}
+
+// Many sources change in one revision, and several revisions become visible
+// together. A position without a change is no revision.
+func TestATransaction(t *testing.T) {
+	l := New()
+	defer l.Watch()()
+	gone := l.Show(originOf(1), filestest.Set("a"), nil)
+	if err := l.Merge(); err != nil {
+		t.Fatal(err)
+	}
+	before := l.Current()
+	later := l.After(before.Revision)
+
+	tx := l.Begin()
+	tx.Advance(10)
+	tx.Drop(gone)
+	x := tx.Show(originOf(2), filestest.Set("x"), nil)
+	tx.Advance(20)
+	if _, err := tx.Change(x, files.Delta{Removed: filestest.Set("x"), Added: filestest.Set("y")}); err != nil {
+		t.Fatal(err)
+	}
+	tx.Advance(30)
+	if _, err := tx.Change(x, files.Delta{Removed: filestest.Set("x"), Added: filestest.Set()}); err == nil {
+		t.Error("a name that is not there was removed")
+	}
+	if l.Current() != before || isClosed(later) {
+		t.Error("the change is visible before it is complete")
+	}
+	tx.Commit()
+	<-later
+
+	if v := l.Current(); v.Position != 30 || v.Revision != 20 {
+		t.Errorf("position %d, revision %d", v.Position, v.Revision)
+	}
+	compare(t, "committed", l.Current(), model{originOf(2): {"y": true}})
+	for _, tc := range []struct {
+		earlier, later uint64
+		removed, added string
+	}{{1, 20, "a", "y"}, {1, 10, "a", "x"}, {10, 20, "x", "y"}, {15, 20, "x", "y"}, {20, 20, "", ""}} {
+		c, ok := l.Between(tc.earlier, tc.later, anyOrigin)
+		if !ok {
+			t.Fatalf("the changes from %d to %d are unknown", tc.earlier, tc.later)
+		}
+		if removed, added := entriesOf(c.Removed()), entriesOf(c.Added()); removed != tc.removed || added != tc.added {
+			t.Errorf("from %d to %d: -%q +%q", tc.earlier, tc.later, removed, added)
+		}
+	}
+	tx = l.Begin()
+	tx.Advance(31)
+	tx.Commit()
+	if v := l.Current(); v.Position != 31 || v.Revision != 20 || isClosed(l.After(20)) {
+		t.Errorf("position %d, revision %d", v.Position, v.Revision)
+	}
+}
+
+// A new epoch empties the list, whatever is under way, and ends the history.
+func TestRestart(t *testing.T) {
+	l := New()
+	defer l.Watch()()
+	l.Show(originOf(1), filestest.Set("a"), nil)
+	if err := l.Merge(); err != nil {
+		t.Fatal(err)
+	}
+	l.Show(originOf(2), filestest.Set("b"), nil)
+	from := l.Current().Revision
+	j := l.beginMerge()
+
+	tx := l.Begin()
+	tx.Advance(50)
+	tx.Show(originOf(3), filestest.Set("c"), nil)
+	tx.Restart(7, 1)
+	tx.Advance(2)
+	tx.Show(originOf(4), filestest.Set("d"), nil)
+	tx.Commit()
+
+	want := model{originOf(4): {"d": true}}
+	compare(t, "restarted", l.Current(), want)
+	if err := l.merge(j); err != nil {
+		t.Fatal(err)
+	}
+	compare(t, "after the merge of the earlier epoch", l.Current(), want)
+	if err := l.Merge(); err != nil {
+		t.Fatal(err)
+	}
+	compare(t, "after the next merge", l.Current(), want)
+	if v := l.Current(); v.Epoch != 7 || v.Revision != 2 {
+		t.Errorf("epoch %d, revision %d", v.Epoch, v.Revision)
+	}
+	if c, ok := l.Since(from, anyOrigin); ok && c.Epoch != 7 {
+		t.Errorf("changes since revision %d of the earlier epoch: %+v", from, c)
+	}
+	if c, ok := l.Since(1, anyOrigin); !ok || entriesOf(c.Added()) != "d" {
+		t.Errorf("the new epoch's changes: %v, %v", c, ok)
+	}
+}
+
+// One revision may have more changes than are read at once; then it is read
+// alone, as a whole.
+func TestChangesOfALargeRevision(t *testing.T) {
+	l := New()
+	defer l.Watch()()
+	first := l.Show(originOf(0), filestest.Set("a"), nil)
+	tx := l.Begin()
+	tx.Advance(10)
+	for n := range 2 * changesMost {
+		tx.Show(originOf(n+1), filestest.Set("b"), nil)
+	}
+	tx.Commit()
+	l.Drop(first)
+	for _, tc := range []struct{ from, to uint64 }{{0, 1}, {1, 10}, {10, 11}} {
+		c, ok := l.Since(tc.from, anyOrigin)
+		if !ok || c.Revision != tc.to {
+			t.Fatalf("the changes since %d go up to %d, %v", tc.from, c.Revision, ok)
+		}
 	}
 }

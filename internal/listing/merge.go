@@ -9,44 +9,47 @@ import (
 	"time"
 
 	"scout/internal/index"
+	"scout/internal/throttle"
 )
 
-// When to merge. Reads get slower with each run, and memory is held by masked
-// entries; a merge costs up to some 100 ns for each entry of the Listing.
+// When to merge. Reads get slower with each run, and masked entries hold
+// memory; a merge costs up to some 100 ns for each entry of the Listing.
 const (
-	mergeRuns  = 8                      // runs that are too many, however busy the Listing is
-	mergeQuiet = 250 * time.Millisecond // runs are merged when nothing came for so long
-	sweepShare = 4                      // sweep when one in so many entries is masked
-	sweepLeast = 4096                   // but not for fewer than this
+	mergeRuns   = 8                      // more runs are merged, however busy the Listing is
+	mergeQuiet  = 250 * time.Millisecond // runs are merged after this time without a change
+	mergeShare  = 8                      // merges take 1/mergeShare of the time
+	mergeCredit = 10 * time.Second       // which merges of a quiet list may exceed by this
+	sweepShare  = 4                      // sweep when 1/sweepShare of the entries are masked
+	sweepLeast  = 4096                   // but not for fewer than this
 )
 
 const (
 	// tidyLeast is how many bytes of names make it worth to collect garbage for
 	// a merge.
 	tidyLeast = 16 << 20
-	// tidyAgain is how long after a merge those have left who read what it
-	// merged.
+	// tidyAgain is how long after a merge its inputs are garbage for certain:
+	// their readers have left.
 	tidyAgain = 5 * time.Second
 )
 
 // Run merges in the background until ctx is done. It returns an error only when
-// the Listing has found itself to be wrong.
+// the Listing is inconsistent.
 func (l *Listing) Run(ctx context.Context) error {
-	pace := newPace()
+	pace := newMergePace()
 	quiet, untidy := time.NewTimer(mergeQuiet), (<-chan time.Time)(nil)
 	for {
 		calm := false
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-l.changed:
+		case <-l.mergeDue:
 			quiet.Reset(mergeQuiet)
 		case <-quiet.C:
 			calm = true
 		case <-untidy:
 			debug.FreeOSMemory()
 		}
-		switch due := l.mergeDue(calm); {
+		switch due := l.needsMerge(calm); {
 		case due && pace.allows(calm):
 			began, large := time.Now(), l.Current().size() >= tidyLeast
 			if err := l.mergeTidily(large); err != nil {
@@ -57,26 +60,51 @@ func (l *Listing) Run(ctx context.Context) error {
 				untidy = time.After(tidyAgain)
 			}
 			fallthrough
-		case due && calm: // see again soon
+		case due && calm: // try again soon
 			quiet.Reset(mergeQuiet)
 		}
 	}
 }
 
-// mergeTidily merges, of a large list with little garbage beside the old one and
-// the new one while there are both, and no more than the new one in memory after
-// that, however small it is by then. An idle master makes so little garbage that
-// the collector would not come for minutes.
+// mergePace keeps merging to a share of the time, however many changes come. A
+// merge of a busy list waits for its share after the last merge: the next one
+// would soon be due again. A merge of a calm list is probably the last for a
+// long time, so it does not wait while there is credit.
+type mergePace struct {
+	budget *throttle.Budget
+	took   time.Duration // by the last merge
+	ended  time.Time     // of the last merge
+}
+
+func newMergePace() *mergePace {
+	return &mergePace{budget: throttle.NewBudget(1.0/mergeShare, mergeCredit), ended: time.Now()}
+}
+
+// allows reports whether a merge may begin now.
+func (p *mergePace) allows(calm bool) bool {
+	return time.Since(p.ended) >= mergeShare*p.took || calm && p.budget.Credit() > 0
+}
+
+// spend records a merge that has ended now.
+func (p *mergePace) spend(took time.Duration) {
+	p.budget.Spend(took)
+	p.took, p.ended = took, time.Now()
+}
+
+// mergeTidily merges. It collects the garbage around the merge of a large list,
+// so that the old and the new list share the memory with little garbage, and
+// the old list leaves no resident memory behind. An idle scoutmaster makes so
+// little garbage that the collector would not run for minutes.
 func (l *Listing) mergeTidily(large bool) error {
 	if !large {
 		return l.Merge()
 	}
-	runtime.GC() // the new list may take the place of what the runs came in
+	runtime.GC() // the new list may take the place of the runs' encoded parts
 	defer debug.FreeOSMemory()
 	return l.Merge()
 }
 
-func (l *Listing) mergeDue(calm bool) bool {
+func (l *Listing) needsMerge(calm bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	v := l.Current()
@@ -86,20 +114,21 @@ func (l *Listing) mergeDue(calm bool) bool {
 		v.sources.Numbers() > 2*v.sources.live.count()+sweepLeast
 }
 
-// journal is what a merge that is under way must be told when it is done.
+// journal is a merge under way: its input, and the edits since.
 type journal struct {
+	from    *Version
 	merging bitset // the sources whose names will be in main
-	edits   []edit
+	edits   []index.Edit
 }
 
-// note keeps an edit that the merge does not see. A nil journal needs none.
-func (j *journal) note(e edit) {
+// note keeps an edit that the merge does not see. A nil journal keeps none.
+func (j *journal) note(e index.Edit) {
 	if j != nil && j.merging.has(e.Owner) {
 		j.edits = append(j.edits, e)
 	}
 }
 
-// join adds a source that has no names yet. Those that it gets go into main.
+// join adds a source that has no names yet. Its later names go into main.
 func (j *journal) join(number uint32) {
 	if j != nil {
 		j.merging = j.merging.with(number)
@@ -107,53 +136,53 @@ func (j *journal) join(number uint32) {
 }
 
 // Merge makes one list of main and the runs, without the masked entries.
-// Readers and writers go on meanwhile. It changes nothing that can be seen. An
-// error says that the books are wrong; then nothing has changed at all.
+// Readers and writers go on meanwhile, and see no difference. An error says that
+// the Listing is inconsistent; then nothing has changed.
 func (l *Listing) Merge() error { return l.merge(l.beginMerge()) }
 
-// merge merges what was there when it began.
-func (l *Listing) merge(from *Version) error {
-	l.resolve() // what is about to be swept
-	inputs := []*index.Index{from.main}
-	for _, r := range from.runs {
+// merge merges the Version that j began with.
+func (l *Listing) merge(j *journal) error {
+	l.resolve() // the names that are about to be swept
+	inputs := []*index.Index{j.from.main}
+	for _, r := range j.from.runs {
 		inputs = append(inputs, r.names)
 	}
-	merged := index.Merge(from.order, from.sources.live.has, inputs...)
+	merged := index.Merge(j.from.order, j.from.sources.live.has, inputs...)
 	for {
-		edits, order := l.manyEdits()
+		edits, order := l.manyEdits(j)
 		if edits == nil {
-			return l.endMerge(merged)
+			return l.endMerge(j, merged)
 		}
 		var err error
 		if merged, err = applyAll(merged, edits, order); err != nil {
-			l.abandonMerge()
+			l.abandonMerge(j)
 			return err
 		}
 	}
 }
 
-func (l *Listing) beginMerge() *Version {
+func (l *Listing) beginMerge() *journal {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	v := l.Current()
-	l.journal = &journal{merging: v.sources.live}
-	return v
+	l.journal = &journal{from: v, merging: v.sources.live}
+	return l.journal
 }
 
 // manyEdits takes the journal's edits, and the order of their sources. It
 // returns nil when they are so few that they may be applied while writers wait.
-func (l *Listing) manyEdits() ([]edit, index.Order) {
+func (l *Listing) manyEdits(j *journal) ([]index.Edit, index.Order) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.journal.edits) < 64 {
+	if len(j.edits) < 64 {
 		return nil, nil
 	}
-	edits := l.journal.edits
-	l.journal.edits = nil
+	edits := j.edits
+	j.edits = nil
 	return edits, l.Current().order
 }
 
-func applyAll(ix *index.Index, edits []edit, order index.Order) (*index.Index, error) {
+func applyAll(ix *index.Index, edits []index.Edit, order index.Order) (*index.Index, error) {
 	for _, e := range edits {
 		e.Order = order
 		next, err := ix.Apply(e)
@@ -165,35 +194,41 @@ func applyAll(ix *index.Index, edits []edit, order index.Order) (*index.Index, e
 	return ix, nil
 }
 
-func (l *Listing) abandonMerge() {
+func (l *Listing) abandonMerge(j *journal) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.journal = nil
+	if l.journal == j {
+		l.journal = nil
+	}
 }
 
-// endMerge puts the merged list in the place of what it was made from.
-func (l *Listing) endMerge(merged *index.Index) error {
+// endMerge puts the merged list in the place of its inputs, unless the Listing
+// has restarted meanwhile.
+func (l *Listing) endMerge(j *journal, merged *index.Index) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	done := l.journal
+	if l.journal != j {
+		return nil
+	}
 	l.journal = nil
 	v := *l.Current()
-	merged, err := applyAll(merged, done.edits, v.order)
+	merged, err := applyAll(merged, j.edits, v.order)
 	if err != nil {
 		return err
 	}
 	v.main = merged
-	v.runs = slices.DeleteFunc(slices.Clone(v.runs), func(r run) bool { return done.merging.has(r.number) })
-	if err := l.recycle(&v, done.merging); err != nil {
+	v.runs = slices.DeleteFunc(slices.Clone(v.runs), func(r run) bool { return j.merging.has(r.number) })
+	if err := l.recycle(&v, j.merging); err != nil {
 		return err
 	}
 	l.current.Store(&v)
 	return nil
 }
 
-// recycle finds the numbers that main no longer has, given those that were
-// merged into it, and counts what is masked in it. The slice of sources is made
-// anew, so that no reader of an older Version sees a number change hands.
+// recycle frees the numbers that main no longer has, given the sources that were
+// merged into it, and counts the entries in main that are masked: those of
+// sources that left during the merge. It copies the slice of sources, so that no
+// reader of an older Version sees a number change hands.
 func (l *Listing) recycle(v *Version, merged bitset) error {
 	live := v.sources.live
 	sources, free := slices.Clone(v.sources.all), slices.Clone(l.free)

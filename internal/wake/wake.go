@@ -50,3 +50,14 @@ func (b *Broadcast) Wake() {
 		b.next = nil
 	}
 }
+
+// WakeSoon is Wake that does not wait until the goroutines are runnable, for
+// writers with many waiters. It costs a goroutine when anybody waits.
+func (b *Broadcast) WakeSoon() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.next != nil {
+		go close(b.next)
+		b.next = nil
+	}
+}

@@ -87,10 +87,12 @@ var mutants = []mutant{
 	{
 		name: "one revision in fifty is used again",
 		file: "internal/listing/listing.go",
-		old:  "	v.Revision++\n",
-		broken: `	if revisions++; revisions%50 != 0 {
-		v.Revision++
+		old:  "func (tx *Tx) revise() { tx.v.Revision = tx.v.Position }\n",
+		broken: `func (tx *Tx) revise() {
+	if revisions++; revisions%50 != 0 {
+		tx.v.Revision = tx.v.Position
 	}
+}
 `,
 		variables: "revisions int",
 		want:      []history.Rule{history.Reused},
@@ -98,11 +100,13 @@ var mutants = []mutant{
 	{
 		name: "one revision in fifty goes back",
 		file: "internal/listing/listing.go",
-		old:  "	v.Revision++\n",
-		broken: `	v.Revision++
+		old:  "func (tx *Tx) revise() { tx.v.Revision = tx.v.Position }\n",
+		broken: `func (tx *Tx) revise() {
+	tx.v.Revision = tx.v.Position
 	if revisions++; revisions%50 == 0 {
-		v.Revision -= 10
+		tx.v.Revision -= 10
 	}
+}
 `,
 		variables: "revisions int",
 		want:      []history.Rule{history.Backwards, history.Reused},

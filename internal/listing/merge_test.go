@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// merge is a merge that takes so long, if the pace allows it.
-func (p *pace) merge(took time.Duration, calm bool) bool {
+// merge simulates a merge of a duration, if the pace allows one.
+func (p *mergePace) merge(took time.Duration, calm bool) bool {
 	if !p.allows(calm) {
 		return false
 	}
@@ -16,11 +16,11 @@ func (p *pace) merge(took time.Duration, calm bool) bool {
 	return true
 }
 
-// However often merges are due, they take but their share of the time.
-func TestPaceInTheLongRun(t *testing.T) {
+// However often merges are due, they take no more than their share of the time.
+func TestMergesTakeTheirShareOfTheTime(t *testing.T) {
 	for _, calm := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			p, began, spent := newPace(), time.Now(), time.Duration(0)
+			p, began, spent := newMergePace(), time.Now(), time.Duration(0)
 			for time.Since(began) < time.Hour {
 				if p.merge(2*time.Second, calm) {
 					spent += 2 * time.Second
@@ -35,10 +35,10 @@ func TestPaceInTheLongRun(t *testing.T) {
 	}
 }
 
-// One merge while a fleet arrives does not hold up the one when it is there.
-func TestPaceInACalm(t *testing.T) {
+// A merge while scouts arrive does not delay the merge after they have arrived.
+func TestMergesOfACalmList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPace()
+		p := newMergePace()
 		if !p.merge(2*time.Second, false) {
 			t.Error("the first merge has to wait")
 		}
