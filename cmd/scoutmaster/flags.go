@@ -8,6 +8,7 @@ import (
 
 	"scout/cmd/internal/cli"
 	"scout/internal/access"
+	"scout/internal/stream"
 )
 
 // config is what a scoutmaster is told.
@@ -86,6 +87,12 @@ It needs no flags: it then serves this machine only.`,
 
 // check looks at the flags together.
 func (c *config) check() error {
+	if c.heartbeat < stream.MinHeartbeat {
+		return fmt.Errorf("flag -heartbeat: %s is less than %s, which no scout accepts: raise it", c.heartbeat, stream.MinHeartbeat)
+	}
+	if c.deadline > stream.MaxDeadline {
+		return fmt.Errorf("flag -deadline: %s is more than %s, which no scout accepts: lower it", c.deadline, stream.MaxDeadline)
+	}
 	if c.deadline <= c.heartbeat {
 		return fmt.Errorf("flag -deadline: %s is not greater than the heartbeat of %s: raise -deadline or lower -heartbeat", c.deadline, c.heartbeat)
 	}

@@ -64,6 +64,8 @@ func TestWrongFlags(t *testing.T) {
 		"-pprof :6060 -insecure":       "flag -pprof: :6060 can be reached from other machines, and profiles show what is in memory: give the port alone",
 		"-grpc 70000":                  `flag -grpc: "70000" is not a port (0-65535) or host:port`,
 		"-deadline 1s":                 "flag -deadline: 1s is not greater than the heartbeat of 1s: raise -deadline or lower -heartbeat",
+		"-heartbeat 9ms":               "flag -heartbeat: 9ms is less than 10ms, which no scout accepts: raise it",
+		"-deadline 25h":                "flag -deadline: 25h0m0s is more than 24h0m0s, which no scout accepts: lower it",
 		"-heartbeat 0":                 `flag -heartbeat: "0" is too short: give at least 1ms`,
 		"-grpc 3001":                   "flag -http: 127.0.0.1:3001 is the address of -grpc too: give one of them another port",
 		"-http :3001":                  "flag -http: :3001 can be reached from other machines and is not encrypted: give the port alone to serve this machine only, add -tls-cert and -tls-key, or add -insecure if you trust the network",

@@ -23,13 +23,10 @@ func (e *ending) Error() string { return e.text }
 // GRPCStatus is how grpc learns which status the call ends with.
 func (e *ending) GRPCStatus() *status.Status { return status.New(e.code, e.text) }
 
-// notServing begins the text of a master that is there but takes no scouts.
+// notServing begins the text of a master that takes no scouts now.
 const notServing = "NOT_SERVING"
 
-var (
-	errStopping   = &ending{LeftStopping, codes.Unavailable, notServing + ": the scoutmaster is stopping"}
-	errNotReading = &ending{LeftViolation, codes.InvalidArgument, "the scout asks without reading the answers"}
-)
+var errStopping = &ending{LeftStopping, codes.Unavailable, notServing + ": the scoutmaster is stopping"}
 
 // violation says which rule of the protocol the scout broke.
 func violation(format string, args ...any) error {
@@ -40,13 +37,26 @@ func silent(deadline time.Duration) error {
 	return &ending{LeftSilent, codes.DeadlineExceeded, fmt.Sprintf("the scout was silent past the deadline of %v", deadline)}
 }
 
-// noRoom says why the master cannot take in more now.
-func noRoom(why error) error {
+// noCapacity says why the master cannot take in more now.
+func noCapacity(why error) error {
 	return &ending{LeftNoRoom, codes.ResourceExhausted, "the scoutmaster has no room: " + oneLine(why.Error(), maxReason)}
 }
 
 func evicted(reason string) error {
 	return &ending{LeftReplaced, codes.Aborted, reason}
+}
+
+// denied is the ending that an error of the Authorizer amounts to; nil for none.
+func denied(err error) error {
+	if err == nil {
+		return nil
+	}
+	s := status.Convert(err)
+	code := s.Code()
+	if code == codes.Unknown {
+		code = codes.PermissionDenied
+	}
+	return &ending{LeftDenied, code, oneLine(s.Message(), maxReason)}
 }
 
 // tooLong is what grpc says of a message that is longer than may be.
@@ -55,8 +65,8 @@ const tooLong = "message larger than max"
 // overlong says so in words that name the limit: see [grpc.MaxRecvMsgSize].
 const overlong = "the scout has sent a message larger than max: raise the scoutmaster's -max-message-bytes"
 
-// broken is the ending that an error of Recv amounts to. For a message that it
-// cannot decode grpc has ended the call itself, in words of its own.
+// broken returns the ending that an error of Recv amounts to. When a message
+// cannot be decoded, grpc has ended the call itself, in words of its own.
 func broken(err error) error {
 	switch code, text := status.Code(err), status.Convert(err).Message(); {
 	case code == codes.ResourceExhausted && strings.Contains(text, tooLong):
@@ -68,8 +78,8 @@ func broken(err error) error {
 	}
 }
 
-// endingOf finds the ending in err. An error that is none comes from the wire,
-// which broke: nobody is there to be told.
+// endingOf returns the ending in err. Any other error comes from a wire that
+// broke, so the scout is not told.
 func endingOf(err error) *ending {
 	if err == nil {
 		return &ending{left: LeftDeregistered, code: codes.OK}
@@ -80,7 +90,7 @@ func endingOf(err error) *ending {
 	return &ending{LeftBroken, codes.Canceled, err.Error()}
 }
 
-// refusalOf finds out how a session ends that was not registered.
+// refusalOf returns how a session ends that was not registered.
 func refusalOf(err error) *ending {
 	if held, ok := errors.AsType[*HeldError](err); ok {
 		return &ending{RefusedHeld, codes.AlreadyExists, held.Error()}

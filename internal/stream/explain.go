@@ -15,16 +15,19 @@ var (
 	errUnwanted  = errors.New("the master ended the session")
 	errNoAnswer  = fmt.Errorf("no answer within %v", registerBound)
 	errNoWelcome = errors.New("it answers, but not with a Welcome that makes sense")
+	errTiming    = errors.New("its Welcome makes no sense")
 	errEnded     = errors.New("the master ended the call")
-	errFlooded   = errors.New("the master asks without waiting for answers")
 )
 
-// explain makes one line of why an attempt to register came to nothing: what
-// is wrong, and what to do about it. It wraps errRefused when a scoutmaster
-// has answered and does not want this scout.
+// explain returns one line about an attempt to register that failed: what is
+// wrong, and what to do about it. It wraps errRefused when a scoutmaster has
+// answered and does not want this scout.
 func explain(master string, err error) error {
 	if errors.Is(err, errNoAnswer) {
 		return fmt.Errorf("scoutmaster at %s: %w (check the address, and that no firewall is between)", master, err)
+	}
+	if errors.Is(err, errTiming) {
+		return fmt.Errorf("scoutmaster at %s: %w (correct its -heartbeat and -deadline)", master, err)
 	}
 	why := plain(err)
 	if strings.HasPrefix(why, notServing) {
@@ -42,8 +45,8 @@ func explain(master string, err error) error {
 	}
 }
 
-// lost is why a session ended, in the words of the master where it said some.
-// It wraps errRefused when the master does not want what the scout shows.
+// lost returns why a session ended, in the master's words if it gave any. It
+// wraps errUnwanted when the master does not want what the scout shows.
 func lost(err error) error {
 	if errors.Is(err, io.EOF) {
 		return errEnded
@@ -55,7 +58,7 @@ func lost(err error) error {
 	return errors.New(plain(err))
 }
 
-// plain is the text of err without grpc's wrapping and jargon, on one line.
+// plain returns the text of err without grpc's wrapping and jargon, on one line.
 func plain(err error) string {
 	text := status.Convert(err).Message()
 	if _, desc, ok := strings.Cut(text, `connection error: desc = "`); ok {
@@ -71,4 +74,32 @@ func plain(err error) string {
 		text = overlong
 	}
 	return oneLine(text, maxReason)
+}
+
+// cure returns what may help when no connection comes about, by the text of the
+// error: TLS has no types for the complaints of the other side.
+func cure(why string) string {
+	for _, c := range cures {
+		if strings.Contains(why, c.says) {
+			return c.cure
+		}
+	}
+	return "is it running, and is this its gRPC address?"
+}
+
+// cures begin with complaints of the other side: their text contains that of a
+// complaint about the other side.
+var cures = []struct{ says, cure string }{
+	{"remote error: tls: certificate required", "give this scout a certificate with -tls-cert and -tls-key"},
+	{"remote error: tls: unknown certificate authority", "give a certificate of an authority in the scoutmaster's -tls-client-ca"},
+	{"remote error: tls: bad certificate", "give a certificate of an authority in the scoutmaster's -tls-client-ca, for client authentication"},
+	{"remote error: tls: expired certificate", "renew this scout's certificate, or set the scoutmaster's clock"},
+	{"remote error: tls: unsupported certificate", "give a certificate for client authentication"},
+	{"signed by unknown authority", "give the authority that signed the scoutmaster's certificate with -tls-ca"},
+	{"certificate has expired", "renew the scoutmaster's certificate, or set this machine's clock"},
+	{"certificate is valid for", "give one of those names with -tls-server-name, or a certificate for this one to the scoutmaster"},
+	{"certificate is not valid for any names", "give the scoutmaster a certificate for this name"},
+	{"doesn't contain any IP SANs", "connect by a name that the scoutmaster's certificate is for, or give it with -tls-server-name"},
+	{"EOF", "does it want TLS, as with -tls-ca, and is this its gRPC address?"},
+	{"does not look like a TLS handshake", "the scoutmaster there has no TLS: start it with -tls-cert and -tls-key, or leave out this scout's -tls flags"},
 }

@@ -1,7 +1,10 @@
 package stream
 
 import (
+	"fmt"
+	"path"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -16,7 +19,7 @@ const (
 	maxReason    = 512  // characters
 )
 
-// checkHello is nil when h may register.
+// checkHello returns the rule that h breaks, or nil.
 func checkHello(h *scoutv1.Hello) error {
 	if h == nil {
 		return violation("the first message must be a Hello")
@@ -27,7 +30,7 @@ func checkHello(h *scoutv1.Hello) error {
 	return checkDirectory(h.GetDirectory())
 }
 
-// CheckHost is nil when a scout's files may be listed under that name.
+// CheckHost returns nil if a scout's files may be listed under that name.
 func CheckHost(host string) error {
 	switch {
 	case host == "":
@@ -42,6 +45,8 @@ func CheckHost(host string) error {
 	return nil
 }
 
+// checkDirectory is strict because directories are compared byte by byte: two
+// ways to write one would be two directories.
 func checkDirectory(dir []byte) error {
 	switch {
 	case len(dir) == 0 || dir[0] != '/':
@@ -50,12 +55,36 @@ func checkDirectory(dir []byte) error {
 		return violation("the directory is longer than %d bytes", maxDirectory)
 	case strings.ContainsRune(string(dir), 0):
 		return violation("the directory has a NUL")
+	case path.Clean(string(dir)) != string(dir):
+		return violation("the directory is not clean: it should be %.200q", path.Clean(string(dir)))
 	}
 	return nil
 }
 
 func origin(h *scoutv1.Hello) files.Origin {
 	return files.Origin{Host: h.GetHost(), Directory: string(h.GetDirectory())}
+}
+
+const (
+	// MinHeartbeat is the shortest heartbeat that a master may ask for: more than
+	// a hundred beats a second would serve nobody.
+	MinHeartbeat = 10 * time.Millisecond
+	// MaxDeadline is the longest deadline: a master that is silent for longer than
+	// a day is gone.
+	MaxDeadline = 24 * time.Hour
+)
+
+// CheckTiming returns nil if a session can be kept with these.
+func CheckTiming(heartbeat, deadline time.Duration) error {
+	switch {
+	case heartbeat < MinHeartbeat:
+		return fmt.Errorf("the heartbeat of %v is below %v", heartbeat, MinHeartbeat)
+	case deadline <= heartbeat:
+		return fmt.Errorf("the deadline of %v is not greater than the heartbeat of %v", deadline, heartbeat)
+	case deadline > MaxDeadline:
+		return fmt.Errorf("the deadline of %v is above %v", deadline, MaxDeadline)
+	}
+	return nil
 }
 
 // oneLine makes any text fit for the wire, a log and a status: one line of at

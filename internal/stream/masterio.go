@@ -4,36 +4,74 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"scout/internal/wake"
 	scoutv1 "scout/proto/scout/v1"
 )
 
 // The sender and the receiver of a master's session, and what its handler and
-// others ask of them.
+// other goroutines ask of them.
 
-// say hands an answer to send. The handler never waits for the scout to read.
-func (m *masterSession) say(msg *scoutv1.SessionResponse) error {
-	select {
-	case m.outbox <- msg:
-		return nil
-	default:
-		return errNotReading
-	}
+// answers are the handler's Resync and Grant that the sender has not sent yet: at
+// most one of each, because a Grant is for the last Offer. So the handler never
+// waits for the scout to read, and however much the scout asks, the master holds
+// no more than that.
+type answers struct {
+	ready wake.Signal // there may be something to send
+
+	mu      sync.Mutex
+	due     *scoutv1.Resync // nil: none
+	granted bool            // a Grant is due, behind the Resync
 }
 
-// probe is Peer.Probe. One Probe answers all who ask before it is sent.
+func (a *answers) grant() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.granted = true
+	a.ready.Set()
+}
+
+// withdrawGrant keeps a Grant from being sent, if it is not too late.
+func (a *answers) withdrawGrant() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.granted = false
+}
+
+func (a *answers) resync(reason string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.due = &scoutv1.Resync{Reason: reason}
+	a.ready.Set()
+}
+
+// take returns what to send next, or nil.
+func (a *answers) take() *scoutv1.SessionResponse {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if r := a.due; r != nil {
+		a.due = nil
+		a.ready.Set()
+		return &scoutv1.SessionResponse{Message: &scoutv1.SessionResponse_Resync{Resync: r}}
+	}
+	if a.granted {
+		a.granted = false
+		return &scoutv1.SessionResponse{Message: &scoutv1.SessionResponse_Grant{Grant: &scoutv1.Grant{}}}
+	}
+	return nil
+}
+
+// probe is Peer.Probe. Callers that ask before a Probe is sent share it.
 func (m *masterSession) probe(ctx context.Context) bool {
 	arrival := m.life.next()
-	select {
-	case m.probes <- struct{}{}:
-	default:
-	}
+	m.probes.Set()
 	select {
 	case <-arrival:
-		// What has arrived may be the last that one said who has left since.
+		// What has arrived may be the last words of a scout that has left since.
 		return m.stream.Context().Err() == nil
 	case <-ctx.Done():
 		return false
@@ -42,8 +80,8 @@ func (m *masterSession) probe(ctx context.Context) bool {
 	}
 }
 
-// send is the only sender: the Welcome, then the handler's answers, probes, and a
-// beat each heartbeat.
+// send is the only sender: the Welcome, then the handler's answers, Probes,
+// Looks, and a beat each heartbeat.
 func (m *masterSession) send() {
 	beats := time.NewTicker(m.server.config.Heartbeat)
 	defer beats.Stop()
@@ -54,18 +92,20 @@ func (m *masterSession) send() {
 	}
 }
 
-// next waits for something to say; nil when the session ends.
+// next waits for something to say. It returns nil when the session ends.
 func (m *masterSession) next(beats <-chan time.Time) *scoutv1.SessionResponse {
 	for {
 		select {
 		case <-m.ctx.Done():
 			return nil
-		case msg := <-m.outbox:
-			return msg
+		case <-m.answers.ready:
+			if msg := m.answers.take(); msg != nil {
+				return msg
+			}
 		case <-m.probes:
 			return &scoutv1.SessionResponse{Message: &scoutv1.SessionResponse_Probe{Probe: &scoutv1.Probe{}}}
-		case <-m.looks.wanted:
-			if ticket := m.looks.issue(); ticket != 0 {
+		case <-m.rescans.wanted:
+			if ticket := m.rescans.issue(); ticket != 0 {
 				return &scoutv1.SessionResponse{Message: &scoutv1.SessionResponse_Look{Look: &scoutv1.Look{Ticket: ticket}}}
 			}
 		case <-beats:
@@ -75,10 +115,10 @@ func (m *masterSession) next(beats <-chan time.Time) *scoutv1.SessionResponse {
 	}
 }
 
-// noteSilence counts a heartbeat that has not come. A scout's comes as often as the
-// master's, but not at the same time.
+// noteSilence counts a heartbeat that has not come. The scout's heartbeats come
+// as often as the master's, but not at the same time.
 func (m *masterSession) noteSilence() {
-	if h := m.server.config.Heartbeat; m.life.quiet() > h+h/2 {
+	if h := m.server.config.Heartbeat; m.life.silence() > h+h/2 {
 		m.server.config.Recorder.HeartbeatMissed()
 	}
 }
@@ -92,8 +132,8 @@ func (m *masterSession) welcome() *scoutv1.SessionResponse {
 	}}}
 }
 
-// receive is the only receiver. Nothing is heard while the inbox is full, so
-// that is not held against the scout. It returns soon after the handler has.
+// receive is the only receiver. While the inbox is full nothing is heard, which
+// does not count as the scout's silence. It returns soon after the handler has.
 func (m *masterSession) receive() {
 	for {
 		msg, err := m.stream.Recv()
@@ -112,7 +152,7 @@ func (m *masterSession) receive() {
 	}
 }
 
-// hand passes msg to the handler. It is false when the session ends instead.
+// hand passes msg to the handler. It returns false when the session ends instead.
 func (m *masterSession) hand(msg *scoutv1.SessionRequest) bool {
 	select {
 	case m.inbox <- msg:

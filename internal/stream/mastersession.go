@@ -4,7 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"math"
+	"net"
 	"time"
 
 	"go.uber.org/zap"
@@ -12,20 +12,13 @@ import (
 	"google.golang.org/grpc/peer"
 
 	"scout/internal/files"
+	"scout/internal/wake"
 	scoutv1 "scout/proto/scout/v1"
 )
 
-const (
-	// How many messages may wait while the handler is busy: the most that a scout
-	// can make the master hold beyond what has been taken in.
-	inboxSize = 16
-	// How many answers may wait to be sent. Each answers one message, and a scout
-	// waits for it before the next, so more than a few means that it does not
-	// read.
-	outboxSize = 16
-	// How many bytes to reckon a name with whose size is not known.
-	usualName = 64
-)
+// inboxSize is how many messages may wait while the handler is busy: the most
+// that a scout can make the master hold beyond what has been taken in.
+const inboxSize = 16
 
 // masterSession is the master's end of one session. Three goroutines share it:
 // the handler owns what the session is about, receive only receives and send
@@ -33,39 +26,41 @@ const (
 // from being heard, probed and told that the master lives, and whatever ends
 // the session frees them all: in a gRPC handler only returning does that.
 type masterSession struct {
-	server *Server
-	stream scoutv1.ScoutmasterService_SessionServer
-	ctx    context.Context         // done when the session has to end
-	end    context.CancelCauseFunc // says why; the first reason counts
-	life   life
-	inbox  chan *scoutv1.SessionRequest  // closed after the scout's half-close
-	outbox chan *scoutv1.SessionResponse // the handler's answers
-	probes chan struct{}                 // of one: a Probe is wanted
-	looks  *looks
+	server  *Server
+	stream  scoutv1.ScoutmasterService_SessionServer
+	ctx     context.Context         // done when the session has to end
+	end     context.CancelCauseFunc // says why; the first reason counts
+	life    liveness
+	inbox   chan *scoutv1.SessionRequest // closed after the scout's half-close
+	answers answers
+	probes  wake.Signal // a Probe is wanted
+	rescans *rescanRequests
 
 	// The handler's alone.
-	id       string
-	address  string
-	identity string // who the scout proved to be; empty when nobody asked
-	origin   files.Origin
-	allowed  time.Duration // when the Authorizer was last asked, in awake time
-	replica  replica
-	slot     *slot           // of the snapshot that was offered
-	grant    <-chan struct{} // closed when the slot is granted; nil when not waiting
+	id        string
+	address   string
+	identity  string // who the scout proved to be; empty when nobody asked
+	origin    files.Origin
+	allowed   time.Duration // when the Authorizer was last asked, in awake time
+	replica   replica
+	spacing   spacing
+	resyncDue <-chan time.Time // in phaseDiffering
+	wrong     string           // the reason of the Resync that is due
 }
 
 func newMasterSession(s *Server, stream scoutv1.ScoutmasterService_SessionServer) *masterSession {
 	m := &masterSession{
 		server:  s,
 		stream:  stream,
-		life:    life{clock: s.clock},
+		life:    liveness{clock: s.clock},
 		inbox:   make(chan *scoutv1.SessionRequest, inboxSize),
-		outbox:  make(chan *scoutv1.SessionResponse, outboxSize),
-		probes:  make(chan struct{}, 1),
-		looks:   newLooks(),
+		answers: answers{ready: wake.NewSignal()},
+		probes:  wake.NewSignal(),
+		rescans: newRescanRequests(),
 		id:      rand.Text()[:8],
 		address: address(stream.Context()),
-		replica: replica{quota: s.quota},
+		replica: replica{quota: s.quota, queue: s.queue, recorder: s.config.Recorder},
+		spacing: spacing{first: firstResync, most: lastResync},
 	}
 	// Not the stream's own: that is done, without a reason, before Recv says why.
 	m.ctx, m.end = context.WithCancelCause(context.WithoutCancel(stream.Context()))
@@ -98,11 +93,10 @@ func (m *masterSession) run() error {
 		return m.refuse(err)
 	}
 	defer m.server.quota.leave()
-	m.replica.member, m.replica.recorder = member, m.server.config.Recorder
+	m.replica.member = member
 	m.server.sessions.Go(m.send)
 	err = m.serve()
-	m.slot.release()
-	m.replica.forget()
+	m.replica.drop()
 	end := endingOf(err)
 	member.Leave(end.left)
 	m.server.config.Recorder.Left(end.left)
@@ -121,8 +115,8 @@ func (m *masterSession) authorize() error {
 	return denied(m.server.config.Authorizer.Authorize(m.stream.Context(), m.origin))
 }
 
-// register hears the Hello, and lets the scout in if it may come in and there
-// is room. It is counted then.
+// register hears the Hello, and registers a scout that is authorized and for
+// which there is capacity.
 func (m *masterSession) register() (Member, error) {
 	hello, err := m.hello()
 	if err != nil {
@@ -132,7 +126,7 @@ func (m *masterSession) register() (Member, error) {
 	if err := m.authorize(); err != nil {
 		return nil, err
 	}
-	if err := m.server.room(); err != nil {
+	if err := m.server.full(); err != nil {
 		return nil, err
 	}
 	if err := m.server.quota.enter(); err != nil {
@@ -158,8 +152,8 @@ func (m *masterSession) join(hello *scoutv1.Hello) (Member, error) {
 		Address:  m.address,
 		Identity: m.identity,
 		Probe:    m.probe,
-		Rescan:   m.looks.ask,
-		Silence:  m.life.ago,
+		Rescan:   m.rescans.ask,
+		Silence:  m.life.silence,
 		Evict:    func(reason string) { m.end(evicted(reason)) },
 	})
 }
@@ -173,8 +167,8 @@ func (m *masterSession) hello() (*scoutv1.Hello, error) {
 	}
 }
 
-// refuse ends a session that did not come to be. The registry logs whom it
-// refuses itself, and somebody who just went away is no news.
+// refuse ends a session that was not registered. The registry logs its own
+// refusals, and a peer that just went away is no news.
 func (m *masterSession) refuse(err error) error {
 	if m.ctx.Err() != nil {
 		err = context.Cause(m.ctx)
@@ -183,15 +177,15 @@ func (m *masterSession) refuse(err error) error {
 	m.server.config.Recorder.Refused(end.left)
 	switch end.left {
 	case LeftViolation, LeftSilent, LeftNoRoom:
-		m.log().Warn("session refused", zap.String("reason", end.text))
+		m.server.log.warn("session refused", m.key(), append(m.fields(), zap.String("reason", end.text))...)
 	case LeftDenied, LeftExceeded:
-		m.server.config.Log.Warn("registration refused", text("host", m.origin.Host), text("directory", m.origin.Directory),
+		m.server.log.warn("registration refused", m.key(), text("host", m.origin.Host), text("directory", m.origin.Directory),
 			zap.String("reason", end.text), text("identity", m.identity), zap.String("address", m.address))
 	}
 	return end
 }
 
-// text is a field, if there is something in it.
+// text is a field, if it has a value.
 func text(key, value string) zap.Field {
 	if value == "" {
 		return zap.Skip()
@@ -199,62 +193,75 @@ func text(key, value string) zap.Field {
 	return zap.String(key, value)
 }
 
-// conclude is the status of a session that came to be. The registry logs that
-// the scout has left, but does not know which rule it broke, or what there is
-// no room in.
+// conclude returns the status of a session that was registered. The registry
+// logs that the scout has left, but does not know which rule it broke, or which
+// limit it exceeded.
 func (m *masterSession) conclude(end *ending) error {
 	if end.code == codes.OK {
 		return nil
 	}
 	switch end.left {
 	case LeftViolation:
-		m.log().Warn("protocol violation", zap.String("rule", end.text))
+		m.server.log.warn("protocol violation", m.key(), append(m.fields(), zap.String("rule", end.text))...)
 	case LeftExceeded:
-		m.log().Warn("limit exceeded", zap.String("limit", end.text))
+		m.server.log.warn("limit exceeded", m.key(), append(m.fields(), zap.String("limit", end.text))...)
 	case LeftDenied:
-		m.log().Warn("permission withdrawn", zap.String("reason", end.text), zap.String("identity", m.identity))
+		m.server.log.warn("permission withdrawn", m.key(),
+			append(m.fields(), zap.String("reason", end.text), zap.String("identity", m.identity))...)
 	case LeftNoRoom:
-		m.log().Warn("session refused", zap.String("reason", end.text))
+		m.server.log.warn("session refused", m.key(), append(m.fields(), zap.String("reason", end.text))...)
 	default:
 	}
 	return end
 }
 
-// log is the server's log with what is known of this session.
-func (m *masterSession) log() *zap.Logger {
-	return m.server.config.Log.With(
+// fields are what is known of this session, for the log.
+func (m *masterSession) fields() []zap.Field {
+	return []zap.Field{
 		zap.String("host", m.origin.Host),
 		zap.String("directory", m.origin.Directory),
 		zap.String("session", m.id),
 		zap.String("peer", m.address),
-	)
+	}
+}
+
+// key is what this session's lines are limited by: its origin, or the address
+// that it connected from when it gave none.
+func (m *masterSession) key() string {
+	if m.origin == (files.Origin{}) {
+		host, _, _ := net.SplitHostPort(m.address) //nolint:errcheck // an address without a port is all one key
+		return host
+	}
+	return m.origin.Host + "\x00" + m.origin.Directory
 }
 
 // serve handles what the scout says until the session has to end; then nothing
-// that is still in the inbox counts. It is nil when the scout deregistered.
+// that is still in the inbox counts. It returns nil when the scout deregistered.
 func (m *masterSession) serve() error {
 	for m.ctx.Err() == nil {
+		var err error
 		select {
 		case <-m.ctx.Done():
-		case <-m.grant:
-			if err := m.sayGrant(); err != nil {
-				return err
-			}
+		case <-m.replica.slotReady():
+			err = m.grant()
+		case <-m.resyncDue:
+			m.resync()
 		case msg, ok := <-m.inbox:
 			if !ok {
 				return nil
 			}
-			if err := m.handle(msg); err != nil {
-				return err
-			}
+			err = m.handle(msg)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return context.Cause(m.ctx)
 }
 
 // handle does what one message asks for. One that says nothing known was a sign
-// of life. What was permitted once may be no more: that is asked once in a
-// while.
+// of life. Once each heartbeat the Authorizer is asked again: what was permitted
+// once may be no more.
 func (m *masterSession) handle(msg *scoutv1.SessionRequest) error {
 	if m.server.clock.since(m.allowed) >= m.server.config.Heartbeat {
 		if err := m.authorize(); err != nil {
@@ -265,11 +272,12 @@ func (m *masterSession) handle(msg *scoutv1.SessionRequest) error {
 	case *scoutv1.SessionRequest_Hello:
 		return violation("a second Hello")
 	case *scoutv1.SessionRequest_Offer:
-		return m.offer(msg.Offer)
+		return m.replica.offer(msg.Offer)
 	case *scoutv1.SessionRequest_Update:
-		return m.update(msg.Update)
+		return m.repair(m.replica.update(msg.Update))
 	case *scoutv1.SessionRequest_Unavailable:
-		m.unavailable(msg.Unavailable)
+		m.answers.withdrawGrant()
+		m.replica.unavailable(oneLine(msg.Unavailable.GetReason(), maxReason), msg.Unavailable.GetScanned())
 	case *scoutv1.SessionRequest_Beat:
 		return m.repair(m.replica.beat(msg.Beat))
 	case *scoutv1.SessionRequest_Looked:
@@ -278,50 +286,15 @@ func (m *masterSession) handle(msg *scoutv1.SessionRequest) error {
 	return nil
 }
 
-// offer queues for a slot. An Offer that comes while another waits, or was
-// granted and not used, is the same one said again.
-func (m *masterSession) offer(o *scoutv1.Offer) error {
-	if err := m.replica.offer(o.GetCount()); err != nil {
-		return err
-	}
-	if m.slot == nil {
-		m.slot = m.server.admission.request(sizeOf(o))
-		m.grant = m.slot.ready()
-	}
-	return nil
-}
-
-// sizeOf is about how many bytes the offered snapshot takes.
-func sizeOf(o *scoutv1.Offer) int64 {
-	if o.GetBytes() > 0 {
-		return int64(min(o.GetBytes(), math.MaxInt64))
-	}
-	return int64(min(o.GetCount(), math.MaxInt64/usualName) * usualName)
-}
-
-// sayGrant grants the snapshot that was offered. A master without memory for it
+// grant grants the snapshot that was offered. A master without memory for it
 // ends the session instead: the scout will try again.
-func (m *masterSession) sayGrant() error {
-	if err := m.server.room(); err != nil {
+func (m *masterSession) grant() error {
+	if err := m.server.full(); err != nil {
 		return err
 	}
-	m.grant = nil
-	m.replica.allow()
-	return m.say(&scoutv1.SessionResponse{Message: &scoutv1.SessionResponse_Grant{Grant: &scoutv1.Grant{}}})
-}
-
-func (m *masterSession) update(u *scoutv1.Update) error {
-	m.slot.arrive(len(u.GetAdded()))
-	err := m.replica.update(u)
-	if u.GetReset_() && !u.GetMore() {
-		m.withdraw()
-	}
-	return m.repair(err)
-}
-
-func (m *masterSession) unavailable(u *scoutv1.Unavailable) {
-	m.withdraw()
-	m.replica.unavailable(oneLine(u.GetReason(), maxReason), u.GetScanned())
+	m.replica.grant()
+	m.answers.grant()
+	return nil
 }
 
 // looked believes the scout, unless it speaks of a copy that is known to be
@@ -331,27 +304,35 @@ func (m *masterSession) looked(l *scoutv1.Looked) error {
 	if err != nil {
 		return err
 	}
-	return m.looks.answer(l.GetTicket(), counts)
+	return m.rescans.answer(l.GetTicket(), counts)
 }
 
-// withdraw gives back the slot, or the place in the queue for one.
-func (m *masterSession) withdraw() {
-	m.slot.release()
-	m.slot, m.grant = nil, nil
-}
-
-// repair asks for a new snapshot when err says that the copy differs, and hands
-// on any other error.
+// repair hides the scout and has it begin anew if err says that the copy differs
+// or that a snapshot came early. It returns any other error.
 func (m *masterSession) repair(err error) error {
 	differs, ok := errors.AsType[*difference](err)
-	if !ok {
+	if !ok && !errors.Is(err, errEarly) {
 		return err
 	}
-	m.log().Warn("copy differs", zap.Stringer("copy", differs.copy), zap.Stringer("scout", differs.scout))
+	if ok {
+		m.server.log.warn("copy differs", m.key(), append(m.fields(),
+			zap.Stringer("copy", differs.copy), zap.Stringer("scout", differs.scout))...)
+	}
 	m.server.config.Recorder.Resync()
-	m.withdraw()
+	m.answers.withdrawGrant()
+	m.replica.differ()
+	m.wrong = err.Error()
+	if wait := m.spacing.next(); wait > 0 {
+		m.resyncDue = time.After(wait)
+		return nil
+	}
+	m.resync()
+	return nil
+}
+
+// resync tells the scout to begin anew.
+func (m *masterSession) resync() {
 	m.replica.resync()
-	return m.say(&scoutv1.SessionResponse{Message: &scoutv1.SessionResponse_Resync{
-		Resync: &scoutv1.Resync{Reason: differs.Error()},
-	}})
+	m.answers.resync(m.wrong)
+	m.resyncDue = nil
 }

@@ -152,33 +152,48 @@ func TestRefusedLater(t *testing.T) {
 	})
 }
 
-// Only a Welcome makes the next retry come soon again.
+// Only a session that has lasted makes the next retry come soon again.
 func TestBackoffReset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
 		var mu sync.Mutex
-		var calls []time.Time
+		var calls, ends []time.Time
 		startScripted(t, n, func(s serverStream) error {
 			mu.Lock()
 			calls = append(calls, time.Now())
-			accepted := len(calls) == 1 || len(calls) == 20
+			call := len(calls)
 			mu.Unlock()
-			if !accepted {
+			defer func() {
+				mu.Lock()
+				defer mu.Unlock()
+				ends = append(ends, time.Now())
+			}()
+			if call%3 == 0 {
 				return errStopping
 			}
-			return s.Send(welcome(heartbeat, deadline))
+			_ = s.Send(welcome(time.Hour, 2*time.Hour))
+			switch call {
+			case 20:
+				time.Sleep(provenAfter)
+			case 40:
+				time.Sleep(provenAfter - time.Millisecond)
+			}
+			return nil
 		})
 		startScout(t, n, newSource("a"))
-		time.Sleep(2 * time.Minute)
+		time.Sleep(5 * time.Minute)
 		mu.Lock()
 		defer mu.Unlock()
-		apart := func(i int) time.Duration { return calls[i].Sub(calls[i-1]) }
-		for _, first := range []int{1, 20} {
-			if apart(first) >= firstRetry {
-				t.Errorf("call %d came after %v", first, apart(first))
+		apart := func(i int) time.Duration { return calls[i].Sub(ends[i-1]) }
+		for _, soon := range []int{1, 20} {
+			if apart(soon) >= firstRetry {
+				t.Errorf("call %d came after %v", soon, apart(soon))
 			}
 		}
-		for i := 7; i < 20; i++ {
+		for i := range 50 {
+			if i == 0 || i < 7 || 20 <= i && i < 26 {
+				continue
+			}
 			if apart(i) < lastRetry/10 || apart(i) > lastRetry {
 				t.Errorf("call %d came after %v", i, apart(i))
 			}
@@ -203,4 +218,55 @@ func TestScoutFrozen(t *testing.T) {
 			t.Error("blamed the master")
 		}
 	})
+}
+
+func TestBackoffInterval(t *testing.T) {
+	var least, most [20]time.Duration
+	for range 1000 {
+		b := newBackoff()
+		for i := range least {
+			d := b.interval()
+			if least[i] == 0 || d < least[i] {
+				least[i] = d
+			}
+			most[i] = max(most[i], d)
+		}
+	}
+	ceiling := firstRetry
+	for i := range least {
+		if least[i] < ceiling/10 || most[i] >= ceiling {
+			t.Errorf("interval %d is between %v and %v, its ceiling is %v", i, least[i], most[i], ceiling)
+		}
+		if spread := most[i] - least[i]; spread < ceiling/2 {
+			t.Errorf("interval %d varies by %v only", i, spread)
+		}
+		ceiling = min(2*ceiling, lastRetry)
+	}
+}
+
+// Intervals lie between the starts of attempts, however long one takes.
+func TestBackoffStarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackoff()
+		last := time.Now()
+		for range 50 {
+			if !b.wait(t.Context()) {
+				t.Fatal("not done")
+			}
+			if apart := time.Since(last); apart > lastRetry {
+				t.Errorf("attempts %v apart", apart)
+			}
+			last = time.Now()
+			time.Sleep(registerBound)
+		}
+	})
+}
+
+func TestBackoffDone(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	b := &backoff{started: time.Now(), ceiling: time.Hour}
+	if b.wait(ctx) {
+		t.Error("it waited though nobody wants another attempt")
+	}
 }

@@ -8,8 +8,8 @@ import (
 	"scout/internal/files"
 )
 
-// Registry is who is live and what each of them shows, as sessions see it.
-// Its methods are called by many sessions at once.
+// Registry knows the live scouts and what each of them shows. Many sessions call
+// it at once.
 type Registry interface {
 	// Join registers p and returns the only handle through which its session
 	// shows anything. A *HeldError refuses p because a live scout holds its
@@ -35,9 +35,9 @@ type Peer struct {
 	// from it after the question: false when ctx was done first, or the session
 	// has ended.
 	Probe func(ctx context.Context) bool
-	// Rescan asks the scout to look at its disk. The channel is closed when the
-	// member shows all that was on the disk at the call, and stays open when the
-	// session ends before that. Who ask at the same time share a look.
+	// Rescan asks the scout to read its directory again. The channel is closed when
+	// the member shows all that was on the disk at the call, and stays open when
+	// the session ends before that. Concurrent callers share one rescan.
 	Rescan func() <-chan struct{}
 	// Silence is how long ago anything came from the scout.
 	Silence func() time.Duration
@@ -83,6 +83,41 @@ type Arrival struct {
 	Learned time.Time
 }
 
+// Authorizer decides who may register, by what came with the call of ctx. Its
+// errors carry the gRPC status that refuses the scout. Many sessions call it at
+// once.
+type Authorizer interface {
+	// Identify says who opened the call, for people; empty when anybody may.
+	Identify(ctx context.Context) (string, error)
+	// Authorize returns nil if that peer may show the files of o now.
+	Authorize(ctx context.Context, o files.Origin) error
+}
+
+// anybody is the Authorizer of a master that has none.
+type anybody struct{}
+
+func (anybody) Identify(context.Context) (string, error)      { return "", nil }
+func (anybody) Authorize(context.Context, files.Origin) error { return nil }
+
+// Recorder counts what a master's sessions do. Its methods are called by many
+// sessions at once, in the middle of their work: they return at once.
+type Recorder interface {
+	// Refused: a peer was not registered. The reason is one of LeaveReason, or
+	// RefusedHeld.
+	Refused(reason LeaveReason)
+	// Left: a registered scout's session has ended.
+	Left(reason LeaveReason)
+	// Snapshot: a whole list of so many names, which took so many bytes on the
+	// wire and so long from its first part on, is visible.
+	Snapshot(names, bytes int, took time.Duration)
+	// Change: a change is visible, so long after its scout learned of it.
+	Change(added, removed int, latency time.Duration)
+	// Resync: a copy was not the scout's, and a new snapshot is wanted.
+	Resync()
+	// HeartbeatMissed: a scout was not heard when it should have been.
+	HeartbeatMissed()
+}
+
 // LeaveReason is why a session ended, in the words of the log.
 type LeaveReason string
 
@@ -99,8 +134,8 @@ const (
 	LeftDenied       LeaveReason = "permission withdrawn"
 )
 
-// RefusedHeld is why a session did not come to be when a live scout holds its
-// origin.
+// RefusedHeld is why a session was not registered whose origin a live scout
+// holds.
 const RefusedHeld LeaveReason = "held"
 
 // HeldError refuses a registration: a live scout holds the origin.

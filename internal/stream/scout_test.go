@@ -94,8 +94,10 @@ func TestFirstRegistrationFails(t *testing.T) {
 		}, []string{"scoutmaster at master:3000", "is this its gRPC address?"}, 0},
 		{"ends at once", answer(), []string{"no scoutmaster at master:3000", "the master ended the call"}, 0},
 		{"a beat first", answer(alive), []string{"no scoutmaster at master:3000", "Welcome"}, 0},
-		{"no heartbeat", answer(welcome(0, time.Second)), []string{"Welcome"}, 0},
-		{"no time to beat", answer(welcome(time.Second, time.Second)), []string{"Welcome"}, 0},
+		{"no heartbeat", answer(welcome(0, time.Second)), []string{"Welcome", "the heartbeat of 0s is below 10ms", "-heartbeat"}, 0},
+		{"absurd heartbeat", answer(welcome(1, time.Second)), []string{"the heartbeat of 1ns is below 10ms"}, 0},
+		{"no time to beat", answer(welcome(time.Second, time.Second)), []string{"Welcome", "the deadline of 1s is not greater"}, 0},
+		{"absurd deadline", answer(welcome(time.Second, 25*time.Hour)), []string{"the deadline of 25h0m0s is above 24h0m0s"}, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -256,7 +258,9 @@ func TestAnswers(t *testing.T) {
 		{"granted too late", []line{{nothing, "offer"}, {cannot("gone"), "unavailable gone"}, {both(both(say(grant), pause), list("a")), "offer"}, {say(grant), "snapshot"}}},
 		{"granted when it has just become unavailable", []line{{nothing, "offer"}, {both(cannot("gone"), say(grant)), "unavailable gone"}}},
 		{"granted twice", []line{{nothing, "offer"}, {both(say(grant), say(grant)), "snapshot"}, {list("b"), "update"}}},
-		{"resync while unavailable", []line{{nothing, "offer"}, {say(grant), "snapshot"}, {both(cannot("gone"), say(resync)), "unavailable gone"}, {list("a"), "offer"}}},
+		{"resync when it is unavailable", []line{{nothing, "offer"}, {cannot("gone"), "unavailable gone"}, {say(resync), "unavailable gone"}, {list("a"), "offer"}}},
+		{"resync and grant", []line{{nothing, "offer"}, {both(say(resync), say(grant)), "offer"}, {nothing, "snapshot"}}},
+		{"resync behind a grant", []line{{cannot("busy"), "unavailable busy"}, {both(say(grant), say(resync)), "unavailable busy"}, {list("a"), "offer"}}},
 		{"look", []line{{nothing, "offer"}, {say(grant), "snapshot"}, {say(look(7)), "looked 7"}, {say(look(9)), "looked 9"}}},
 		{"look that finds something", []line{{nothing, "offer"}, {say(grant), "snapshot"}, {both(finding(2*time.Second, "b"), say(look(1))), "update"}, {nothing, "looked 1"}}},
 		{"look before the snapshot", []line{{nothing, "offer"}, {both(both(finding(0, "b"), say(look(1))), both(pause, say(grant))), "snapshot"}, {nothing, "looked 1"}}},
@@ -375,4 +379,100 @@ func TestHopelessHello(t *testing.T) {
 	if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "the host is not UTF-8") {
 		t.Errorf("Run returned %v", err)
 	}
+}
+
+// A master that is never content is offered a snapshot ever more rarely, and the
+// log has few lines of it.
+func TestOffersAreSpaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		var at []time.Time
+		done := make(chan struct{})
+		startScripted(t, n, func(s serverStream) error {
+			defer close(done)
+			word(s)
+			_ = s.Send(welcome(time.Hour, 2*time.Hour))
+			for range 10 {
+				if got := word(s); got != "offer" {
+					t.Errorf("the scout said %q", got)
+				}
+				at = append(at, time.Now())
+				_ = s.Send(grant)
+				word(s)
+				_ = s.Send(resync)
+			}
+			return nil
+		})
+		c := startScout(t, n, newSource("a"))
+		<-done
+		for i, want := range []time.Duration{0, 1, 2, 4, 8, 16, 32, 60, 60} {
+			if got := at[i+1].Sub(at[i]); got != want*time.Second {
+				t.Errorf("Offer %d came after %v, not %v s", i+1, got, want)
+			}
+		}
+		if lines := c.logs.count("resync requested"); lines < 5 || lines > 9 {
+			t.Errorf("%d Resyncs are logged", lines)
+		}
+	})
+}
+
+// A directory that comes and goes writes one line a second, and loses none of
+// the last.
+func TestSnapshotsAreSummarised(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		startMaster(t, n)
+		c := startScout(t, n, newSource("a"))
+		synctest.Wait()
+		for range 99 {
+			c.source.cannot("gone")
+			synctest.Wait()
+			c.source.list("a")
+			time.Sleep(100 * time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		lines := c.logs.seen.FilterMessage("snapshot sent").All()
+		if len(lines) > 11 {
+			t.Errorf("%d lines in ten seconds", len(lines))
+		}
+		sent := int64(len(lines))
+		for _, line := range lines {
+			if n, ok := line.ContextMap()["withheld"].(int64); ok {
+				sent += n
+			}
+		}
+		if sent != 100 || lines[len(lines)-1].ContextMap()["revision"] != uint64(100) {
+			t.Errorf("the lines are of %d snapshots, and the last of revision %v", sent, lines[len(lines)-1].ContextMap()["revision"])
+		}
+	})
+}
+
+// An Offer that waits for long is worth one line.
+func TestSlowGrant(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		done := make(chan struct{})
+		startScripted(t, n, func(s serverStream) error {
+			defer close(done)
+			word(s)
+			_ = s.Send(welcome(time.Hour, 2*time.Hour))
+			word(s)
+			time.Sleep(slowAnswer - time.Millisecond)
+			_ = s.Send(resync)
+			word(s)
+			time.Sleep(10 * slowAnswer)
+			_ = s.Send(grant)
+			word(s)
+			time.Sleep(10 * slowAnswer)
+			return nil
+		})
+		c := startScout(t, n, newSource("a"))
+		<-done
+		if lines := c.logs.count("waiting for the scoutmaster"); lines != 1 {
+			t.Errorf("logged %d times", lines)
+		}
+		if awaited := c.logs.field(t, "waiting for the scoutmaster", "awaited"); awaited != "grant" {
+			t.Errorf("awaited: %v", awaited)
+		}
+	})
 }

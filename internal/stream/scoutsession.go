@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"scout/internal/files"
+	"scout/internal/wake"
 	scoutv1 "scout/proto/scout/v1"
 )
 
@@ -22,6 +23,22 @@ const leaveGrace = 500 * time.Millisecond
 // pulseEvery is how often a scout that has nothing to say shows that it works.
 const pulseEvery = 5 * time.Second
 
+// slowAnswer is how long an Offer waits for its Grant before that is worth a line
+// in the log.
+const slowAnswer = 10 * time.Second
+
+// scoutPhase is what the master was told last of the directory. The package's
+// documentation has the table of what each message does in each phase.
+type scoutPhase int
+
+const (
+	phaseUntold      scoutPhase = iota // nothing, or nothing that counts after a Resync
+	phaseUnavailable                   // there is no set, and why
+	phaseOffered                       // a snapshot is on offer
+	phaseAllowed                       // and was granted: it is next
+	phaseSynced                        // the master shows a set
+)
+
 // scoutSession is the scout's end of one session. run is the only sender and
 // owns what the master was told; receive only receives, so that the master is
 // heard even while a message waits to get through.
@@ -30,42 +47,40 @@ type scoutSession struct {
 	heartbeat time.Duration
 	deadline  time.Duration
 
-	source   Directory
-	recorder ScoutRecorder
-	pulse    func()           // see Scout
-	turns    <-chan time.Time // it is time for one
-	log      *zap.Logger
-	conn     *grpc.ClientConn
-	stream   scoutv1.ScoutmasterService_SessionClient
-	ctx      context.Context         // done when the session has ended
-	end      context.CancelCauseFunc // says why; the first reason counts
-	life     life
-	inbox    chan *scoutv1.SessionResponse // Grants and Resyncs
-	probes   chan struct{}                 // of one: a Beat is wanted
-	look     lookout
+	scout  *lasting
+	turns  <-chan time.Time // it is time for a pulse
+	log    *zap.Logger
+	conn   *grpc.ClientConn
+	stream scoutv1.ScoutmasterService_SessionClient
+	ctx    context.Context         // done when the session has ended
+	end    context.CancelCauseFunc // says why; the first reason counts
+	life   liveness
+	asked  asked
+	probes wake.Signal // a Beat is wanted
+	rescan rescan
 
 	// What the master was told; run's alone.
-	sent     *files.Set // what it shows of this scout; nil: nothing
-	revision uint64     // of the last update
-	offered  bool       // since sent became nil an Offer was made
-	granted  bool       // and a Grant has come
-	learned  time.Time  // when the oldest of what it may not know yet was learned; zero: just now
-	hidden   bool       // it knows that there is no set, and why:
-	reason   string
-	scanned  int
+	phase    scoutPhase
+	sent     *files.Set       // what it shows, in phaseSynced
+	reason   string           // in phaseUnavailable: why there is no set,
+	scanned  int              // and how far a scan has come
+	revision uint64           // of the last update
+	learned  time.Time        // when the oldest of what it may not know yet was learned; zero: just now
+	spacing  spacing          // of the Offers that answer Resyncs
+	offerDue <-chan time.Time // an Offer has to wait for it; nil: it may go
+	slow     *time.Timer      // in phaseOffered: complains of a Grant that does not come
 }
 
-// openSession registers s over conn, which is the session's from here on.
-func openSession(ctx context.Context, conn *grpc.ClientConn, s *Scout, clock *awake) (*scoutSession, error) {
+// openSession registers a scout over conn, which is the session's from here on.
+func openSession(ctx context.Context, conn *grpc.ClientConn, l *lasting) (*scoutSession, error) {
 	c := &scoutSession{
-		source:   s.Directory,
-		recorder: s.recorder(),
-		pulse:    s.pulse,
-		conn:     conn,
-		life:     life{clock: clock},
-		inbox:    make(chan *scoutv1.SessionResponse, inboxSize),
-		probes:   make(chan struct{}, 1),
-		look:     newLookout(),
+		scout:   l,
+		conn:    conn,
+		life:    liveness{clock: l.clock},
+		asked:   asked{ready: wake.NewSignal()},
+		probes:  wake.NewSignal(),
+		rescan:  newRescan(),
+		spacing: spacing{first: firstResync, most: lastResync},
 	}
 	// Not ctx itself: when that is done the scout has to say goodbye first.
 	c.ctx, c.end = context.WithCancelCause(context.WithoutCancel(ctx))
@@ -73,12 +88,12 @@ func openSession(ctx context.Context, conn *grpc.ClientConn, s *Scout, clock *aw
 	defer bound.Stop()
 	leaving := context.AfterFunc(ctx, func() { c.end(context.Cause(ctx)) })
 	defer leaving()
-	if err := c.register(s); err != nil {
+	if err := c.register(l.Scout); err != nil {
 		err = c.because(err)
 		c.close()
 		return nil, err
 	}
-	c.log = s.Log.With(zap.String("session", c.id))
+	c.log = l.Log.With(zap.String("session", c.id))
 	return c, nil
 }
 
@@ -115,13 +130,16 @@ func (c *scoutSession) welcome(w *scoutv1.Welcome) error {
 	c.id = oneLine(w.GetSession(), maxVersion)
 	c.heartbeat = w.GetHeartbeat().AsDuration()
 	c.deadline = w.GetDeadline().AsDuration()
-	if c.heartbeat <= 0 || c.deadline <= c.heartbeat {
+	if w == nil {
 		return errNoWelcome
+	}
+	if err := CheckTiming(c.heartbeat, c.deadline); err != nil {
+		return fmt.Errorf("%w: %w", errTiming, err)
 	}
 	return c.ctx.Err()
 }
 
-// because is why the session ended, when what happened first is behind err.
+// because returns why the session ended: what happened first may be behind err.
 func (c *scoutSession) because(err error) error {
 	if c.ctx.Err() != nil {
 		return context.Cause(c.ctx)
@@ -164,14 +182,17 @@ func (c *scoutSession) loop(ctx context.Context) error {
 	turns := time.NewTicker(pulseEvery)
 	defer turns.Stop()
 	c.turns = turns.C
+	c.slow = time.AfterFunc(slowAnswer, c.complain)
+	defer c.slow.Stop()
+	c.slow.Stop() // until there is an Offer
 	for {
 		c.note()
-		looked, v := c.look.ready(), c.source.View()
+		rescanned, v := c.rescan.ready(), c.scout.Directory.View()
 		if err := c.tell(ctx, v); err != nil {
 			return err
 		}
 		c.learned = time.Time{}
-		if looked && v.Set != nil && v.Set == c.sent {
+		if rescanned && c.phase == phaseSynced && v.Set == c.sent {
 			if err := c.looked(); err != nil {
 				return err
 			}
@@ -182,27 +203,30 @@ func (c *scoutSession) loop(ctx context.Context) error {
 	}
 }
 
-// wait returns when there may be something to tell. Signs of life that are due
-// meanwhile it gives itself.
+// wait returns when there may be something to tell. It gives signs of life that
+// are due meanwhile.
 func (c *scoutSession) wait(ctx context.Context, beats <-chan time.Time) error {
 	select {
 	case <-ctx.Done():
 		return c.deregister()
 	case <-c.ctx.Done():
 		return context.Cause(c.ctx)
-	case c.learned = <-c.source.Changed():
+	case c.learned = <-c.scout.Directory.Changed():
 		return nil
-	case msg := <-c.inbox:
-		c.handle(msg)
+	case <-c.asked.ready:
+		c.obey()
 		return nil
-	case <-c.look.waiting():
-		c.look.begin(c.source)
+	case <-c.offerDue:
+		c.offerDue = nil
 		return nil
-	case <-c.look.done:
-		c.look.done = nil
+	case <-c.rescan.next():
+		c.rescan.begin(c.scout.Directory)
+		return nil
+	case <-c.rescan.done:
+		c.rescan.done = nil
 		return nil
 	case <-c.turns:
-		c.pulse()
+		c.scout.pulse()
 		return nil
 	case <-c.probes:
 		return c.beat()
@@ -217,80 +241,118 @@ func (c *scoutSession) note() {
 		return
 	}
 	select {
-	case c.learned = <-c.source.Changed():
+	case c.learned = <-c.scout.Directory.Changed():
 	default:
 	}
 }
 
 // tell makes the master know v, or asks for leave to.
 func (c *scoutSession) tell(ctx context.Context, v files.View) error {
-	switch {
-	case v.Set == nil && (!c.hidden || v.Reason != c.reason):
+	if v.Set == nil {
+		if c.phase == phaseUnavailable && v.Reason == c.reason {
+			return nil
+		}
 		return c.unavailable(v)
-	case v.Set == nil || v.Set == c.sent:
-		return nil
-	case c.sent != nil:
-		return c.change(ctx, v.Set)
-	case c.granted:
-		return c.snapshot(ctx, v.Set)
-	case !c.offered:
+	}
+	switch c.phase {
+	case phaseUntold, phaseUnavailable:
+		if c.offerDue != nil {
+			return nil
+		}
 		return c.offer(v.Set)
+	case phaseOffered:
+		return nil
+	case phaseAllowed:
+		return c.snapshot(ctx, v.Set)
+	case phaseSynced:
+		if v.Set == c.sent {
+			return nil
+		}
+		return c.change(ctx, v.Set)
 	}
 	return nil
+}
+
+// enter changes the phase. What the master shows is known in phaseSynced only.
+func (c *scoutSession) enter(p scoutPhase) {
+	c.phase, c.sent = p, nil
+	c.slow.Stop()
+	if p == phaseOffered {
+		c.slow.Reset(slowAnswer)
+	}
 }
 
 // looked answers the Look under way: the master was told all that it found.
 func (c *scoutSession) looked() error {
 	return c.say(&scoutv1.SessionRequest{Message: &scoutv1.SessionRequest_Looked{
-		Looked: &scoutv1.Looked{Ticket: c.look.answered()},
+		Looked: &scoutv1.Looked{Ticket: c.rescan.finish()},
 	}})
 }
 
 // unavailable says why there is no list. The reason may quote a path, and those
 // are not always UTF-8, as the protocol's strings are.
 func (c *scoutSession) unavailable(v files.View) error {
-	c.forget()
-	c.hidden, c.reason, c.scanned = true, v.Reason, v.Scanned
+	c.enter(phaseUnavailable)
+	c.reason, c.scanned = v.Reason, v.Scanned
 	return c.say(&scoutv1.SessionRequest{Message: &scoutv1.SessionRequest_Unavailable{
 		Unavailable: &scoutv1.Unavailable{Reason: oneLine(v.Reason, maxReason), Scanned: uint64(v.Scanned)},
 	}})
 }
 
 func (c *scoutSession) offer(set *files.Set) error {
-	c.offered, c.hidden = true, false
+	c.enter(phaseOffered)
 	return c.say(&scoutv1.SessionRequest{Message: &scoutv1.SessionRequest_Offer{
 		Offer: &scoutv1.Offer{Count: uint64(set.Len()), Bytes: uint64(set.Index().Size())},
 	}})
 }
 
-// handle notes what the master asks for.
-func (c *scoutSession) handle(msg *scoutv1.SessionResponse) {
-	switch msg := msg.GetMessage().(type) {
-	case *scoutv1.SessionResponse_Grant:
-		c.granted = c.offered // else it answers an Offer that was taken back
-	case *scoutv1.SessionResponse_Resync:
-		c.recorder.ResyncRequested()
-		c.log.Warn("resync requested", zap.String("reason", oneLine(msg.Resync.GetReason(), maxReason)))
-		c.forget()
+// obey does what the master asks for. A Resync comes before a Grant: the Offer
+// that answers it is said first, and may be what the Grant is for.
+func (c *scoutSession) obey() {
+	reason, resync, grant := c.asked.take()
+	switch {
+	case resync:
+		c.scout.recorder().ResyncRequested()
+		c.logResync(reason)
+		c.enter(phaseUntold)
+		if wait := c.spacing.next(); wait > 0 {
+			c.offerDue = time.After(wait)
+		}
+	case grant && c.phase == phaseOffered: // else it is for an Offer that was taken back
+		c.enter(phaseAllowed)
 	}
 }
 
-// forget is for when the master shows nothing of this scout any more.
-func (c *scoutSession) forget() {
-	c.sent, c.offered, c.granted = nil, false, false
+func (c *scoutSession) logResync(reason string) {
+	if withheld, ok := c.scout.resyncs.Allow(); ok {
+		c.log.Warn("resync requested", zap.String("reason", oneLine(reason, maxReason)), withheldField(withheld))
+	}
+}
+
+// withheldField says how many lines were not written, if any.
+func withheldField(n int) zap.Field {
+	if n == 0 {
+		return zap.Skip()
+	}
+	return zap.Int("withheld", n)
+}
+
+// complain says once that an Offer has waited for long.
+func (c *scoutSession) complain() {
+	c.log.Warn("waiting for the scoutmaster", zap.String("awaited", "grant"), zap.Float64("seconds", slowAnswer.Seconds()))
 }
 
 // beat says that the scout is alive, what the master's copy must be, and, in
 // passing, how far a scan has come.
 func (c *scoutSession) beat() error {
-	v := c.source.View()
-	if c.hidden && v.Set == nil && v.Scanned != c.scanned {
+	v := c.scout.Directory.View()
+	if c.phase == phaseUnavailable && v.Set == nil && v.Scanned != c.scanned {
 		if err := c.unavailable(v); err != nil {
 			return err
 		}
 	}
 	beat := &scoutv1.Beat{Unreadable: uint64(v.Unreadable), Polled: uint64(v.Polled)}
-	if c.sent != nil {
+	if c.phase == phaseSynced {
 		beat.Revision, beat.Count, beat.Digest = c.revision, uint64(c.sent.Len()), c.sent.Digest()
 	}
 	return c.say(&scoutv1.SessionRequest{Message: &scoutv1.SessionRequest_Beat{Beat: beat}})
@@ -300,11 +362,15 @@ func (c *scoutSession) beat() error {
 func (c *scoutSession) snapshot(ctx context.Context, set *files.Set) error {
 	started := time.Now()
 	bytes, err := c.send(ctx, update{reset: true, delta: files.Delta{Removed: new(files.Set), Added: set}, set: set})
-	if c.sent == set {
-		c.recorder.SnapshotSent(set.Len(), bytes, time.Since(started))
-		c.log.Info("snapshot sent", zap.Int("files", set.Len()), zap.Int("bytes", bytes),
-			zap.Float64("seconds", time.Since(started).Seconds()), zap.Uint64("revision", c.revision))
+	if c.phase != phaseSynced {
+		return err
 	}
+	took, revision := time.Since(started), c.revision
+	c.scout.recorder().SnapshotSent(set.Len(), bytes, took)
+	c.scout.snapshots.Do(func(withheld int) {
+		c.log.Info("snapshot sent", zap.Int("files", set.Len()), zap.Int("bytes", bytes),
+			zap.Float64("seconds", took.Seconds()), zap.Uint64("revision", revision), withheldField(withheld))
+	})
 	return err
 }
 
@@ -317,7 +383,7 @@ func (c *scoutSession) change(ctx context.Context, set *files.Set) error {
 	}
 	bytes, err := c.send(ctx, update{delta: d, set: set})
 	if c.sent == set {
-		c.recorder.ChangeSent(d.Added.Len(), d.Removed.Len(), bytes, c.age())
+		c.scout.recorder().ChangeSent(d.Added.Len(), d.Removed.Len(), bytes, c.age())
 	}
 	return err
 }
@@ -331,7 +397,7 @@ func (c *scoutSession) send(ctx context.Context, u update) (bytes int, err error
 		if ctx.Err() != nil {
 			return bytes, c.deregister()
 		}
-		if v := c.source.View(); v.Set == nil {
+		if v := c.scout.Directory.View(); v.Set == nil {
 			return bytes, c.unavailable(v)
 		}
 		if !part.GetMore() && !part.GetReset_() {
@@ -342,6 +408,7 @@ func (c *scoutSession) send(ctx context.Context, u update) (bytes int, err error
 			return bytes, err
 		}
 	}
+	c.enter(phaseSynced)
 	c.sent, c.revision = u.set, u.revision
 	return bytes, nil
 }
@@ -357,7 +424,7 @@ func (c *scoutSession) age() time.Duration {
 
 // say sends msg. It waits while the connection is full.
 func (c *scoutSession) say(msg *scoutv1.SessionRequest) error {
-	c.pulse()
+	c.scout.pulse()
 	err := c.stream.Send(msg)
 	if errors.Is(err, io.EOF) {
 		// The call has ended; receive is about to learn why.
@@ -394,17 +461,53 @@ func (c *scoutSession) receive() {
 func (c *scoutSession) take(msg *scoutv1.SessionResponse) {
 	switch m := msg.GetMessage().(type) {
 	case *scoutv1.SessionResponse_Probe:
-		select {
-		case c.probes <- struct{}{}:
-		default: // one answer will do for both
-		}
+		c.probes.Set()
 	case *scoutv1.SessionResponse_Look:
-		c.look.ask(m.Look.GetTicket())
-	case *scoutv1.SessionResponse_Grant, *scoutv1.SessionResponse_Resync:
-		select {
-		case c.inbox <- msg:
-		default:
-			c.end(errFlooded)
-		}
+		c.rescan.ask(m.Look.GetTicket())
+	case *scoutv1.SessionResponse_Grant:
+		c.asked.grant()
+	case *scoutv1.SessionResponse_Resync:
+		c.asked.resync(m.Resync.GetReason())
 	}
+}
+
+// asked is what the master wants and run has not come to: at most one Resync and
+// one Grant behind it, however many were received. A Grant before a Resync counts
+// no more.
+type asked struct {
+	ready wake.Signal // there may be something to do
+
+	mu      sync.Mutex
+	reason  string // of the Resync
+	again   bool   // a Resync has come
+	granted bool   // a Grant has come, after the Resync if there is one
+}
+
+func (a *asked) grant() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.granted = true
+	a.ready.Set()
+}
+
+func (a *asked) resync(reason string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.reason, a.again, a.granted = reason, true, false
+	a.ready.Set()
+}
+
+// take returns what to do now: a Resync, a Grant or neither.
+func (a *asked) take() (reason string, resync, grant bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.again {
+		a.again = false
+		if a.granted {
+			a.ready.Set()
+		}
+		return a.reason, true, false
+	}
+	grant, a.granted = a.granted, false
+	return "", false, grant
 }

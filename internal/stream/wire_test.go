@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/goleak"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
@@ -262,7 +263,7 @@ func serve(t *testing.T, n *network, server *grpc.Server) {
 type client struct {
 	source *source
 	logs   logs
-	clock  *awake
+	clock  *awakeClock
 	leave  func() error // stops it and returns what Run did
 	done   chan struct{}
 	err    error
@@ -270,7 +271,7 @@ type client struct {
 
 func startScout(t *testing.T, n *network, src *source, configure ...func(*Scout)) *client {
 	t.Helper()
-	c := &client{source: src, logs: newLogs(), clock: newAwake(scoutTick), done: make(chan struct{})}
+	c := &client{source: src, logs: newLogs(), clock: newAwakeClock(scoutTick), done: make(chan struct{})}
 	scout := &Scout{Origin: web01, Version: "v1", Directory: src, Master: "master:3000", Dial: n.dial, Log: c.logs.Logger}
 	for _, f := range configure {
 		f(scout)
@@ -421,3 +422,5 @@ func sayBeat(revision uint64, set *files.Set) *scoutv1.SessionRequest {
 		Revision: revision, Count: uint64(set.Len()), Digest: set.Digest(),
 	}}}
 }
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -1,6 +1,9 @@
 package throttle_test
 
 import (
+	"fmt"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -48,5 +51,73 @@ func TestLimiter(t *testing.T) {
 		if n, ok := l.Allow(); !ok || n != 3 {
 			t.Errorf("after the interval: %d, %t; want 3, true", n, ok)
 		}
+	})
+}
+
+func TestKeyed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := throttle.Keyed[string]{Interval: time.Second, Most: 2}
+		for _, event := range []struct {
+			key      string
+			withheld int
+			ok       bool
+		}{
+			{"a", 0, true},
+			{"a", 0, false},
+			{"b", 1, true},
+			{"c", 0, false}, // the third key
+			{"b", 0, false},
+		} {
+			if n, ok := k.Allow(event.key); n != event.withheld || ok != event.ok {
+				t.Errorf("%s: %d, %t; want %d, %t", event.key, n, ok, event.withheld, event.ok)
+			}
+		}
+		time.Sleep(time.Second)
+		if n, ok := k.Allow("a"); !ok || n != 2 {
+			t.Errorf("after the interval: %d, %t; want 2, true", n, ok)
+		}
+	})
+}
+
+func TestLatest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var passed []string
+		l := throttle.Latest{Interval: time.Second}
+		event := func(name string) {
+			l.Do(func(withheld int) {
+				mu.Lock()
+				defer mu.Unlock()
+				passed = append(passed, fmt.Sprint(name, " ", withheld))
+			})
+		}
+		expect := func(want ...string) {
+			t.Helper()
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			if !slices.Equal(passed, want) {
+				t.Errorf("passed: %q, want %q", passed, want)
+			}
+			passed = nil
+		}
+		for _, name := range []string{"a", "b", "c", "d"} {
+			event(name)
+		}
+		expect("a 0")
+		time.Sleep(time.Second)
+		expect("d 2")
+		event("e")
+		expect()
+		time.Sleep(time.Second)
+		expect("e 0")
+		time.Sleep(time.Second)
+		event("f")
+		expect("f 0")
+		event("g")
+		l.Flush()
+		expect("g 0")
+		time.Sleep(time.Minute)
+		expect()
 	})
 }

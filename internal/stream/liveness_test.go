@@ -8,14 +8,14 @@ import (
 )
 
 // freeze makes the clock believe that the process did not run for d.
-func (a *awake) freeze(d time.Duration) {
+func (a *awakeClock) freeze(d time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.start = a.start.Add(-d)
 }
 
-func runningClock(t *testing.T) *awake {
-	clock := newAwake(masterTick)
+func runningClock(t *testing.T) *awakeClock {
+	clock := newAwakeClock(masterTick)
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
 	go clock.run(ctx)
@@ -56,7 +56,7 @@ func TestAwake(t *testing.T) {
 // A reading notices a pause that the ticks have not seen yet.
 func TestAwakeDuringPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		clock := newAwake(masterTick)
+		clock := newAwakeClock(masterTick)
 		began := clock.now()
 		time.Sleep(10 * time.Second) // nobody ticks
 		if got := clock.since(began); got != 0 {
@@ -68,23 +68,23 @@ func TestAwakeDuringPause(t *testing.T) {
 func TestSilence(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
-		during func(*life) // from 1 s after the watch began
+		during func(*liveness) // from 1 s after the watch began
 		want   time.Duration
 	}{
-		{"nothing heard", func(*life) {}, 3 * time.Second},
-		{"heard once", func(l *life) { l.hear() }, 4 * time.Second},
-		{"heard each second", func(l *life) {
+		{"nothing heard", func(*liveness) {}, 3 * time.Second},
+		{"heard once", func(l *liveness) { l.hear() }, 4 * time.Second},
+		{"heard each second", func(l *liveness) {
 			for range 10 {
 				time.Sleep(time.Second)
 				l.hear()
 			}
 		}, 14 * time.Second},
-		{"own pause", func(l *life) {
+		{"own pause", func(l *liveness) {
 			time.Sleep(1900 * time.Millisecond)
 			synctest.Wait()
 			l.clock.freeze(9 * time.Second)
 		}, 5900 * time.Millisecond},
-		{"nobody listened", func(l *life) {
+		{"nobody listened", func(l *liveness) {
 			l.suspend()
 			time.Sleep(time.Minute)
 			l.resume()
@@ -92,7 +92,7 @@ func TestSilence(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l := life{clock: runningClock(t)}
+				l := liveness{clock: runningClock(t)}
 				fired := make(chan struct{})
 				began := time.Now()
 				l.watch(3*time.Second, func() { close(fired) })
@@ -110,7 +110,7 @@ func TestSilence(t *testing.T) {
 
 func TestUnwatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := life{clock: runningClock(t)}
+		l := liveness{clock: runningClock(t)}
 		l.watch(3*time.Second, func() { t.Error("called after the watch had ended") })
 		time.Sleep(2 * time.Second)
 		l.unwatch()
@@ -120,7 +120,7 @@ func TestUnwatch(t *testing.T) {
 
 func TestNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := life{clock: runningClock(t)}
+		l := liveness{clock: runningClock(t)}
 		l.hear()
 		first, second := l.next(), l.next()
 		select {
