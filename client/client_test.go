@@ -58,7 +58,7 @@ func (m *master) close() {
 	m.server.Close()
 }
 
-func (m *master) Look(context.Context, func(files.Origin) bool) (*listing.Version, []roster.Unconfirmed) {
+func (m *master) Barrier(context.Context, func(files.Origin) bool) (*listing.Version, []roster.Unconfirmed) {
 	return m.list.Current(), m.unconfirmed
 }
 

@@ -48,7 +48,7 @@ func run(ctx context.Context, c config, log *zap.Logger) error {
 		config: c, log: log, gate: gate, room: newCapacity(openFiles()),
 		list: list, registry: master.NewRegistry(list, log), counts: counts,
 	}
-	counts.Fleet(p.registry.Census, func() int { return list.Current().Len })
+	counts.Scouts(p.registry.StateCounts, func() int { return list.Current().Len })
 	scouts, err := newScoutSide(ctx, p)
 	if err != nil {
 		return err
@@ -60,7 +60,7 @@ func run(ctx context.Context, c config, log *zap.Logger) error {
 	}
 	log.Info("serving", zap.Stringer("grpc", scouts.listener.Addr()), zap.Stringer("http", consumers.listener.Addr()),
 		zap.Duration("heartbeat", c.heartbeat), zap.Duration("deadline", c.deadline), zap.String("version", cli.Version()))
-	service := &systemd.Service{Check: func() { p.registry.Census() }, Log: log}
+	service := &systemd.Service{Check: func() { p.registry.StateCounts() }, Log: log}
 	service.Beat()
 	group, ctx := errgroup.WithContext(ctx)
 	for _, part := range []interface{ Run(context.Context) error }{service, list, profiles, gate, scouts, consumers} {

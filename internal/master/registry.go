@@ -20,7 +20,7 @@ import (
 // that the successor of a dead one is in within a second.
 const probeTimeout = 750 * time.Millisecond
 
-// Registry is who is live. It lets one scout at a time hold an origin, and
+// Registry has the live scouts. It lets one scout at a time hold an origin, and
 // shows in the Listing what each holder shows.
 type Registry struct {
 	listing *listing.Listing
@@ -28,8 +28,8 @@ type Registry struct {
 
 	mu      sync.Mutex
 	members map[files.Origin]*member
-	left    lately[files.Origin, roster.Left]
-	refused lately[refusal, roster.Refused]
+	left    recent[files.Origin, roster.Left]
+	refused recent[refusal, roster.Refused]
 }
 
 // NewRegistry returns a Registry without members.
@@ -38,9 +38,9 @@ func NewRegistry(l *listing.Listing, log *zap.Logger) *Registry {
 }
 
 // Join registers a scout, see [stream.Registry]. A holder that does not answer
-// at once when asked is a ghost, and the newcomer takes its place.
+// at once when asked is a stale holder, and the newcomer takes its place.
 func (r *Registry) Join(ctx context.Context, p stream.Peer) (stream.Member, error) {
-	m := &member{registry: r, peer: p, registered: time.Now(), out: make(chan struct{}), log: r.log.With(
+	m := &member{registry: r, peer: p, registered: time.Now(), withheld: make(chan struct{}), log: r.log.With(
 		zap.String("host", p.Origin.Host), zap.String("directory", p.Origin.Directory))}
 	for {
 		holder := r.claim(m, nil)
@@ -56,12 +56,12 @@ func (r *Registry) Join(ctx context.Context, p stream.Peer) (stream.Member, erro
 	}
 }
 
-// claim gives m its origin if nobody holds it, or if ghost does. It returns the
-// holder otherwise.
-func (r *Registry) claim(m, ghost *member) *member {
+// claim gives m its origin if nobody holds it, or if the stale holder does. It
+// returns the holder otherwise.
+func (r *Registry) claim(m, stale *member) *member {
 	r.mu.Lock()
 	holder := r.members[m.peer.Origin]
-	if holder != nil && holder != ghost {
+	if holder != nil && holder != stale {
 		r.mu.Unlock()
 		return holder
 	}
@@ -77,7 +77,7 @@ func (r *Registry) claim(m, ghost *member) *member {
 	return nil
 }
 
-// identity is who the scout proved to be, if anybody asked.
+// identity names the scout's proven identity, if there is one.
 func (m *member) identity() zap.Field {
 	if m.peer.Identity == "" {
 		return zap.Skip()
@@ -85,7 +85,7 @@ func (m *member) identity() zap.Field {
 	return zap.String("identity", m.peer.Identity)
 }
 
-// ask asks a holder whether it is still there. nil means that it is not.
+// ask asks a holder for a sign of life. It returns nil if the holder is gone.
 func (r *Registry) ask(ctx context.Context, holder, newcomer *member) error {
 	probe, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
@@ -99,7 +99,7 @@ func (r *Registry) ask(ctx context.Context, holder, newcomer *member) error {
 	return ctx.Err()
 }
 
-// leave takes m off the register, unless a successor has its place.
+// leave removes m, unless a successor has its place.
 func (r *Registry) leave(m *member, reason stream.LeaveReason) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -112,6 +112,16 @@ func (r *Registry) leave(m *member, reason stream.LeaveReason) {
 	}
 }
 
+// phase is how far a member has come: see the package's table.
+type phase int
+
+const (
+	waiting phase = iota // for the first snapshot
+	hidden
+	shown
+	left
+)
+
 // member is one scout that holds its origin, from Join to Leave.
 type member struct {
 	registry   *Registry
@@ -119,16 +129,16 @@ type member struct {
 	log        *zap.Logger
 	registered time.Time
 
-	mu       sync.Mutex // a session calls one at a time, but a successor may call Leave
-	gone     bool
-	left     stream.LeaveReason // why, when it is gone
-	shown    *listing.Source    // what the Listing has of it, nil when hidden
-	files    int                // how many files that is
-	revision uint64             // of its last update, 0 when hidden
-	hidden   string             // why it is hidden
-	scanned  uint64             // how many files it has found, when it is hidden because it scans
-	synced   bool               // it was shown once
-	out      chan struct{}      // closed when it is hidden or gone
+	mu          sync.Mutex // a session calls one at a time, but a successor may call Leave
+	phase       phase
+	source      *listing.Source    // what the Listing has of it, while it is shown
+	files       int                // how many files that is
+	revision    uint64             // of its last update, while it is shown
+	hiddenFor   string             // the reason, while it is hidden
+	scanned     uint64             // how many files it has found, while it is hidden because it scans
+	synced      bool               // it was shown once
+	leaveReason stream.LeaveReason // when it has left
+	withheld    chan struct{}      // closed when it is hidden or has left
 
 	degraded degradation
 }
@@ -145,18 +155,18 @@ func (m *member) String() string {
 func (m *member) Reset(set *files.Set, by stream.Arrival) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.gone {
+	if m.phase == left {
 		return
 	}
 	removed := m.files
 	m.files, m.revision = set.Len(), by.Revision
-	m.shown = m.registry.listing.Show(m.peer.Origin, set, m.shown)
-	m.synced = true
-	if m.hidden != "" {
+	m.source = m.registry.listing.Show(m.peer.Origin, set, m.source)
+	if m.phase == hidden {
 		m.log.Info("scout shown", zap.String("reason", "snapshot received"))
-		m.hidden, m.scanned = "", 0
-		m.out = make(chan struct{})
+		m.hiddenFor, m.scanned = "", 0
+		m.withheld = make(chan struct{})
 	}
+	m.phase, m.synced = shown, true
 	m.logSynced(set.Len(), set.Len(), removed, by)
 }
 
@@ -164,10 +174,10 @@ func (m *member) Reset(set *files.Set, by stream.Arrival) {
 func (m *member) Apply(d files.Delta, by stream.Arrival) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.gone {
+	if m.phase != shown {
 		return nil
 	}
-	n, err := m.registry.listing.Change(m.shown, d)
+	n, err := m.registry.listing.Change(m.source, d)
 	if err != nil {
 		return err
 	}
@@ -185,26 +195,23 @@ func (m *member) logSynced(files, added, removed int, by stream.Arrival) {
 func (m *member) Hide(reason string, scanned uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.gone {
+	if m.phase == left {
 		return
 	}
-	m.unshow()
-	m.scanned = scanned
 	if reason == "" {
 		reason = "the scout gives no reason"
 	}
-	if m.hidden == "" {
-		close(m.out)
-	}
-	if m.hidden != reason {
-		m.hidden = reason
-		m.log.Log(m.hiding(), "scout hidden", zap.String("reason", reason))
+	m.withhold()
+	m.phase, m.scanned = hidden, scanned
+	if m.hiddenFor != reason {
+		m.hiddenFor = reason
+		m.log.Log(m.hidingLevel(), "scout hidden", zap.String("reason", reason))
 	}
 }
 
-// hiding is the level at which to log that the scout is hidden: that it was
-// never shown yet is nothing to worry about.
-func (m *member) hiding() zapcore.Level {
+// hidingLevel is the level at which to log that the scout is hidden: a scout
+// that was never shown yet is no cause for concern.
+func (m *member) hidingLevel() zapcore.Level {
 	if m.synced {
 		return zapcore.WarnLevel
 	}
@@ -216,7 +223,7 @@ func (m *member) Report(unreadable, polled uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := degradation{unreadable, polled}
-	if m.gone || m.degraded == now {
+	if m.phase == left || m.degraded == now {
 		return
 	}
 	m.degraded = now
@@ -227,10 +234,15 @@ func (m *member) Report(unreadable, polled uint64) {
 	m.log.Log(level, msg, zap.Uint64("unreadable", unreadable), zap.Uint64("polled", polled))
 }
 
-func (m *member) unshow() {
-	if m.shown != nil {
-		m.registry.listing.Drop(m.shown)
-		m.shown, m.files, m.revision = nil, 0, 0
+// withhold removes what is shown, and ends the rescans that wait for it. The
+// caller sets the phase.
+func (m *member) withhold() {
+	if m.source != nil {
+		m.registry.listing.Drop(m.source)
+		m.source, m.files, m.revision = nil, 0, 0
+	}
+	if m.phase != hidden {
+		close(m.withheld)
 	}
 }
 
@@ -238,14 +250,11 @@ func (m *member) unshow() {
 func (m *member) Leave(reason stream.LeaveReason) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.gone {
+	if m.phase == left {
 		return
 	}
-	m.gone, m.left = true, reason
-	m.unshow()
-	if m.hidden == "" {
-		close(m.out)
-	}
+	m.withhold()
+	m.phase, m.leaveReason = left, reason
 	m.registry.leave(m, reason)
 	m.log.Info("scout dropped", zap.String("reason", string(reason)), zap.String("session", m.peer.Session))
 }

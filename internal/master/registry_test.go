@@ -25,7 +25,8 @@ var home = files.Origin{Host: "web-01", Directory: "/srv/data"}
 type fakePeer struct {
 	answers bool
 	evicted string
-	looks   chan struct{} // closed when it has looked; nil: never
+	rescans chan struct{} // closed when it has rescanned; nil: never
+	silence func() time.Duration
 }
 
 func (f *fakePeer) peer(session string) stream.Peer {
@@ -38,9 +39,14 @@ func (f *fakePeer) peer(session string) stream.Peer {
 			<-ctx.Done()
 			return false
 		},
-		Rescan:  func() <-chan struct{} { return f.looks },
-		Silence: func() time.Duration { return 1500 * time.Millisecond },
-		Evict:   func(reason string) { f.evicted = reason },
+		Rescan: func() <-chan struct{} { return f.rescans },
+		Silence: func() time.Duration {
+			if f.silence != nil {
+				return f.silence()
+			}
+			return 1500 * time.Millisecond
+		},
+		Evict: func(reason string) { f.evicted = reason },
 	}
 }
 
@@ -58,7 +64,7 @@ func join(t *testing.T, r *Registry, p stream.Peer) stream.Member {
 	return m
 }
 
-func shown(r *Registry) (names []string) {
+func listed(r *Registry) (names []string) {
 	for e := r.listing.Current().Entries(); e.Next(); {
 		names = append(names, string(e.Name()))
 	}
@@ -67,7 +73,7 @@ func shown(r *Registry) (names []string) {
 
 func expectShown(t *testing.T, r *Registry, names ...string) {
 	t.Helper()
-	if got := shown(r); !slices.Equal(got, names) {
+	if got := listed(r); !slices.Equal(got, names) {
 		t.Errorf("shown: %q, want %q", got, names)
 	}
 }
@@ -152,27 +158,27 @@ func TestALiveHolderIsKept(t *testing.T) {
 	}
 }
 
-func TestAGhostIsReplaced(t *testing.T) {
+func TestAStaleHolderIsReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, logs := observed()
-		ghost := &fakePeer{}
-		old := join(t, r, ghost.peer("ghost"))
+		stale := &fakePeer{}
+		old := join(t, r, stale.peer("stale"))
 		old.Reset(filestest.Set("x"), stream.Arrival{Revision: 1})
 		began := time.Now()
 		m := join(t, r, (&fakePeer{answers: true}).peer("successor"))
 		if took := time.Since(began); took > time.Second {
-			t.Errorf("the ghost was replaced after %v", took)
+			t.Errorf("the stale holder was replaced after %v", took)
 		}
 		expectShown(t, r)
-		if !strings.Contains(ghost.evicted, "replaced by successor") {
-			t.Errorf("the ghost was told %q", ghost.evicted)
+		if !strings.Contains(stale.evicted, "replaced by successor") {
+			t.Errorf("the stale holder was told %q", stale.evicted)
 		}
 		m.Reset(filestest.Set("y"), stream.Arrival{Revision: 1})
 		old.Reset(filestest.Set("late"), stream.Arrival{Revision: 2})
 		old.Leave(stream.LeftBroken)
 		expectShown(t, r, "y")
 		if _, err := r.Join(t.Context(), (&fakePeer{}).peer("third")); err == nil {
-			t.Error("the ghost's end took the register from its successor")
+			t.Error("the stale holder's end took the register from its successor")
 		}
 		if got := messages(logs.FilterMessage("scout dropped"), "reason"); !slices.Equal(got, []string{"scout dropped reason=replaced"}) {
 			t.Errorf("%q", got)
@@ -180,11 +186,11 @@ func TestAGhostIsReplaced(t *testing.T) {
 	})
 }
 
-// Of many newcomers that ask for a ghost's place at once, one gets it.
+// Of many newcomers that ask for a stale holder's place at once, one gets it.
 func TestOneSuccessor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := observed()
-		join(t, r, (&fakePeer{}).peer("ghost"))
+		join(t, r, (&fakePeer{}).peer("stale"))
 		const newcomers = 20
 		results := make(chan error, newcomers)
 		for range newcomers {

@@ -11,8 +11,8 @@ import (
 	"scout/internal/stream"
 )
 
-// Roster says who is registered, who has left and who was refused. It costs
-// about a microsecond a scout and holds up nobody.
+// Roster returns the registered scouts, those that have left and those that were
+// refused. It costs about a microsecond a scout and blocks nobody.
 func (r *Registry) Roster() roster.Roster {
 	members := r.of(everybody)
 	r.mu.Lock()
@@ -31,7 +31,7 @@ func (r *Registry) Roster() roster.Roster {
 	return roster.Roster{Scouts: scouts, Left: left, Refused: refused}
 }
 
-// noteRefused remembers a newcomer that was refused.
+// noteRefused keeps the refusal of a newcomer.
 func (r *Registry) noteRefused(p stream.Peer, holder string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -40,13 +40,13 @@ func (r *Registry) noteRefused(p stream.Peer, holder string) {
 	})
 }
 
-// refusal is whose refusals are told as one.
+// refusal is the key of refusals that are reported as one.
 type refusal struct {
 	origin  files.Origin
 	machine string
 }
 
-// machine is an address without the port, which is another each time.
+// machine is an address without the port, which differs each time.
 func machine(address string) string {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -55,7 +55,7 @@ func machine(address string) string {
 	return host
 }
 
-// describe returns what is to be said of a member, unless it has left.
+// describe returns the member for people, and false if it has left.
 func (m *member) describe(now time.Time) (roster.Scout, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -65,18 +65,94 @@ func (m *member) describe(now time.Time) (roster.Scout, bool) {
 		Unreadable: m.degraded.unreadable, Polled: m.degraded.polled,
 		Registered: m.registered, Heard: now.Add(-m.peer.Silence()),
 		Version: m.peer.Version, Session: m.peer.Session, Address: m.peer.Address,
-	}, !m.gone
+	}, m.phase != left
 }
 
-// reason is why the member is hidden, or "". Whoever calls holds mu.
+// reason is why the member is hidden, or "". The caller holds mu.
 func (m *member) reason() string {
 	switch {
-	case m.shown != nil:
+	case m.phase == shown:
 		return ""
-	case m.hidden == "":
+	case m.phase == waiting:
 		return "its first snapshot has not come yet"
 	case m.scanned > 0:
-		return fmt.Sprintf("%s, %d files so far", m.hidden, m.scanned)
+		return fmt.Sprintf("%s, %d files so far", m.hiddenFor, m.scanned)
 	}
-	return m.hidden
+	return m.hiddenFor
+}
+
+// StateCounts counts the registered scouts by state. Any goroutine may call it.
+func (r *Registry) StateCounts() map[roster.State]int {
+	counts := make(map[roster.State]int, len(roster.States))
+	for _, m := range r.of(everybody) {
+		m.mu.Lock()
+		counts[m.state()]++
+		m.mu.Unlock()
+	}
+	return counts
+}
+
+func everybody(files.Origin) bool { return true }
+
+// of returns the members of the wanted origins. The caller must not hold a
+// member's lock.
+func (r *Registry) of(wanted func(files.Origin) bool) []*member {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	members := make([]*member, 0, len(r.members))
+	for origin, m := range r.members {
+		if wanted(origin) {
+			members = append(members, m)
+		}
+	}
+	return members
+}
+
+// state is the member's state for people. The caller holds mu.
+func (m *member) state() roster.State {
+	switch {
+	case m.phase == shown && m.degraded != (degradation{}):
+		return roster.Degraded
+	case m.phase == shown:
+		return roster.Live
+	case m.phase == waiting || m.hiddenFor == stream.Scanning || m.hiddenFor == stream.Resyncing || m.scanned > 0:
+		return roster.Scanning
+	default:
+		return roster.Unavailable
+	}
+}
+
+// recentMost is how many events of a kind are kept.
+const recentMost = 128
+
+// recent keeps the last events of a kind, bounded. An event that repeats does not
+// displace the others: events with the same key are one.
+type recent[K comparable, E any] struct{ events []recentEvent[K, E] } // oldest first
+
+type recentEvent[K comparable, E any] struct {
+	key   K
+	event E
+	times int
+}
+
+func (l *recent[K, E]) note(key K, event E) {
+	times := 1
+	same := func(e recentEvent[K, E]) bool { return e.key == key }
+	if i := slices.IndexFunc(l.events, same); i >= 0 {
+		times += l.events[i].times
+		l.events = slices.Delete(l.events, i, i+1)
+	} else if len(l.events) == recentMost {
+		l.events = slices.Delete(l.events, 0, 1)
+	}
+	l.events = append(l.events, recentEvent[K, E]{key, event, times})
+}
+
+// all returns what finish makes of each event, newest first.
+func (l *recent[K, E]) all(finish func(event *E, times int)) []E {
+	all := make([]E, 0, len(l.events))
+	for _, e := range slices.Backward(l.events) {
+		finish(&e.event, e.times)
+		all = append(all, e.event)
+	}
+	return all
 }

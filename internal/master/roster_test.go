@@ -2,6 +2,7 @@ package master
 
 import (
 	"fmt"
+	"maps"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,7 +17,7 @@ import (
 
 func TestRosterStates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFleet(t, "d", "a", "b", "c", "e")
+		f := newScouts(t, "d", "a", "b", "c", "e")
 		began := time.Now()
 		time.Sleep(time.Minute)
 		f.show("a")
@@ -56,7 +57,7 @@ func TestRosterStates(t *testing.T) {
 
 func TestRosterRemembersWhoLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFleet(t, "a", "b")
+		f := newScouts(t, "a", "b")
 		f.members["a"].Leave(stream.LeftBroken)
 		time.Sleep(time.Second)
 		f.members["b"].Leave(stream.LeftDeregistered)
@@ -81,7 +82,7 @@ func TestRosterRemembersWhoLeft(t *testing.T) {
 	})
 }
 
-// A twin that comes again and again is one refusal, counted.
+// Repeated refusals of a twin are one entry with a count.
 func TestRosterRemembersWhoWasRefused(t *testing.T) {
 	r, _ := observed()
 	join(t, r, (&fakePeer{answers: true}).peer("first"))
@@ -103,13 +104,13 @@ func TestRosterRemembersWhoWasRefused(t *testing.T) {
 	}
 }
 
-func TestLatelyIsBounded(t *testing.T) {
-	var l lately[int, int]
-	for i := range 10 * lateMost {
+func TestRecentIsBounded(t *testing.T) {
+	var l recent[int, int]
+	for i := range 10 * recentMost {
 		l.note(i, i)
 	}
 	all := l.all(func(*int, int) {})
-	if len(all) != lateMost || all[0] != 10*lateMost-1 || all[lateMost-1] != 9*lateMost {
+	if len(all) != recentMost || all[0] != 10*recentMost-1 || all[recentMost-1] != 9*recentMost {
 		t.Errorf("%d events, %v", len(all), all)
 	}
 }
@@ -129,4 +130,39 @@ func BenchmarkRoster(b *testing.B) {
 			b.Fatal(n)
 		}
 	}
+}
+
+func TestStateCounts(t *testing.T) {
+	r, _ := observed()
+	peer := new(fakePeer).peer("s1")
+	expect := func(want map[roster.State]int) {
+		t.Helper()
+		if got := r.StateCounts(); !maps.Equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	}
+	expect(map[roster.State]int{})
+	m := join(t, r, peer)
+	expect(map[roster.State]int{roster.Scanning: 1})
+	m.Hide("no such directory", 0)
+	expect(map[roster.State]int{roster.Unavailable: 1})
+	m.Hide("reading it again", 17)
+	expect(map[roster.State]int{roster.Scanning: 1})
+	m.Hide(stream.Scanning, 0)
+	expect(map[roster.State]int{roster.Scanning: 1})
+	m.Reset(filestest.Set("a"), stream.Arrival{Revision: 1})
+	expect(map[roster.State]int{roster.Live: 1})
+	m.Report(0, 2)
+	expect(map[roster.State]int{roster.Degraded: 1})
+	m.Hide(stream.Resyncing, 0)
+	expect(map[roster.State]int{roster.Scanning: 1})
+	m.Reset(filestest.Set("a"), stream.Arrival{Revision: 1})
+	m.Report(0, 0)
+	other := peer
+	other.Origin.Host = "web-02"
+	n := join(t, r, other)
+	expect(map[roster.State]int{roster.Live: 1, roster.Scanning: 1})
+	m.Leave(stream.LeftDeregistered)
+	n.Leave(stream.LeftBroken)
+	expect(map[roster.State]int{})
 }

@@ -25,7 +25,7 @@ import (
 // busyMaster is a scoutmaster's metrics after one of everything.
 func busyMaster() *Scoutmaster {
 	m := NewScoutmaster("v1")
-	m.Fleet(func() map[roster.State]int { return map[roster.State]int{roster.Live: 3} }, func() int { return 42 })
+	m.Scouts(func() map[roster.State]int { return map[roster.State]int{roster.Live: 3} }, func() int { return 42 })
 	m.Refused(stream.RefusedHeld)
 	m.Left(stream.LeftSilent)
 	m.Snapshot(1000, 14000, time.Second)

@@ -89,28 +89,28 @@ func (m *Scoutmaster) addHTTP() {
 	})
 }
 
-// Fleet adds what is read when somebody asks: the registered scouts by state,
-// and how many files are listed. It is called once, before Handler.
-func (m *Scoutmaster) Fleet(census func() map[roster.State]int, files func() int) {
-	m.registry.MustRegister(fleet{
-		census: census,
+// Scouts adds the metrics that are read at each scrape: the registered scouts by
+// state, and how many files are listed. It is called once, before Handler.
+func (m *Scoutmaster) Scouts(counts func() map[roster.State]int, files func() int) {
+	m.registry.MustRegister(stateCounts{
+		counts: counts,
 		scouts: prometheus.NewDesc(m.prefix+"scouts", "Registered scouts.", []string{"state"}, nil),
 	})
 	m.gauge("files", "Files that are listed.", func() float64 { return float64(files()) })
 }
 
-// fleet collects a census.
-type fleet struct {
-	census func() map[roster.State]int
+// stateCounts collects how many scouts are in each state.
+type stateCounts struct {
+	counts func() map[roster.State]int
 	scouts *prometheus.Desc
 }
 
-func (f fleet) Describe(descs chan<- *prometheus.Desc) { descs <- f.scouts }
+func (c stateCounts) Describe(descs chan<- *prometheus.Desc) { descs <- c.scouts }
 
-func (f fleet) Collect(metrics chan<- prometheus.Metric) {
-	census := f.census()
+func (c stateCounts) Collect(metrics chan<- prometheus.Metric) {
+	counts := c.counts()
 	for _, state := range roster.States {
-		metrics <- prometheus.MustNewConstMetric(f.scouts, prometheus.GaugeValue, float64(census[state]), string(state))
+		metrics <- prometheus.MustNewConstMetric(c.scouts, prometheus.GaugeValue, float64(counts[state]), string(state))
 	}
 }
 

@@ -17,10 +17,10 @@ import (
 
 // Fleet is the scouts behind the list. Its methods are called by many at once.
 type Fleet interface {
-	// Look has the scouts of the wanted origins look at their disks, and returns
+	// Barrier has the scouts of the wanted origins rescan their disks, and returns
 	// the list when all have, or ctx is done. It has all that was on their disks
 	// at the call, but for what the scouts may lack that are named.
-	Look(ctx context.Context, wanted func(files.Origin) bool) (*listing.Version, []roster.Unconfirmed)
+	Barrier(ctx context.Context, wanted func(files.Origin) bool) (*listing.Version, []roster.Unconfirmed)
 	// Roster says who is there, who has left and who was refused.
 	Roster() roster.Roster
 }
@@ -68,7 +68,7 @@ func (h *Handler) look(w http.ResponseWriter, r *http.Request, a *answer) bool {
 	defer cancel()
 	ctx, cancel = context.WithTimeout(ctx, a.query.fresh)
 	defer cancel()
-	a.version, a.unconfirmed = h.fleet.Look(ctx, a.query.selectsOrigin)
+	a.version, a.unconfirmed = h.fleet.Barrier(ctx, a.query.selectsOrigin)
 	w.Header().Set(unconfirmedHeader, strconv.Itoa(len(a.unconfirmed)))
 	return r.Context().Err() == nil
 }

@@ -36,7 +36,7 @@ type fleet struct {
 	wanted func(files.Origin) bool // of the last look
 }
 
-func (f *fleet) Look(ctx context.Context, wanted func(files.Origin) bool) (*listing.Version, []roster.Unconfirmed) {
+func (f *fleet) Barrier(ctx context.Context, wanted func(files.Origin) bool) (*listing.Version, []roster.Unconfirmed) {
 	f.mu.Lock()
 	f.wanted = wanted
 	f.mu.Unlock()

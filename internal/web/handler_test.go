@@ -183,7 +183,7 @@ func TestHealthIsPlain(t *testing.T) {
 // nobody is a fleet without scouts.
 type nobody struct{ list *listing.Listing }
 
-func (n nobody) Look(context.Context, func(files.Origin) bool) (*listing.Version, []roster.Unconfirmed) {
+func (n nobody) Barrier(context.Context, func(files.Origin) bool) (*listing.Version, []roster.Unconfirmed) {
 	return n.list.Current(), nil
 }
 

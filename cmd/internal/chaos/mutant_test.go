@@ -32,11 +32,11 @@ var mutants = []mutant{
 	{
 		name: "one change in a hundred is not listed",
 		file: "internal/master/registry.go",
-		old:  "	n, err := m.registry.listing.Change(m.shown, d)\n",
+		old:  "	n, err := m.registry.listing.Change(m.source, d)\n",
 		broken: `	if changes++; changes%100 == 0 {
 		return nil
 	}
-	n, err := m.registry.listing.Change(m.shown, d)
+	n, err := m.registry.listing.Change(m.source, d)
 `,
 		variables: "changes int",
 		want:      []history.Rule{history.Missing, history.Ghost},
@@ -56,11 +56,11 @@ var mutants = []mutant{
 	{
 		name: "every other scout that leaves stays listed",
 		file: "internal/master/registry.go",
-		old:  "	m.gone, m.left = true, reason\n	m.unshow()\n",
-		broken: `	m.gone, m.left = true, reason
-	if leaves++; leaves%2 == 0 {
-		m.unshow()
+		old:  "	m.withhold()\n	m.phase, m.leaveReason = left, reason\n",
+		broken: `	if leaves++; leaves%2 == 0 {
+		m.withhold()
 	}
+	m.phase, m.leaveReason = left, reason
 `,
 		variables: "leaves int",
 		want:      []history.Rule{history.Lives, history.Malformed},
