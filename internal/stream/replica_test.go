@@ -78,6 +78,7 @@ func TestResync(t *testing.T) {
 		{"digest of a beat", sayBeat(1, setOf("b"))},
 		{"revision of a beat", sayBeat(2, setOf("a"))},
 		{"beat of a scout that has forgotten", sayBeat(0, setOf())},
+		{"beat of nothing with a count", sayThat(&scoutv1.Beat{Count: 1, Digest: setOf("a").Digest()})},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -223,6 +224,72 @@ func unknown() *scoutv1.SessionRequest {
 	msg := &scoutv1.SessionRequest{}
 	msg.ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, 99, protowire.VarintType), 1))
 	return msg
+}
+
+// sayThat says a Beat as it is.
+func sayThat(b *scoutv1.Beat) *scoutv1.SessionRequest {
+	return &scoutv1.SessionRequest{Message: &scoutv1.SessionRequest_Beat{Beat: b}}
+}
+
+// What a scout may do, though ours does not. The session has shown "a" and "b" at
+// revision 1, and shows "a", "b" and "c" in the end.
+func TestLiberties(t *testing.T) {
+	abc := setOf("a", "b", "c")
+	last := func(u *scoutv1.Update) *scoutv1.SessionRequest {
+		u.Revision, u.Count, u.Digest = 2, uint64(abc.Len()), abc.Digest()
+		return sayUpdate(u)
+	}
+	for _, tc := range []struct {
+		name string
+		say  []*scoutv1.SessionRequest
+	}{
+		{"an empty part", []*scoutv1.SessionRequest{
+			sayUpdate(&scoutv1.Update{Revision: 2, More: true}),
+			sayUpdate(&scoutv1.Update{Revision: 2, More: true, Added: coded("c")}),
+			last(&scoutv1.Update{}),
+		}},
+		{"sums in an early part", []*scoutv1.SessionRequest{
+			sayUpdate(&scoutv1.Update{Revision: 2, More: true, Added: coded("c"), Count: 99, Digest: 99}),
+			last(&scoutv1.Update{}),
+		}},
+		{"numbers longer than needed", []*scoutv1.SessionRequest{
+			last(&scoutv1.Update{Added: []byte{0x80, 0x80, 0, 0x81, 0x80, 0x80, 0, 'c'}}),
+		}},
+		{"a change of nothing", []*scoutv1.SessionRequest{
+			last(&scoutv1.Update{Added: coded("c")}),
+			sayUpdate(&scoutv1.Update{Revision: 3, Count: 3, Digest: abc.Digest()}),
+		}},
+		{"another snapshot", []*scoutv1.SessionRequest{
+			sayOffer(), sayBeat(1, setOf("a", "b")), sayUnavailable("no"), sayUnavailable("not yet"), sayBeat(0, setOf()),
+		}},
+		{"parts left at a Resync", []*scoutv1.SessionRequest{
+			sayBeat(7, abc),
+			sayUpdate(&scoutv1.Update{Revision: 2, More: true, Added: coded("x")}),
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newNetwork(t)
+				m := startMaster(t, n)
+				r := synced(t, n, "a", "b")
+				r.say(tc.say...)
+				synctest.Wait()
+				member := m.registry.last()
+				if member.shown() == nil {
+					r.say(sayOffer())
+					m.drain(t, r)
+					r.say(saySnapshot(5, abc)...)
+					synctest.Wait()
+				}
+				if isClosed(member.left) {
+					t.Fatalf("the call ended with %v", r.end())
+				}
+				if got := namesOf(member.shown()); !slices.Equal(got, namesOf(abc)) {
+					t.Errorf("it shows %q", got)
+				}
+			})
+		})
+	}
 }
 
 // What a scout may not do, each with the words that name the rule. The session

@@ -94,6 +94,7 @@ func TestFirstRegistrationFails(t *testing.T) {
 		}, []string{"scoutmaster at master:3000", "is this its gRPC address?"}, 0},
 		{"ends at once", answer(), []string{"no scoutmaster at master:3000", "the master ended the call"}, 0},
 		{"a beat first", answer(alive), []string{"no scoutmaster at master:3000", "Welcome"}, 0},
+		{"an unknown message first", answer(&scoutv1.SessionResponse{}), []string{"no scoutmaster at master:3000", "Welcome"}, 0},
 		{"no heartbeat", answer(welcome(0, time.Second)), []string{"Welcome", "the heartbeat of 0s is below 10ms", "-heartbeat"}, 0},
 		{"absurd heartbeat", answer(welcome(1, time.Second)), []string{"the heartbeat of 1ns is below 10ms"}, 0},
 		{"no time to beat", answer(welcome(time.Second, time.Second)), []string{"Welcome", "the deadline of 1s is not greater"}, 0},

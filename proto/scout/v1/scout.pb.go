@@ -5,11 +5,13 @@
 // source: scout/v1/scout.proto
 
 // The protocol between a scout, which knows the files of one directory, and a
-// scoutmaster, which lists the files of all live scouts.
+// scoutmaster ("master"), which lists the files of all live scouts.
 //
 // There is one call, and it lives as long as the scout does. Liveness of that
 // call is the only health check: the master drops a scout's files when the
 // call ends, or when it has heard nothing for the deadline that it announced.
+//
+// This file is all that a second implementation needs.
 //
 // # A session
 //
@@ -17,16 +19,27 @@
 //	  Hello            ------------->
 //	                   <-------------      Welcome (or the call ends: refused)
 //	  Offer            ------------->
-//	                   <-------------      Grant, when it has room
+//	                   <-------------      Grant, when it has capacity
 //	  Update(reset)... ------------->      visible when the last part is in
 //	  Update           ------------->      visible at once
 //	  Beat             <------------>      Beat, each heartbeat, both ways
 //	                   <-------------      Look, when a reader wants to be sure
-//	  Looked           ------------->      behind whatever the look has found
+//	  Looked           ------------->      behind whatever the rescan has found
 //	  (half-close)     ------------->      deregistered; the call ends with OK
 //
-// Hello comes first and once. A scout that has nothing to list says
-// Unavailable in place of Offer, and Offer when it can serve.
+// Hello is the scout's first message, and comes once. A call without a Hello
+// ends after the master's deadline with DEADLINE_EXCEEDED. Welcome is the
+// master's first message. An end that receives anything else in the place of
+// the first message, unknown messages too, ends the call.
+//
+// A scout that has nothing to list says Unavailable in place of Offer, and
+// Offer when it can serve.
+//
+// # Credentials
+//
+// A master that asks for tokens expects one in the metadata of the call, under
+// the key "authorization", as "Bearer " and the secret: of a token that is
+// written as "name:secret", the secret alone.
 //
 // # Lists of names
 //
@@ -41,24 +54,55 @@
 //	uvarint rest     how many bytes follow
 //	byte[rest]       what follows the common part
 //
-// with uvarint as in Protocol Buffers. The first name of a field has shared
-// = 0. A sender should start afresh (shared = 0) every 128 names or so: such
-// runs are what the master keeps, as they came. A sender may share less
+// with uvarint as in Protocol Buffers, of at most 10 bytes; one that is longer
+// than needed is valid. The first name of a field has shared = 0. A sender
+// should start afresh (shared = 0) every 128 names or so. It may share less
 // than it could.
 //
 // # Digests
 //
 // The digest of a set of names is the sum modulo 2^64 of the XXH64 (seed 0) of
 // each name's bytes. It does not depend on order, and both sides can keep it
-// up to date with the change alone. It guards against accidents, not
-// adversaries.
+// up to date with the change alone. The digest of no names is 0. It guards
+// against accidents, not adversaries.
 //
-// # Rules
+// # Messages
 //
-// A message that breaks a rule ends the call with INVALID_ARGUMENT and a
-// message that says which rule. One that cannot be decoded, or is larger than
-// 4 MiB, ends it with whatever the RPC library has for that. Unknown fields are ignored, as ever; a message
-// with nothing in it that the receiver knows counts as a sign of life.
+// A message that breaks a rule ends the call with INVALID_ARGUMENT and a text
+// that names the rule. One that cannot be decoded, or is larger than the master
+// allows, ends it with whatever the RPC library has for that. Every master
+// allows 64 KiB; the usual limit is 4 MiB. Messages are not compressed: one that
+// is ends the call with UNIMPLEMENTED. Unknown fields are ignored; a message with
+// nothing in it that the receiver knows, after the first one, counts as a sign
+// of life.
+//
+// Texts for people have one line. The receiver replaces control characters by
+// spaces and cuts a version and a session's name to 64 characters and a reason
+// to 512.
+//
+// Neither end has to read what the other says before it says more. An end that
+// is behind needs to keep at most one Resync and one Grant behind it, the newest
+// Look, and one Probe; a master that has not sent a Grant yet when the Offer is
+// taken back does not send it. So a scout may say Offer and Unavailable as often
+// as it likes.
+//
+// # Patience
+//
+// A scout gives an attempt to register about 4 s, connecting included, and says
+// in its log what it waits for when a Grant does not come for 10 s. A master
+// that finds another session with the same host and directory asks it by a Probe
+// and waits about 750 ms: a holder that answers keeps its registration and the
+// newcomer is refused; one that does not is replaced.
+//
+// A scout whose call has ended tries again at intervals that grow up to 5 s,
+// with jitter. The interval is short again only after a session that has lasted
+// 10 s.
+//
+// # Later versions
+//
+// What an end can do beyond this file it names in `features`, which the other
+// end looks up: a feature may be used when both have named it. Unknown ones are
+// ignored. There are none yet.
 
 package scoutv1
 
@@ -379,10 +423,14 @@ type Hello struct {
 	// control characters.
 	Host string `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
 	// The absolute path of the directory, as raw bytes: it begins with '/', has
-	// no NUL and at most 4096 bytes.
+	// no NUL and at most 4096 bytes. It is clean: no empty, "." or ".." part, and
+	// no '/' at its end unless it is "/". Hosts and directories are compared byte
+	// by byte.
 	Directory []byte `protobuf:"bytes,2,opt,name=directory,proto3" json:"directory,omitempty"`
 	// The scout's version, for people.
-	Version       string `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
+	Version string `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
+	// What the scout can do beyond this file.
+	Features      []string `protobuf:"bytes,4,rep,name=features,proto3" json:"features,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -438,8 +486,17 @@ func (x *Hello) GetVersion() string {
 	return ""
 }
 
+func (x *Hello) GetFeatures() []string {
+	if x != nil {
+		return x.Features
+	}
+	return nil
+}
+
 // Welcome accepts the registration and says how often to be heard. The
-// deadline is greater than the heartbeat. Silence counts from here on.
+// heartbeat is at least 10 ms, and the deadline greater than the heartbeat and at
+// most 24 h: a scout ends a call that asks for anything else. Silence counts from
+// here on.
 type Welcome struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Names this session in both sides' logs.
@@ -447,7 +504,9 @@ type Welcome struct {
 	// Each side says something at least this often.
 	Heartbeat *durationpb.Duration `protobuf:"bytes,2,opt,name=heartbeat,proto3" json:"heartbeat,omitempty"`
 	// Each side gives the other up after this long without a word.
-	Deadline      *durationpb.Duration `protobuf:"bytes,3,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	Deadline *durationpb.Duration `protobuf:"bytes,3,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	// What the master can do beyond this file.
+	Features      []string `protobuf:"bytes,4,rep,name=features,proto3" json:"features,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -503,8 +562,16 @@ func (x *Welcome) GetDeadline() *durationpb.Duration {
 	return nil
 }
 
+func (x *Welcome) GetFeatures() []string {
+	if x != nil {
+		return x.Features
+	}
+	return nil
+}
+
 // Offer says that the scout has a snapshot to send and waits for a Grant. The
-// next Update is that snapshot's. To offer again before that changes nothing.
+// next Update is that snapshot's. To offer again before that changes nothing. A
+// copy that the master shows stays shown until the snapshot replaces it.
 type Offer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How many names the snapshot has now; it may change until it is sent.
@@ -561,11 +628,16 @@ func (x *Offer) GetBytes() uint64 {
 }
 
 // Grant lets the scout send one snapshot now: of the files as they are now,
-// not as they were at the Offer. The master grants a few at a time, so that a
-// fleet that comes back at once cannot flood it.
+// not as they were at the Offer. The master grants a few at a time, so that many
+// scouts that come back at once cannot flood it. It keeps the place for 1 s until
+// the first part has come and for 5 s in all; after that the snapshot may still
+// come, while the master grants others.
 //
-// An Unavailable takes the Offer back. It may cross the Grant; a scout ignores
-// a Grant while it has nothing on offer.
+// A Grant is for the last Offer. An Unavailable or a Resync takes the Offer back
+// and its Grant with it. They may cross: a scout ignores a Grant while it has
+// nothing on offer. Should it take a Grant of an earlier Offer for that of the
+// last, then the master ignores the snapshot where the last Offer still waits,
+// and answers it by Resync; that breaks no rule.
 type Grant struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -603,17 +675,19 @@ func (*Grant) Descriptor() ([]byte, []int) {
 }
 
 // Update is one part of a snapshot or of a change. What it says becomes
-// visible when its last part has come, all at once.
+// visible when its last part has come, all at once. A part may be empty.
 //
 // A snapshot (reset) needs a Grant, replaces whatever was known, and has only
-// additions. After it each change carries the next revision. A name in
-// `removed` must be there and one in `added` must not; within one update no
-// name is in both. All parts' `removed` together ascend, and so do all parts'
-// `added`. A part should stay below 64 KiB, so that it is heard in time over
-// a slow link; a message above 4 MiB is refused.
+// additions. After it each change carries the next revision, and never 0: after
+// 2^64-1 only a snapshot can follow. A name in `removed` must be there and one in
+// `added` must not; within one update no name is in both. All parts' `removed`
+// together ascend, and so do all parts' `added`. A part should stay below
+// 64 KiB, so that it is heard in time over a slow link and every master takes it.
 //
 // An update whose count and digest do not fit the master's copy breaks no
-// rule: it is not applied, and answered by Resync.
+// rule: it is not applied, and answered by Resync. That is decided first, so
+// names that are there already or not there break a rule only where count and
+// digest fit all the same.
 type Update struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The same in all parts: any number above 0 in a snapshot, one more than
@@ -623,16 +697,18 @@ type Update struct {
 	Reset_ bool `protobuf:"varint,2,opt,name=reset,proto3" json:"reset,omitempty"`
 	// More parts of this update follow, before any Offer, other Update, Beat or
 	// Looked.
-	// Only Unavailable or the end of the call may leave it unfinished; what has
-	// come of it is dropped then.
+	// Only Unavailable, the answer to a Resync or the end of the call may leave it
+	// unfinished; what has come of it is dropped then.
 	More bool `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"`
 	// Front-coded names.
 	Removed []byte `protobuf:"bytes,4,opt,name=removed,proto3" json:"removed,omitempty"`
 	// Front-coded names.
 	Added []byte `protobuf:"bytes,5,opt,name=added,proto3" json:"added,omitempty"`
-	// In the last part: how many names the set has after this update.
+	// In the last part, and ignored in others: how many names the set has after
+	// this update.
 	Count uint64 `protobuf:"varint,6,opt,name=count,proto3" json:"count,omitempty"`
-	// In the last part: the digest of the set after this update.
+	// In the last part, and ignored in others: the digest of the set after this
+	// update.
 	Digest uint64 `protobuf:"fixed64,7,opt,name=digest,proto3" json:"digest,omitempty"`
 	// In the last part of a change: how long the scout had known of the oldest
 	// of what it tells when it sent this part. It only serves to measure, for
@@ -730,7 +806,8 @@ func (x *Update) GetAge() *durationpb.Duration {
 
 // Unavailable says that the scout cannot say which files exist. It is hidden,
 // and keeps its registration; when it can serve again it sends an Offer. It may
-// be repeated, with another reason or as its scan goes on.
+// be repeated, with another reason or as its scan goes on. Nothing of an update
+// or an Offer outlives it; a Look that is not answered yet does.
 type Unavailable struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// One line for people. While a scan is under way it is "scanning".
@@ -786,9 +863,15 @@ func (x *Unavailable) GetScanned() uint64 {
 }
 
 // Resync says that the master's copy is not the scout's, which is hidden until
-// the next snapshot. The scout sends a new Offer, or Unavailable; the master
-// ignores the Updates and Beats that were under way until one of these comes,
-// and repeats a Look whose Looked was.
+// the next snapshot. The scout sends a new Offer, or Unavailable, also when it
+// was unavailable already. It need not send the rest of an update that is under
+// way. The master ignores the Updates and Beats that were under way until one of
+// these comes, and repeats a Look whose Looked was.
+//
+// The first Resync of a quiet time comes at once. Those that follow are spaced by
+// the master, and Offers that answer them by the scout: by 1 s, and twice as long
+// each time, up to a minute. Until a Resync that is due is sent, the master
+// ignores Offers too.
 type Resync struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// One line for people.
@@ -874,9 +957,10 @@ func (*Probe) Descriptor() ([]byte, []int) {
 }
 
 // Look asks the scout to look at its disk now, and not to rely on what it was
-// notified of: somebody wants a list that lacks nothing. A scout may answer
-// only the newest of several that it has not answered yet. One that does not
-// know this message never answers, which breaks no rule.
+// notified of: somebody wants a list that lacks nothing. A master waits for the
+// Looked before it sends another Look. A scout that has several to answer may
+// answer only the newest. One that does not know this message never answers,
+// which breaks no rule.
 type Look struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Greater than that of every Look before in this call, and above 0.
@@ -972,8 +1056,9 @@ func (x *Looked) GetTicket() uint64 {
 }
 
 // Beat says that the scout is alive and what the master's copy must be: the
-// state after the last Update that it sent, or revision 0 when it has sent
-// none since its last Hello, Unavailable or Resync.
+// state after the last Update that it sent, or revision, count and digest 0 when
+// it has sent none since its last Hello, Unavailable or Resync. One that does not
+// fit the copy is answered by Resync.
 type Beat struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Revision uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
@@ -1109,15 +1194,17 @@ const file_scout_v1_scout_proto_rawDesc = "" +
 	"\x05probe\x18\x04 \x01(\v2\x0f.scout.v1.ProbeH\x00R\x05probe\x12*\n" +
 	"\x04beat\x18\x05 \x01(\v2\x14.scout.v1.MasterBeatH\x00R\x04beat\x12$\n" +
 	"\x04look\x18\x06 \x01(\v2\x0e.scout.v1.LookH\x00R\x04lookB\t\n" +
-	"\amessage\"S\n" +
+	"\amessage\"o\n" +
 	"\x05Hello\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x1c\n" +
 	"\tdirectory\x18\x02 \x01(\fR\tdirectory\x12\x18\n" +
-	"\aversion\x18\x03 \x01(\tR\aversion\"\x93\x01\n" +
+	"\aversion\x18\x03 \x01(\tR\aversion\x12\x1a\n" +
+	"\bfeatures\x18\x04 \x03(\tR\bfeatures\"\xaf\x01\n" +
 	"\aWelcome\x12\x18\n" +
 	"\asession\x18\x01 \x01(\tR\asession\x127\n" +
 	"\theartbeat\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\theartbeat\x125\n" +
-	"\bdeadline\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\bdeadline\"3\n" +
+	"\bdeadline\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\bdeadline\x12\x1a\n" +
+	"\bfeatures\x18\x04 \x03(\tR\bfeatures\"3\n" +
 	"\x05Offer\x12\x14\n" +
 	"\x05count\x18\x01 \x01(\x04R\x05count\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\"\a\n" +

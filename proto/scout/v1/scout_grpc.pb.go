@@ -5,11 +5,13 @@
 // source: scout/v1/scout.proto
 
 // The protocol between a scout, which knows the files of one directory, and a
-// scoutmaster, which lists the files of all live scouts.
+// scoutmaster ("master"), which lists the files of all live scouts.
 //
 // There is one call, and it lives as long as the scout does. Liveness of that
 // call is the only health check: the master drops a scout's files when the
 // call ends, or when it has heard nothing for the deadline that it announced.
+//
+// This file is all that a second implementation needs.
 //
 // # A session
 //
@@ -17,16 +19,27 @@
 //	  Hello            ------------->
 //	                   <-------------      Welcome (or the call ends: refused)
 //	  Offer            ------------->
-//	                   <-------------      Grant, when it has room
+//	                   <-------------      Grant, when it has capacity
 //	  Update(reset)... ------------->      visible when the last part is in
 //	  Update           ------------->      visible at once
 //	  Beat             <------------>      Beat, each heartbeat, both ways
 //	                   <-------------      Look, when a reader wants to be sure
-//	  Looked           ------------->      behind whatever the look has found
+//	  Looked           ------------->      behind whatever the rescan has found
 //	  (half-close)     ------------->      deregistered; the call ends with OK
 //
-// Hello comes first and once. A scout that has nothing to list says
-// Unavailable in place of Offer, and Offer when it can serve.
+// Hello is the scout's first message, and comes once. A call without a Hello
+// ends after the master's deadline with DEADLINE_EXCEEDED. Welcome is the
+// master's first message. An end that receives anything else in the place of
+// the first message, unknown messages too, ends the call.
+//
+// A scout that has nothing to list says Unavailable in place of Offer, and
+// Offer when it can serve.
+//
+// # Credentials
+//
+// A master that asks for tokens expects one in the metadata of the call, under
+// the key "authorization", as "Bearer " and the secret: of a token that is
+// written as "name:secret", the secret alone.
 //
 // # Lists of names
 //
@@ -41,24 +54,55 @@
 //	uvarint rest     how many bytes follow
 //	byte[rest]       what follows the common part
 //
-// with uvarint as in Protocol Buffers. The first name of a field has shared
-// = 0. A sender should start afresh (shared = 0) every 128 names or so: such
-// runs are what the master keeps, as they came. A sender may share less
+// with uvarint as in Protocol Buffers, of at most 10 bytes; one that is longer
+// than needed is valid. The first name of a field has shared = 0. A sender
+// should start afresh (shared = 0) every 128 names or so. It may share less
 // than it could.
 //
 // # Digests
 //
 // The digest of a set of names is the sum modulo 2^64 of the XXH64 (seed 0) of
 // each name's bytes. It does not depend on order, and both sides can keep it
-// up to date with the change alone. It guards against accidents, not
-// adversaries.
+// up to date with the change alone. The digest of no names is 0. It guards
+// against accidents, not adversaries.
 //
-// # Rules
+// # Messages
 //
-// A message that breaks a rule ends the call with INVALID_ARGUMENT and a
-// message that says which rule. One that cannot be decoded, or is larger than
-// 4 MiB, ends it with whatever the RPC library has for that. Unknown fields are ignored, as ever; a message
-// with nothing in it that the receiver knows counts as a sign of life.
+// A message that breaks a rule ends the call with INVALID_ARGUMENT and a text
+// that names the rule. One that cannot be decoded, or is larger than the master
+// allows, ends it with whatever the RPC library has for that. Every master
+// allows 64 KiB; the usual limit is 4 MiB. Messages are not compressed: one that
+// is ends the call with UNIMPLEMENTED. Unknown fields are ignored; a message with
+// nothing in it that the receiver knows, after the first one, counts as a sign
+// of life.
+//
+// Texts for people have one line. The receiver replaces control characters by
+// spaces and cuts a version and a session's name to 64 characters and a reason
+// to 512.
+//
+// Neither end has to read what the other says before it says more. An end that
+// is behind needs to keep at most one Resync and one Grant behind it, the newest
+// Look, and one Probe; a master that has not sent a Grant yet when the Offer is
+// taken back does not send it. So a scout may say Offer and Unavailable as often
+// as it likes.
+//
+// # Patience
+//
+// A scout gives an attempt to register about 4 s, connecting included, and says
+// in its log what it waits for when a Grant does not come for 10 s. A master
+// that finds another session with the same host and directory asks it by a Probe
+// and waits about 750 ms: a holder that answers keeps its registration and the
+// newcomer is refused; one that does not is replaced.
+//
+// A scout whose call has ended tries again at intervals that grow up to 5 s,
+// with jitter. The interval is short again only after a session that has lasted
+// 10 s.
+//
+// # Later versions
+//
+// What an end can do beyond this file it names in `features`, which the other
+// end looks up: a feature may be used when both have named it. Unknown ones are
+// ignored. There are none yet.
 
 package scoutv1
 
@@ -92,12 +136,14 @@ type ScoutmasterServiceClient interface {
 	//	ALREADY_EXISTS      a live scout holds this host and directory
 	//	UNAUTHENTICATED     a token is asked for, and the call came without one
 	//	PERMISSION_DENIED   this scout may not show this, or not any more
-	//	RESOURCE_EXHAUSTED  a limit is exceeded, which the message names
+	//	RESOURCE_EXHAUSTED  a limit is exceeded, or the master has no memory for
+	//	                    more: the message says which
 	//	INVALID_ARGUMENT    a rule of the protocol was broken
 	//	ABORTED             replaced by a successor, after not answering a Probe
 	//	DEADLINE_EXCEEDED   silent past the deadline
-	//	UNAVAILABLE         NOT_SERVING: the master is stopping
-	//	RESOURCE_EXHAUSTED  the master has no room for more
+	//	UNAVAILABLE         the master takes no scouts now: the message begins with
+	//	                    "NOT_SERVING" and says why, as in
+	//	                    "NOT_SERVING: the scoutmaster is stopping"
 	//
 	// A scout treats every end but its own half-close as "try again later".
 	Session(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[SessionRequest, SessionResponse], error)
@@ -138,12 +184,14 @@ type ScoutmasterServiceServer interface {
 	//	ALREADY_EXISTS      a live scout holds this host and directory
 	//	UNAUTHENTICATED     a token is asked for, and the call came without one
 	//	PERMISSION_DENIED   this scout may not show this, or not any more
-	//	RESOURCE_EXHAUSTED  a limit is exceeded, which the message names
+	//	RESOURCE_EXHAUSTED  a limit is exceeded, or the master has no memory for
+	//	                    more: the message says which
 	//	INVALID_ARGUMENT    a rule of the protocol was broken
 	//	ABORTED             replaced by a successor, after not answering a Probe
 	//	DEADLINE_EXCEEDED   silent past the deadline
-	//	UNAVAILABLE         NOT_SERVING: the master is stopping
-	//	RESOURCE_EXHAUSTED  the master has no room for more
+	//	UNAVAILABLE         the master takes no scouts now: the message begins with
+	//	                    "NOT_SERVING" and says why, as in
+	//	                    "NOT_SERVING: the scoutmaster is stopping"
 	//
 	// A scout treats every end but its own half-close as "try again later".
 	Session(grpc.BidiStreamingServer[SessionRequest, SessionResponse]) error
