@@ -16,7 +16,7 @@ import (
 
 const root = "../../.."
 
-// Whatever the programs may log is in the README's tables, with its fields:
+// Whatever the programs may log is in the tables of docs/operations.md, with its fields:
 // scripts rely on both.
 func TestMessagesAreDocumented(t *testing.T) {
 	documented := documentedMessages(t)
@@ -26,11 +26,11 @@ func TestMessagesAreDocumented(t *testing.T) {
 			found++
 			lines, ok := documented[m.text]
 			if !ok {
-				t.Errorf("%s: the README does not have the message %q", m.at, m.text)
+				t.Errorf("%s: docs/operations.md does not have the message %q", m.at, m.text)
 			}
 			for _, field := range m.fields {
 				if ok && !slices.ContainsFunc(lines, func(line string) bool { return hasWord(line, field) }) {
-					t.Errorf("%s: the README does not have the field %s of %q", m.at, field, m.text)
+					t.Errorf("%s: docs/operations.md does not have the field %s of %q", m.at, field, m.text)
 				}
 			}
 		}
@@ -40,14 +40,14 @@ func TestMessagesAreDocumented(t *testing.T) {
 	}
 }
 
-// documentedMessages returns, for each message, the README's lines about it.
+// documentedMessages returns, for each message, the lines of docs/operations.md about it.
 func documentedMessages(t *testing.T) map[string][]string {
 	t.Helper()
-	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	page, err := os.ReadFile(filepath.Join(root, "docs/operations.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, logs, _ := strings.Cut(string(readme), "\n## Logs\n")
+	_, logs, _ := strings.Cut(string(page), "\n## Logs\n")
 	logs, _, _ = strings.Cut(logs, "\n## ")
 	messages := map[string][]string{}
 	for line := range strings.Lines(logs) {

@@ -118,9 +118,14 @@ func (b *browser) screenshot(name string) {
 	if dir == "" {
 		return
 	}
+	b.screenshotTo(fmt.Sprintf("%s/%s.png", dir, name))
+}
+
+func (b *browser) screenshotTo(path string) {
+	b.t.Helper()
 	png, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
 	must(b.t, err)
-	must(b.t, os.WriteFile(fmt.Sprintf("%s/%s.png", dir, name), png, 0o644))
+	must(b.t, os.WriteFile(path, png, 0o644))
 }
 
 // complaints returns what the browser holds against the page: errors of its

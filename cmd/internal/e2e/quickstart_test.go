@@ -95,7 +95,7 @@ func bind(path string) error {
 }
 
 // Without any argument the master serves scouts on port 3000 and consumers on
-// port 3001, and the two lines of the README work as they stand.
+// port 3001; a scout finds it with two variables.
 func TestNoArguments(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
