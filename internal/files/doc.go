@@ -1,6 +1,6 @@
-// Package files is the vocabulary that every part of Scout speaks: which names
-// a directory holds ([Set]), whose they are ([Origin]), what is known of them now
-// ([View]) and what changed ([Delta]).
+// Package files is the vocabulary that all packages share: the names in a directory
+// ([Set]), the host and directory that they belong to ([Origin]), the current state
+// of the directory ([View]), and a change ([Delta]).
 //
-// It knows nothing of disks, wires or HTTP.
+// It knows nothing about disks, gRPC or HTTP.
 package files

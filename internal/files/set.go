@@ -43,10 +43,10 @@ type Cursor = index.Cursor
 // Cursor returns a cursor before the first name.
 func (s *Set) Cursor() *Cursor { return s.index.Cursor() }
 
-// Apply returns the Set with the change made. It is an error, and there is no
-// Set, when a removed name is not there or an added one is already.
+// Apply returns the Set with the change applied. It returns an error if a removed
+// name does not exist or an added name exists already.
 //
-// Its cost is that of the blocks it touches, whatever the size of the Set.
+// Its cost depends on the blocks that it touches, not on the size of the Set.
 func (s *Set) Apply(d Delta) (*Set, error) {
 	ix, err := s.index.Apply(index.Edit{Removed: &d.Removed.index, Added: &d.Added.index})
 	if err != nil {
@@ -59,38 +59,38 @@ func (s *Set) Apply(d Delta) (*Set, error) {
 	}, nil
 }
 
-// Diff returns the change that makes to out of from. Between a Set and what
-// Apply made of it, it costs no more than Apply did.
+// Diff returns the change from one Set to another. The Diff of a Set and the result
+// of Apply is as cheap as Apply.
 func Diff(from, to *Set) Delta {
 	var removed, added Builder
 	index.Diff(&from.index, &to.index, removed.Add, added.Add)
 	return Delta{Removed: removed.Set(), Added: added.Set()}
 }
 
-// Builder makes a Set out of ascending names. The zero Builder is ready.
+// Builder makes a Set from sorted names. The zero Builder is ready to use.
 type Builder struct {
 	index  index.Builder
 	digest uint64
 	bytes  uint64
 }
 
-// Add appends a name, which is copied and must sort after all before it.
+// Add appends a name and copies it. The name must sort after the last one.
 func (b *Builder) Add(name []byte) { b.add(name, 0) }
 
-// add is Add of a name that shares at least so many bytes with the last.
+// add is Add for a name that shares at least its first shared bytes with the last.
 func (b *Builder) add(name []byte, shared int) {
 	b.index.AddSharing(name, 0, shared)
 	b.digest += xxhash.Sum64(name)
 	b.bytes += uint64(len(name))
 }
 
-// Len returns the number of names so far.
+// Len returns the number of names that were added.
 func (b *Builder) Len() int { return b.index.Len() }
 
-// Bytes returns the sum of the lengths of the names so far.
+// Bytes returns the sum of the lengths of the names that were added.
 func (b *Builder) Bytes() uint64 { return b.bytes }
 
-// Set returns what was built and makes the Builder ready for another.
+// Set returns the Set that was built, and resets the Builder.
 func (b *Builder) Set() *Set {
 	s := &Set{index: *b.index.Index(), digest: b.digest, bytes: b.bytes}
 	b.digest, b.bytes = 0, 0

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// Origin is whose files a Set holds: a directory on a host.
+// Origin is a directory on a host.
 type Origin struct {
 	Host      string
-	Directory string // absolute; raw bytes, as file systems do not promise UTF-8
+	Directory string // absolute; raw bytes, not always UTF-8
 }
 
 // Compare orders origins by host, then directory, bytewise.
@@ -16,20 +16,20 @@ func (o Origin) Compare(p Origin) int {
 	return cmp.Or(strings.Compare(o.Host, p.Host), strings.Compare(o.Directory, p.Directory))
 }
 
-// View is what is known of a directory now: its Set, or the Reason why there
-// is none.
+// View is the current state of a directory: its Set, or the Reason why there is
+// none.
 type View struct {
-	Set        *Set   // nil when the directory cannot be served, and Reason says why
-	Reason     string // one line for people, when Set is nil
-	Scanned    int    // files found so far, while a first scan is under way
-	Unreadable int    // directories that cannot be read, and so are not in Set
+	Set        *Set   // nil if the directory cannot be served
+	Reason     string // one line for people, if Set is nil
+	Scanned    int    // files found so far by a first scan
+	Unreadable int    // directories that cannot be read; their files are not in Set
 	Polled     int    // directories that are polled because they cannot be watched
 }
 
-// Delta is what changed between two Sets. No name is in both parts.
+// Delta is the difference between two Sets. No name is in both parts.
 type Delta struct {
 	Removed, Added *Set
 }
 
-// Empty reports whether nothing changed.
+// Empty reports whether the two Sets are equal.
 func (d Delta) Empty() bool { return d.Removed.Len() == 0 && d.Added.Len() == 0 }

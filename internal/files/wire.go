@@ -8,13 +8,12 @@ import (
 	"iter"
 )
 
-// MaxName is the length in bytes that a name on the wire may have, that of a
-// path on Linux.
+// MaxName is the maximum length of a name in bytes, as of a path on Linux.
 const MaxName = 4096
 
-// Parts yields the names front-coded for the wire, in parts of about limit
-// bytes that are to be decoded in order with [Builder.Append]. The format is
-// documented in scout.proto. A part is valid until the next.
+// Parts yields the names front-coded for the wire, in parts of about limit bytes.
+// [Builder.Append] decodes them in the same order. scout.proto documents the
+// format. A part is valid until the next one.
 func (s *Set) Parts(limit int) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		var part []byte
@@ -33,10 +32,10 @@ func (s *Set) Parts(limit int) iter.Seq[[]byte] {
 	}
 }
 
-// Append adds the names of one part from the wire, which must sort after all
-// that the Builder has. A part that breaks the format, or has a name that no
-// file could have, is an error that says which rule; what came before it in
-// the part was added.
+// Append adds the names of one part from the wire. They must sort after all names
+// of the Builder. If the part breaks the format, or has a name that no file can
+// have, Append returns an error that says which rule is broken; the names before
+// it in the part were added.
 func (b *Builder) Append(part []byte) error {
 	var name []byte
 	for len(part) > 0 {
@@ -66,8 +65,8 @@ func (b *Builder) Append(part []byte) error {
 
 var errCut = errors.New("a front-coded list is cut short")
 
-// header decodes the two numbers at the start of an entry, k bytes long, and
-// proves that what they promise is there.
+// header decodes the two lengths at the start of an entry, which take k bytes, and
+// checks that part has as many bytes as they say.
 func header(part []byte) (shared, rest, k int, err error) {
 	s, i := binary.Uvarint(part)
 	if i <= 0 || s > MaxName {
@@ -80,8 +79,7 @@ func header(part []byte) (shared, rest, k int, err error) {
 	return int(s), int(r), i + j, nil
 }
 
-// checkName reports what is wrong with a name whose first shared bytes are
-// those of a good one.
+// checkName checks a name whose first shared bytes are those of a valid name.
 func checkName(name []byte, shared int) error {
 	if bytes.IndexByte(name[shared:], 0) >= 0 {
 		return fmt.Errorf("name %.80q contains a NUL", name)

@@ -7,8 +7,8 @@ import (
 	"sort"
 )
 
-// Order compares two owners, to put entries of one name in order. It must
-// be a strict order: 0 only for an owner and itself. nil compares the numbers.
+// Order compares two owners, to sort entries with the same name. It returns 0 only
+// for equal owners. A nil Order compares the numbers.
 type Order func(a, b uint32) int
 
 // compare compares two entries.
@@ -22,23 +22,23 @@ func (o Order) compare(a []byte, aOwner uint32, b []byte, bOwner uint32) int {
 	return o(aOwner, bOwner)
 }
 
-// Edit is a change of one owner's names. The owners in Removed and Added do
-// not count, only the names.
+// Edit is a change of one owner's names. Apply ignores the owners in Removed and
+// Added.
 type Edit struct {
 	Removed, Added *Index
 	Owner          uint32
-	Order          Order // that of the Index that is edited
+	Order          Order // of the edited Index
 }
 
-// Apply returns the Index with the edit made. When a removed entry is not
-// there or an added one is already, it returns an error that names it.
+// Apply returns the Index with the edit applied. If a removed entry does not exist,
+// or an added one exists already, it returns an error with the name.
 //
-// It costs some 30 ns an entry in each block that is touched, and some 10 ns
-// for each block in a leaf that is touched. Of what lies between two edits it
-// reads no more than a search does.
+// It takes about 30 ns for each entry in a touched block, and about 10 ns for each
+// block in a touched leaf. Between two edits it reads only as much as a search
+// does.
 func (ix *Index) Apply(e Edit) (*Index, error) {
 	a := applier{Edit: e, edits: newEdits(e)}
-	a.out.done = make([]*Leaf, 0, len(ix.leaves)+1) // mostly as many as before
+	a.out.done = make([]*Leaf, 0, len(ix.leaves)+1) // usually the number does not change
 	for leaves := ix.leaves; len(leaves) > 0; leaves = leaves[1:] {
 		untouched := a.until(len(leaves)-1, func(i int) *block { return &leaves[i+1].blocks[0] })
 		a.out.addLeaves(leaves[:untouched])
@@ -65,7 +65,8 @@ type applier struct {
 	out   Builder
 }
 
-// until returns how many of n blocks the next edit does not lie before.
+// until returns the number of blocks, of n, that the next edit does not touch: it
+// is not before them.
 func (a *applier) until(n int, at func(i int) *block) int {
 	if !a.edits.more {
 		return n
@@ -73,8 +74,8 @@ func (a *applier) until(n int, at func(i int) *block) int {
 	return gallop(n, func(i int) bool { return a.before(at(i)) })
 }
 
-// gallop returns the first i at which f is true, or n, given that it is true
-// from there on. It asks seldom, and even more so when i is small.
+// gallop returns the first i for which f is true, or n. f must be true for all
+// larger i as well. It calls f O(log i) times.
 func gallop(n int, f func(i int) bool) int {
 	high := 1
 	for high <= n && !f(high-1) {
@@ -84,8 +85,8 @@ func gallop(n int, f func(i int) bool) int {
 	return low + sort.Search(min(high-1, n)-low, func(i int) bool { return f(low + i) })
 }
 
-// before reports whether the next edit lies before the first entry of the
-// following block, which is nil behind the last.
+// before reports whether the next edit is before the first entry of the following
+// block. following is nil after the last block.
 func (a *applier) before(following *block) bool {
 	if !a.edits.more || following == nil {
 		return a.edits.more
@@ -98,7 +99,7 @@ func (a *applier) before(following *block) bool {
 	return a.Order.compare(a.edits.name, a.Owner, name, following.firstOwner()) < 0
 }
 
-// leaf merges a leaf with the edits that lie before the first block of the next.
+// leaf merges a leaf with the edits before the first block of the next leaf.
 func (a *applier) leaf(l *Leaf, following *block) error {
 	if !a.before(following) {
 		a.out.addLeaf(l)
@@ -125,7 +126,7 @@ func (a *applier) leaf(l *Leaf, following *block) error {
 	return nil
 }
 
-// block merges a block with the edits that lie before the next.
+// block merges a block with the edits before the next block.
 func (a *applier) block(bl block, next *block) error {
 	a.out.cut = blockMax
 	defer func() { a.out.cut = 0 }()
@@ -150,7 +151,7 @@ func (a *applier) block(bl block, next *block) error {
 	return a.rest(next)
 }
 
-// rest makes the edits that lie before the next block and meet no entry.
+// rest applies the remaining edits before the next block; no entry has their name.
 func (a *applier) rest(next *block) error {
 	for a.before(next) {
 		if err := a.edit(false); err != nil {
@@ -160,7 +161,7 @@ func (a *applier) rest(next *block) error {
 	return nil
 }
 
-// edit makes the next edit; there tells whether the entry is in the Index.
+// edit applies the next edit; there says whether the entry is in the Index.
 func (a *applier) edit(there bool) error {
 	e := &a.edits
 	switch {
@@ -177,7 +178,7 @@ func (a *applier) edit(there bool) error {
 	return nil
 }
 
-// edits reads the removed and the added names of an Edit in one order.
+// edits reads the removed and the added names of an Edit as one sorted list.
 type edits struct {
 	removed, added         Cursor
 	moreRemoved, moreAdded bool

@@ -5,22 +5,23 @@ import (
 	"math/bits"
 )
 
-// Sizes of blocks. The numbers balance memory (a block's first name is stored
-// whole) against the cost of a change (a block is copied).
+// Sizes of blocks. Larger blocks take less memory, because only the first name of
+// a block is stored whole; smaller blocks make a change cheaper, because a change
+// copies a block.
 const (
 	blockTarget = 128     // names in a block that is built in order
-	blockMax    = 192     // names that a block may grow to before it is split
-	blockMin    = 32      // fewer than this, and a block is joined with the next
-	blockBytes  = 8 << 10 // encoded bytes at which a block is cut, however few its names
+	blockMax    = 192     // names in a block before it is split
+	blockMin    = 32      // a block with fewer names is joined with its neighbour
+	blockBytes  = 8 << 10 // encoded bytes in a block before it is cut, whatever its names
 )
 
-// mixed is the owner of a block whose entries name their own.
+// mixed is the owner of a block whose entries have their own owners.
 const mixed = ^uint32(0)
 
-// MaxOwner is the largest number an owner may have.
+// MaxOwner is the largest owner.
 const MaxOwner = mixed - 1
 
-// block is a run of front-coded entries. Its data is never written again.
+// block is a run of front-coded entries. Its data never changes.
 type block struct {
 	data  []byte
 	n     uint32 // entries, at least 1
@@ -33,12 +34,13 @@ func (b *block) first() []byte {
 	return b.data[1+k : 1+k+n]
 }
 
-// same reports whether two blocks are one and the same, not merely equal.
+// same reports whether two blocks share their data and their owner. Equal blocks
+// that were made separately are not the same.
 func (b *block) same(c *block) bool {
 	return &b.data[0] == &c.data[0] && b.owner == c.owner
 }
 
-// uvarint decodes a number of our own making, so it need not be checked.
+// uvarint decodes a number that this package encoded. It does not check it.
 func uvarint(p []byte) (v, n int) {
 	if p[0] < 0x80 {
 		return int(p[0]), 1
@@ -47,8 +49,8 @@ func uvarint(p []byte) (v, n int) {
 	return int(u), n
 }
 
-// commonPrefix returns how many leading bytes a and b share, given that they
-// share at least the first from.
+// commonPrefix returns the number of leading bytes that a and b share. The caller
+// knows that they share the first from bytes.
 func commonPrefix(a, b []byte, from int) int {
 	n := min(len(a), len(b))
 	i := from

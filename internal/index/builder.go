@@ -13,13 +13,13 @@ const (
 	leafMin    = 32
 )
 
-// slabSize is how much memory some blocks of a long list share: the others stay
-// in it for as long as one of them is used.
+// slabSize is the memory that neighbouring blocks of a long list share. It is
+// freed when none of them is used.
 const slabSize = 64 << 10
 
-// Builder makes an Index out of entries that come in order. It also takes
-// whole blocks and leaves of other indexes, which it shares where it can. The
-// zero Builder is ready.
+// Builder makes an Index from sorted entries. It also takes whole blocks and
+// leaves of other indexes, and shares them where possible. The zero Builder is
+// ready to use.
 type Builder struct {
 	done   []*Leaf
 	blocks []block // of the leaf that is being filled
@@ -28,27 +28,27 @@ type Builder struct {
 	spare []byte // memory for mix
 	n     int
 	owner uint32 // of that block, or mixed
-	cut   int    // names at which it is cut when not blockTarget
+	cut   int    // names at which it is cut; 0: blockTarget
 	name  []byte // the last name
 	size  int    // encoded bytes in done and blocks
 	len   int
 
-	slabs int    // how large a memory blocks share, see keep; 0: none
-	slab  []byte // has room for the next ones
+	slabs int    // size of the memory that blocks share, see keep; 0: none
+	slab  []byte // the one that is being filled
 }
 
-// Len returns the number of entries so far.
+// Len returns the number of entries that were added.
 func (b *Builder) Len() int { return b.len }
 
-// Last returns the name that was last given to Add. It is valid until the next.
+// Last returns the name that was added last. It is valid until the next Add.
 func (b *Builder) Last() []byte { return b.name }
 
-// Add appends an entry. Its name, which is copied, must not sort before the
-// last one's.
+// Add appends an entry and copies its name. The name must not sort before the
+// last one.
 func (b *Builder) Add(name []byte, owner uint32) { b.AddSharing(name, owner, 0) }
 
-// AddSharing is Add for a caller that knows that the name has at least its
-// first shared bytes in common with the one that was last added.
+// AddSharing is Add for a caller that knows that the name shares at least its
+// first shared bytes with the last name.
 func (b *Builder) AddSharing(name []byte, owner uint32, shared int) {
 	switch {
 	case b.n == 0:
@@ -80,7 +80,7 @@ func appendLen(p []byte, n int) []byte {
 	return binary.AppendUvarint(p, uint64(n))
 }
 
-// mix rewrites the block that is being filled to name each entry's owner.
+// mix rewrites the block that is being filled: each entry gets its own owner.
 func (b *Builder) mix() {
 	out := b.spare[:0]
 	for data := b.buf; len(data) > 0; {
@@ -102,9 +102,9 @@ func (b *Builder) flushBlock() {
 	b.buf, b.n = b.buf[:0], 0
 }
 
-// keep returns a copy of a block's data. Those that are made and forgotten
-// together lie together: between lists that come and go by turns, blocks each
-// with a memory of its own leave holes everywhere.
+// keep returns a copy of a block's data. Blocks that are made together are freed
+// together, so they share memory: separate allocations of lists that alternate
+// would fragment the heap.
 func (b *Builder) keep(data []byte) []byte {
 	if b.slabs == 0 {
 		return bytes.Clone(data)
@@ -117,8 +117,8 @@ func (b *Builder) keep(data []byte) []byte {
 	return b.slab[start:len(b.slab):len(b.slab)]
 }
 
-// push appends a finished block. A leaf is cut late, at twice its size, so
-// that one more block does not shift the borders of all the leaves behind it.
+// push appends a finished block. It cuts a leaf only at twice its target size, so
+// that one more block does not shift the borders of all following leaves.
 func (b *Builder) push(bl block) {
 	b.blocks = append(b.blocks, bl)
 	b.size += len(bl.data)
@@ -141,8 +141,8 @@ func (b *Builder) flushLeaf(n int) {
 	b.blocks = b.blocks[:copy(b.blocks, b.blocks[n:])]
 }
 
-// addBlock appends a block of another index, as it is unless it or what
-// stands before it is too small to stay alone.
+// addBlock appends a block of another index. It shares the block, unless the block
+// or the one before it is small: then it joins the two.
 func (b *Builder) addBlock(bl block) {
 	if !small(b.n, len(b.buf)) && !small(int(bl.n), len(bl.data)) {
 		b.flushBlock()
@@ -165,7 +165,7 @@ func small(n, size int) bool {
 	return n > 0 && n < blockMin && size < blockBytes/4
 }
 
-// evenly returns where to cut n names so that no small block is left over.
+// evenly returns the block size for n names that leaves no small block over.
 func evenly(n int) int {
 	if n <= blockMax {
 		return blockMax
@@ -174,7 +174,7 @@ func evenly(n int) int {
 	return (n + parts - 1) / parts
 }
 
-// addLeaf appends a leaf of another index, as it is where it can.
+// addLeaf appends a leaf of another index, and shares it where possible.
 func (b *Builder) addLeaf(l *Leaf) {
 	if !small(b.n, len(b.buf)) {
 		b.flushBlock()
@@ -191,8 +191,8 @@ func (b *Builder) addLeaf(l *Leaf) {
 	}
 }
 
-// addLeaves appends leaves of another index, as they are but for those that are
-// joined with what stands before.
+// addLeaves appends leaves of another index. It shares all of them, except leading
+// leaves that it has to join with the blocks before.
 func (b *Builder) addLeaves(leaves []*Leaf) {
 	for len(leaves) > 0 && (b.n > 0 || len(b.blocks) > 0) {
 		b.addLeaf(leaves[0])
@@ -205,7 +205,7 @@ func (b *Builder) addLeaves(leaves []*Leaf) {
 	}
 }
 
-// Index returns what was built and makes the Builder ready for another.
+// Index returns the Index that was built, and resets the Builder.
 func (b *Builder) Index() *Index {
 	b.flushBlock()
 	b.flushLeaf(len(b.blocks))

@@ -8,30 +8,29 @@ import "bytes"
 //		use(c.Name(), c.Owner())
 //	}
 //
-// It stands before an entry, at one, or past the last.
+// A cursor is before an entry, at an entry, or after the last one.
 type Cursor struct {
 	ix     *Index
-	leaf   int // of the block that is being read
+	leaf   int // position of the block that is being read
 	block  int
-	data   []byte // of that block, what is not yet decoded
+	data   []byte // the part of that block that is not yet decoded
 	left   uint32 // entries that are not yet decoded
 	mixed  bool
-	peeked bool // the entry below was decoded ahead, by Seek
+	peeked bool // Seek has decoded the current entry for Next
 
-	want func(owner uint32) bool // whose blocks are read, or nil for all
+	want func(owner uint32) bool // selects the blocks to read; nil: all
 
-	name  []byte // of the current entry; the buffer is the cursor's own
+	name  []byte // of the current entry; the cursor owns the buffer
 	owner uint32
 }
 
-// Reset puts the cursor before the first entry of ix, keeping its buffer.
+// Reset moves the cursor before the first entry of ix and keeps its buffer.
 func (c *Cursor) Reset(ix *Index) {
 	*c = Cursor{ix: ix, name: c.name[:0], want: c.want}
 	c.open()
 }
 
-// open starts to read the block at the cursor's position, if there is one that
-// is wanted.
+// open starts to read the block at the cursor's position, if want selects it.
 func (c *Cursor) open() {
 	c.left = 0
 	if c.leaf < len(c.ix.leaves) {
@@ -42,8 +41,7 @@ func (c *Cursor) open() {
 	}
 }
 
-// step moves on to the next block that is wanted and reports whether there is
-// one.
+// step moves to the next selected block, and reports whether there is one.
 func (c *Cursor) step() bool {
 	for c.leaf < len(c.ix.leaves) {
 		if c.block++; c.block == len(c.ix.leaves[c.leaf].blocks) {
@@ -56,7 +54,7 @@ func (c *Cursor) step() bool {
 	return false
 }
 
-// Next moves to the next entry and reports whether there is one.
+// Next moves to the next entry, and reports whether there is one.
 func (c *Cursor) Next() bool {
 	if c.peeked {
 		c.peeked = false
@@ -81,8 +79,8 @@ func (c *Cursor) Name() []byte { return c.name }
 // Owner returns the current entry's owner.
 func (c *Cursor) Owner() uint32 { return c.owner }
 
-// Seek moves, forward or back, to stand before the first entry whose name is
-// name or sorts after it.
+// Seek moves, forward or backward, before the first entry whose name is name or
+// sorts after it.
 func (c *Cursor) Seek(name []byte) {
 	if !c.ahead(name) {
 		c.leaf, c.block = c.ix.locate(name)
@@ -97,8 +95,8 @@ func (c *Cursor) Seek(name []byte) {
 	}
 }
 
-// ahead reports whether name, if there, is further on in the block that is
-// being read, so that no search is needed.
+// ahead reports whether name can only be later in the block that is being read,
+// so that no search is needed.
 func (c *Cursor) ahead(name []byte) bool {
 	if c.left == 0 || c.peeked || c.atStart() || bytes.Compare(c.name, name) >= 0 {
 		return false

@@ -2,11 +2,11 @@ package index
 
 import "bytes"
 
-// Diff calls removed for each name that only from has, and added for each that
-// only to has, all in order. Both must have at most one entry of a name.
+// Diff calls removed for each name that only from has, and added for each name
+// that only to has, in order. Neither may have two entries with one name.
 //
-// It skips what the two share, so that between an Index and what Apply made of
-// it, it costs no more than Apply did.
+// It skips shared blocks and leaves: the Diff of an Index and the result of Apply
+// is as cheap as Apply.
 func Diff(from, to *Index, removed, added func(name []byte)) {
 	f, t := from.Cursor(), to.Cursor()
 	moreF, moreT := nextBoth(f, t)
@@ -31,7 +31,8 @@ func Diff(from, to *Index, removed, added func(name []byte)) {
 	}
 }
 
-// nextBoth moves both cursors on, over any blocks and leaves that they share.
+// nextBoth moves both cursors to their next entries, and skips shared blocks and
+// leaves.
 func nextBoth(f, t *Cursor) (moreF, moreT bool) {
 	for f.left == 0 && t.left == 0 || f.atStart() && t.atStart() {
 		if !f.skipShared(t) {
@@ -41,8 +42,8 @@ func nextBoth(f, t *Cursor) (moreF, moreT bool) {
 	return f.Next(), t.Next()
 }
 
-// skipShared moves both cursors, which stand between blocks, over one shared
-// leaf or block, and reports whether there was one.
+// skipShared moves both cursors, which are between blocks, over one shared leaf or
+// block, and reports whether there was one.
 func (c *Cursor) skipShared(d *Cursor) bool {
 	if c.left == 0 && !c.step() || d.left == 0 && !d.step() {
 		return false

@@ -1,10 +1,10 @@
 package index
 
-// Extract returns the entries of each owner that is wanted as an Index of its
-// own. An owner without entries has none. Blocks of one owner are shared.
+// Extract returns a separate Index for each wanted owner that has entries. Blocks
+// with a single owner are shared.
 //
-// It costs some 8 ns for each entry in a block that owners share, and next to
-// nothing for the other blocks.
+// It takes about 8 ns for each entry in a mixed block, and almost nothing for the
+// other blocks.
 func (ix *Index) Extract(wanted func(owner uint32) bool) map[uint32]*Index {
 	x := extractor{wanted: wanted, builders: map[uint32]*Builder{}}
 	for _, l := range ix.leaves {
@@ -38,7 +38,7 @@ func (x *extractor) of(owner uint32) *Builder {
 	return b
 }
 
-// pick takes the wanted entries out of a mixed block.
+// pick adds the wanted entries of a mixed block to their builders.
 func (x *extractor) pick(b block) {
 	var c Cursor
 	for c.Reset(single(b)); c.Next(); {

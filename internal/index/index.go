@@ -15,9 +15,9 @@ type Index struct {
 	size   int
 }
 
-// Leaf is an immutable stretch of an Index: a run of blocks, at least one.
-// Indexes that were made of each other share leaves, and a leaf is the same
-// pointer for as long as it stays the same.
+// Leaf is an immutable part of an Index: a run of blocks, at least one. An Index
+// shares unchanged leaves with the Index that it was made from, so equal pointers
+// mean equal entries.
 type Leaf struct {
 	// Memo is for what a reader makes of the leaf and would like to find again.
 	// It lives as long as the leaf.
@@ -28,7 +28,7 @@ type Leaf struct {
 	size   int // encoded bytes
 }
 
-// Index returns the leaf's entries as an Index of their own.
+// Index returns the leaf's entries as a separate Index.
 func (l *Leaf) Index() *Index { return &Index{leaves: []*Leaf{l}, len: l.len, size: l.size} }
 
 // Leaves returns the leaves in order. The slice must not be changed.
@@ -55,8 +55,8 @@ func (ix *Index) Cursor() *Cursor {
 	return c
 }
 
-// locate returns the last block whose first name is less than name, or the
-// very first block: the only place to start looking for name's first entry.
+// locate returns the last block whose first name is less than name, or the first
+// block of the Index. The search for the first entry of name starts there.
 func (ix *Index) locate(name []byte) (leaf, block int) {
 	if len(ix.leaves) == 0 {
 		return 0, 0
@@ -71,8 +71,8 @@ func (ix *Index) locate(name []byte) (leaf, block int) {
 	return leaf, block
 }
 
-// Owned returns the same names as entries of owner. All entries of ix must
-// have one owner. The names themselves are shared.
+// Owned returns the same names as entries of owner. All entries of ix must have
+// one owner. The two indexes share the memory of the names.
 func (ix *Index) Owned(owner uint32) *Index {
 	to := &Index{leaves: make([]*Leaf, len(ix.leaves)), len: ix.len, size: ix.size}
 	for i, l := range ix.leaves {
@@ -85,8 +85,8 @@ func (ix *Index) Owned(owner uint32) *Index {
 	return to
 }
 
-// Blocks yields the encoded entries in order, a run that starts afresh at a
-// time. All entries of ix must have one owner. The bytes must not be changed.
+// Blocks yields the encoded blocks in order. All entries of ix must have one
+// owner. The caller must not change the bytes.
 func (ix *Index) Blocks() iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for _, l := range ix.leaves {
@@ -99,9 +99,8 @@ func (ix *Index) Blocks() iter.Seq[[]byte] {
 	}
 }
 
-// Run is a block as it is encoded, for readers to whom a Cursor is too slow: a
-// run of entries that starts afresh. See the package's documentation for the
-// format.
+// Run is an encoded block, for readers that need more speed than a Cursor has. The
+// package documentation describes the format.
 type Run struct {
 	Data  []byte // must not be changed
 	Len   int
@@ -109,7 +108,7 @@ type Run struct {
 	Mixed bool   // each entry is followed by its owner
 }
 
-// Runs yields the leaf's entries in order, a run at a time.
+// Runs yields the leaf's blocks in order.
 func (l *Leaf) Runs() iter.Seq[Run] {
 	return func(yield func(Run) bool) {
 		for i := range l.blocks {
@@ -126,24 +125,25 @@ func (r Run) Entries() *Index {
 	return single(block{data: r.Data, n: uint32(r.Len), owner: r.Owner})
 }
 
-// Lengths returns the two lengths at data[at], with which an entry of a run begins,
-// and where they end. Each is mostly a single byte, less than 0x80: whoever is in
-// a hurry looks at that first.
+// Lengths decodes the two lengths at data[at], where an entry of a run starts, and
+// returns the position after them. Most lengths are one byte below 0x80: a fast
+// caller checks for that first.
 func Lengths(data []byte, at int) (shared, rest, next int) {
 	shared, at = Number(data, at)
 	rest, at = Number(data, at)
 	return shared, rest, at
 }
 
-// Number returns the number at data[at], such as an owner, and where it ends.
+// Number decodes the number at data[at], such as an owner, and returns the
+// position after it.
 func Number(data []byte, at int) (v, next int) {
 	v, n := uvarint(data[at:])
 	return v, at + n
 }
 
-// Decode splits the first entry off data, which is a run's or the rest of one,
-// and returns how long the part that it shares with the name before is, the
-// part that follows, its owner if it is mixed, and what is behind it.
+// Decode decodes the first entry of data, which is a run or the rest of one. It
+// returns the number of bytes that the name shares with the previous one, the
+// bytes that follow, the owner if the run is mixed, and the data after the entry.
 func Decode(data []byte, mixed bool) (shared int, rest []byte, owner uint32, behind []byte) {
 	shared, n, k := int(data[0]), int(data[1]), 2
 	if shared >= 0x80 || n >= 0x80 {

@@ -8,15 +8,15 @@ import "bytes"
 //		use(m.Name(), m.Owner())
 //	}
 //
-// It is a tournament: of the inputs, each with its next entry, the least is at
-// the root of a heap. An input whose entries lie together is read without
-// touching the heap; k inputs that interleave cost log2(k) comparisons an entry.
+// It keeps the inputs in a heap, sorted by their next entries. A run of entries
+// from one input does not touch the heap; k interleaved inputs take log2(k)
+// comparisons for each entry.
 type Merger struct {
 	order  Order
 	inputs []*Cursor
-	heap   []*Cursor // each at an entry; the least first
-	second *Cursor   // the least but one, or nil
-	fresh  bool      // the least entry was not yet returned by Next
+	heap   []*Cursor // each at an entry; the smallest first
+	second *Cursor   // the second smallest, or nil
+	fresh  bool      // Next has not yet returned the smallest entry
 }
 
 // NewMerger returns a Merger before the first entry of all indexes.
@@ -24,9 +24,9 @@ func NewMerger(order Order, indexes ...*Index) *Merger {
 	return NewMergerOf(order, nil, indexes...)
 }
 
-// NewMergerOf is NewMerger for a reader who is interested in some owners only,
-// those that want reports. It passes over the entries of others where that is
-// cheap: where they have a block to themselves.
+// NewMergerOf is NewMerger for a reader of some owners only. It skips blocks whose
+// single owner want does not select; the reader still has to skip other owners in
+// mixed blocks.
 func NewMergerOf(order Order, want func(owner uint32) bool, indexes ...*Index) *Merger {
 	m := &Merger{order: order}
 	for _, ix := range indexes {
@@ -40,8 +40,7 @@ func NewMergerOf(order Order, want func(owner uint32) bool, indexes ...*Index) *
 	return m
 }
 
-// Seek moves to stand before the first entry whose name is name or sorts
-// after it.
+// Seek moves before the first entry whose name is name or sorts after it.
 func (m *Merger) Seek(name []byte) {
 	for _, c := range m.inputs {
 		c.Seek(name)
@@ -49,7 +48,7 @@ func (m *Merger) Seek(name []byte) {
 	m.fill()
 }
 
-// fill makes the heap of the inputs' next entries.
+// fill builds the heap from the next entries of all inputs.
 func (m *Merger) fill() {
 	m.heap, m.fresh = m.heap[:0], true
 	for _, c := range m.inputs {
@@ -89,7 +88,7 @@ func (m *Merger) less(a, b *Cursor) bool {
 	return m.order.compare(a.name, a.owner, b.name, b.owner) < 0
 }
 
-// down restores the heap's order below i.
+// down restores the order of the heap below i.
 func (m *Merger) down(i int) {
 	for {
 		least := 2*i + 1
@@ -113,7 +112,7 @@ func (m *Merger) pop() {
 	m.heap = m.heap[:last]
 }
 
-// runnerUp returns the least entry but one, or nil.
+// runnerUp returns the input with the second smallest entry, or nil.
 func (m *Merger) runnerUp() *Cursor {
 	switch len(m.heap) {
 	case 0, 1:
@@ -127,9 +126,9 @@ func (m *Merger) runnerUp() *Cursor {
 	return m.heap[1]
 }
 
-// Merge makes one Index of several, leaving out the owners that keep does not
-// want. Blocks that no other input reaches into are shared as they are. No
-// entry may be in two of the indexes.
+// Merge merges several indexes into one, without the owners that keep rejects. It
+// shares blocks that do not overlap with another input. No entry may be in two of
+// the indexes.
 func Merge(order Order, keep func(owner uint32) bool, indexes ...*Index) *Index {
 	m := NewMerger(order, indexes...)
 	b := Builder{slabs: min(slabSize, sizeOf(indexes))}
@@ -154,8 +153,8 @@ func sizeOf(indexes []*Index) (size int) {
 	return size
 }
 
-// whole returns the block whose first entry is the current one, when all of it
-// comes before any other input and has one owner who is to be kept.
+// whole returns the block that starts with the current entry, if all of it sorts
+// before every other input and keep accepts its single owner.
 func (m *Merger) whole(c *Cursor, keep func(uint32) bool) (bl block, ok bool) {
 	bl = c.ix.leaves[c.leaf].blocks[c.block]
 	if c.left != bl.n-1 || bl.owner == mixed || !keep(bl.owner) {

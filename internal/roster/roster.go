@@ -1,6 +1,6 @@
-// Package roster is the vocabulary for the scouts of a fleet, as people and
-// programs are told of them: who is there and in which state, who has left, who
-// was refused. It knows neither how that is found out nor how it is served.
+// Package roster is the vocabulary for the scouts of a fleet as readers see them:
+// registered scouts and their states, scouts that left, refused registrations. It
+// knows neither how the master keeps this nor how it is served.
 package roster
 
 import (
@@ -9,40 +9,40 @@ import (
 	"scout/internal/files"
 )
 
-// Roster is the fleet at one moment, or nearly: each Scout is true of a moment
-// of its own.
+// Roster is the current state of the fleet. Each Scout is consistent in itself, but
+// not with the others: they are read one after the other.
 type Roster struct {
 	Scouts  []Scout   // by host, then directory
-	Left    []Left    // lately, newest first
-	Refused []Refused // lately, newest first
+	Left    []Left    // recent, newest first
+	Refused []Refused // recent, newest first
 }
 
 // State is how a registered scout is doing.
 type State string
 
-// A scout is in one of these.
+// The states of a scout.
 const (
-	// Live: its files are listed, all of them.
+	// Live: all its files are listed.
 	Live State = "live"
-	// Degraded: its files are listed, but it has directories that it cannot read,
-	// or polls for want of watches.
+	// Degraded: its files are listed, but it cannot read some directories, or polls
+	// directories that it cannot watch.
 	Degraded State = "degraded"
-	// Scanning: it is hidden until it has found out which files exist, and the
-	// master has them.
+	// Scanning: it is hidden until it has scanned its directory and the master has
+	// its files.
 	Scanning State = "scanning"
-	// Unavailable: it is hidden, because it cannot say which files exist.
+	// Unavailable: it is hidden because it cannot list its directory.
 	Unavailable State = "unavailable"
 )
 
-// States are all that there are.
+// States are all states.
 var States = [...]State{Live, Degraded, Scanning, Unavailable}
 
-// Scout is one that is registered.
+// Scout is a registered scout.
 type Scout struct {
 	Origin  files.Origin
 	State   State
 	Reason  string // why it is hidden; "" when it is not
-	Scanned uint64 // while it scans: how many files it has found
+	Scanned uint64 // while it scans: number of files found so far
 
 	Files      int
 	Revision   uint64 // of the scout's last update; 0 when its files are not listed
@@ -50,36 +50,36 @@ type Scout struct {
 	Polled     uint64 // directories that it polls because it cannot watch them
 
 	Registered time.Time
-	Heard      time.Time // when anything came from it last
+	Heard      time.Time // when the master last heard from it
 	Version    string
 	Session    string
 	Address    string
 }
 
-// Left is a registration that has ended. Those of one host and directory are
-// told as one.
+// Left is a registration that has ended. Registrations of one host and directory
+// are reported as one.
 type Left struct {
 	Origin  files.Origin
-	Reason  string // of the last
+	Reason  string // of the last one
 	When    time.Time
 	Session string
 	Address string
 	Times   int
 }
 
-// Refused is a registration that was refused because a live scout holds the
-// host and directory. Those of one machine for one host and directory are told
+// Refused is a registration that was refused because a live scout holds the host
+// and directory. Refusals of one machine for one host and directory are reported
 // as one.
 type Refused struct {
 	Origin  files.Origin
-	Holder  string // of the last; for people
+	Holder  string // of the last one; for people
 	When    time.Time
 	Address string
 	Times   int
 }
 
-// Unconfirmed is a scout that has not said that its files are listed as they
-// were when it was asked.
+// Unconfirmed is a scout that has not confirmed, in a read barrier, that the list
+// has all its files.
 type Unconfirmed struct {
 	Origin files.Origin
 	Reason string // for people

@@ -1,5 +1,5 @@
-// Package filestest makes sets, and the names of whole fleets of scouts, for tests
-// and benchmarks.
+// Package filestest makes sets and the names of many scouts, for tests and
+// benchmarks.
 package filestest
 
 import (
@@ -8,8 +8,7 @@ import (
 	"scout/internal/files"
 )
 
-// Set returns the set of the names, in whatever order and however often they
-// are given.
+// Set returns the set of the names. They may be unsorted and repeated.
 func Set(names ...string) *files.Set {
 	var b files.Builder
 	for _, n := range slices.Compact(slices.Sorted(slices.Values(names))) {

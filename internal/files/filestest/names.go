@@ -8,28 +8,27 @@ import (
 	"scout/internal/files"
 )
 
-// Shape makes the name of a scout's i-th file. A name has some 47 bytes, and a
-// directory of a scout 100 files, except in Interleaved.
+// Shape makes the name of a scout's i-th file. Names have about 47 bytes. Each
+// directory has 100 files, except in Interleaved.
 type Shape func(scout, i int, r *rand.Rand) string
 
-// Apart gives each scout directories of its own, so that whole stretches of the
-// merged list are one scout's.
+// Apart gives each scout its own directories: long runs of the merged list belong
+// to one scout.
 func Apart(scout, i int, _ *rand.Rand) string {
 	return fmt.Sprintf("region/team-%04d/service/d%05d/file-%06d.dat", scout, i/100, i%100)
 }
 
-// Same gives all scouts the same names, as hosts of one kind have them.
+// Same gives all scouts the same names, as similar hosts have.
 func Same(_, i int, _ *rand.Rand) string {
 	return fmt.Sprintf("region/team-0000/service/d%05d/file-%06d.dat", i/100, i%100)
 }
 
-// Interleaved gives all scouts different names that sort between each other's
-// at random.
+// Interleaved gives all scouts different names that interleave at random.
 func Interleaved(scout, _ int, r *rand.Rand) string {
 	return fmt.Sprintf("team/services/d%05d/file-%09d-%04d.dat", r.IntN(10_000), r.IntN(1e9), scout)
 }
 
-// Names returns the set of n names of a scout, the same ones each time.
+// Names returns the set of n names of a scout. It is the same in each call.
 func Names(scout, n int, shape Shape) *files.Set {
 	r := rand.New(rand.NewPCG(uint64(scout), 1))
 	known := make(map[string]bool, n)
