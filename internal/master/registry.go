@@ -24,34 +24,46 @@ const probeTimeout = 750 * time.Millisecond
 // shows in the Listing what each holder shows.
 type Registry struct {
 	listing *listing.Listing
-	log     *zap.Logger
+	logs    *scoutLogs
 
 	mu      sync.Mutex
 	members map[files.Origin]*member
+	gone    gone
 	left    recent[files.Origin, roster.Left]
 	refused recent[refusal, roster.Refused]
 }
 
 // NewRegistry returns a Registry without members.
 func NewRegistry(l *listing.Listing, log *zap.Logger) *Registry {
-	return &Registry{listing: l, log: log, members: make(map[files.Origin]*member)}
+	return &Registry{listing: l, logs: newScoutLogs(log), members: make(map[files.Origin]*member)}
 }
 
 // Join registers a scout, see [stream.Registry]. A holder that does not answer
 // at once when asked is a stale holder, and the newcomer takes its place.
 func (r *Registry) Join(ctx context.Context, p stream.Peer) (stream.Member, error) {
-	m := &member{registry: r, peer: p, registered: time.Now(), withheld: make(chan struct{}), log: r.log.With(
-		zap.String("host", p.Origin.Host), zap.String("directory", p.Origin.Directory))}
+	m := &member{registry: r, peer: p, registered: time.Now(), withheld: make(chan struct{}), log: r.logs.open(p.Origin)}
+	err := r.join(ctx, m)
+	if err != nil {
+		m.log.close()
+		return nil, err
+	}
+	m.log.state(zap.InfoLevel, "scout registered", zap.String("session", p.Session),
+		zap.String("version", p.Version), zap.String("address", p.Address), m.identity())
+	return m, nil
+}
+
+// join claims m's origin, until it has it or a live scout holds it.
+func (r *Registry) join(ctx context.Context, m *member) error {
 	for {
 		holder := r.claim(m, nil)
 		if holder == nil {
-			return m, nil
+			return nil
 		}
 		if err := r.ask(ctx, holder, m); err != nil {
-			return nil, err
+			return err
 		}
 		if r.claim(m, holder) == nil {
-			return m, nil
+			return nil
 		}
 	}
 }
@@ -66,14 +78,13 @@ func (r *Registry) claim(m, stale *member) *member {
 		return holder
 	}
 	r.members[m.peer.Origin] = m
+	r.gone.remove(m.peer.Origin)
 	r.mu.Unlock()
 
 	if holder != nil {
 		holder.peer.Evict("replaced by " + m.peer.Address)
 		holder.Leave(stream.LeftReplaced)
 	}
-	m.log.Info("scout registered", zap.String("session", m.peer.Session),
-		zap.String("version", m.peer.Version), zap.String("address", m.peer.Address), m.identity())
 	return nil
 }
 
@@ -92,8 +103,7 @@ func (r *Registry) ask(ctx context.Context, holder, newcomer *member) error {
 	if holder.peer.Probe(probe) {
 		held := &stream.HeldError{Origin: holder.peer.Origin, Holder: holder.String()}
 		r.noteRefused(newcomer.peer, held.Holder)
-		newcomer.log.Warn("registration refused", zap.String("holder", held.Holder),
-			zap.String("address", newcomer.peer.Address))
+		newcomer.log.registrationRefused(held.Holder, newcomer.peer.Address)
 		return held
 	}
 	return ctx.Err()
@@ -107,8 +117,12 @@ func (r *Registry) leave(m *member, reason stream.LeaveReason) {
 		Origin: m.peer.Origin, Reason: string(reason), When: time.Now(),
 		Session: m.peer.Session, Address: m.peer.Address,
 	})
-	if r.members[m.peer.Origin] == m {
-		delete(r.members, m.peer.Origin)
+	if r.members[m.peer.Origin] != m {
+		return
+	}
+	delete(r.members, m.peer.Origin)
+	if reason != stream.LeftDeregistered {
+		r.gone.add(m.peer.Origin)
 	}
 }
 
@@ -126,7 +140,7 @@ const (
 type member struct {
 	registry   *Registry
 	peer       stream.Peer
-	log        *zap.Logger
+	log        *scoutLog
 	registered time.Time
 
 	mu          sync.Mutex // a session calls one at a time, but a successor may call Leave
@@ -162,7 +176,7 @@ func (m *member) Reset(set *files.Set, by stream.Arrival) {
 	m.files, m.revision = set.Len(), by.Revision
 	m.source = m.registry.listing.Show(m.peer.Origin, set, m.source)
 	if m.phase == hidden {
-		m.log.Info("scout shown", zap.String("reason", "snapshot received"))
+		m.log.state(zap.InfoLevel, "scout shown", zap.String("reason", "snapshot received"))
 		m.hiddenFor, m.scanned = "", 0
 		m.withheld = make(chan struct{})
 	}
@@ -187,8 +201,7 @@ func (m *member) Apply(d files.Delta, by stream.Arrival) error {
 }
 
 func (m *member) logSynced(files, added, removed int, by stream.Arrival) {
-	m.log.Info("files synced", zap.Int("files", files), zap.Int("added", added), zap.Int("removed", removed),
-		zap.Uint64("revision", by.Revision), zap.Float64("seconds", time.Since(by.Began).Seconds()))
+	m.log.filesSynced(syncedLine{files: files, added: added, removed: removed, revision: by.Revision, took: time.Since(by.Began)})
 }
 
 // Hide takes away what is shown.
@@ -205,7 +218,7 @@ func (m *member) Hide(reason string, scanned uint64) {
 	m.phase, m.scanned = hidden, scanned
 	if m.hiddenFor != reason {
 		m.hiddenFor = reason
-		m.log.Log(m.hidingLevel(), "scout hidden", zap.String("reason", reason))
+		m.log.state(m.hidingLevel(), "scout hidden", zap.String("reason", reason))
 	}
 }
 
@@ -231,7 +244,7 @@ func (m *member) Report(unreadable, polled uint64) {
 	if now == (degradation{}) {
 		level, msg = zap.InfoLevel, "scout recovered"
 	}
-	m.log.Log(level, msg, zap.Uint64("unreadable", unreadable), zap.Uint64("polled", polled))
+	m.log.state(level, msg, zap.Uint64("unreadable", unreadable), zap.Uint64("polled", polled))
 }
 
 // withhold removes what is shown, and ends the rescans that wait for it. The
@@ -256,5 +269,6 @@ func (m *member) Leave(reason stream.LeaveReason) {
 	m.withhold()
 	m.phase, m.leaveReason = left, reason
 	m.registry.leave(m, reason)
-	m.log.Info("scout dropped", zap.String("reason", string(reason)), zap.String("session", m.peer.Session))
+	m.log.state(zap.InfoLevel, "scout dropped", zap.String("reason", string(reason)), zap.String("session", m.peer.Session))
+	m.log.close()
 }

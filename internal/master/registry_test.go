@@ -138,24 +138,29 @@ func TestMembersShowWhatTheyShow(t *testing.T) {
 }
 
 func TestALiveHolderIsKept(t *testing.T) {
-	r, logs := observed()
-	first := &fakePeer{answers: true}
-	join(t, r, first.peer("first")).Reset(filestest.Set("x"), stream.Arrival{Revision: 1})
-	for range 3 {
-		_, err := r.Join(t.Context(), (&fakePeer{}).peer("second"))
-		var held *stream.HeldError
-		if !errors.As(err, &held) || !strings.Contains(held.Holder, "first") {
-			t.Fatalf("error %v", err)
+	synctest.Test(t, func(t *testing.T) {
+		r, logs := observed()
+		first := &fakePeer{answers: true}
+		join(t, r, first.peer("first")).Reset(filestest.Set("x"), stream.Arrival{Revision: 1})
+		for range 3 {
+			_, err := r.Join(t.Context(), (&fakePeer{}).peer("second"))
+			var held *stream.HeldError
+			if !errors.As(err, &held) || !strings.Contains(held.Holder, "first") {
+				t.Fatalf("error %v", err)
+			}
 		}
-	}
-	expectShown(t, r, "x")
-	if first.evicted != "" {
-		t.Error("the holder was evicted")
-	}
-	refusals := logs.FilterMessage("registration refused").All()
-	if len(refusals) != 3 || !strings.Contains(refusals[0].ContextMap()["holder"].(string), "first") {
-		t.Errorf("refusals: %v", refusals)
-	}
+		expectShown(t, r, "x")
+		if first.evicted != "" {
+			t.Error("the holder was evicted")
+		}
+		time.Sleep(logInterval)
+		synctest.Wait()
+		refusals := logs.FilterMessage("registration refused").All()
+		if len(refusals) != 2 || !strings.Contains(refusals[0].ContextMap()["holder"].(string), "first") ||
+			refusals[1].ContextMap()["withheld"] != int64(1) {
+			t.Errorf("refusals: %v", refusals)
+		}
+	})
 }
 
 func TestAStaleHolderIsReplaced(t *testing.T) {

@@ -18,6 +18,7 @@ func (r *Registry) Roster() roster.Roster {
 	r.mu.Lock()
 	left := r.left.all(func(e *roster.Left, times int) { e.Times = times })
 	refused := r.refused.all(func(e *roster.Refused, times int) { e.Times = times })
+	gone := r.gone.count()
 	r.mu.Unlock()
 
 	scouts := make([]roster.Scout, 0, len(members))
@@ -28,7 +29,7 @@ func (r *Registry) Roster() roster.Roster {
 		}
 	}
 	slices.SortFunc(scouts, func(a, b roster.Scout) int { return a.Origin.Compare(b.Origin) })
-	return roster.Roster{Scouts: scouts, Left: left, Refused: refused}
+	return roster.Roster{Scouts: scouts, Left: left, Refused: refused, Gone: gone}
 }
 
 // noteRefused keeps the refusal of a newcomer.
@@ -81,7 +82,8 @@ func (m *member) reason() string {
 	return m.hiddenFor
 }
 
-// StateCounts counts the registered scouts by state. Any goroutine may call it.
+// StateCounts counts the registered scouts by state, and those that are gone.
+// Any goroutine may call it.
 func (r *Registry) StateCounts() map[roster.State]int {
 	counts := make(map[roster.State]int, len(roster.States))
 	for _, m := range r.of(everybody) {
@@ -89,6 +91,9 @@ func (r *Registry) StateCounts() map[roster.State]int {
 		counts[m.state()]++
 		m.mu.Unlock()
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	counts[roster.Gone] = r.gone.count()
 	return counts
 }
 
@@ -155,4 +160,75 @@ func (l *recent[K, E]) all(finish func(event *E, times int)) []E {
 		all = append(all, e.event)
 	}
 	return all
+}
+
+// How many origins are remembered whose scouts are gone, and for how long.
+const (
+	goneMost   = 1 << 16
+	goneMemory = 24 * time.Hour
+)
+
+// gone are the origins whose scouts left without deregistering and have not come
+// back. The zero gone is empty.
+type gone struct {
+	since map[files.Origin]time.Time
+	order []departure // oldest first; it counts if since has it
+}
+
+type departure struct {
+	origin files.Origin
+	when   time.Time
+}
+
+// add remembers an origin, and forgets the oldest where there are too many.
+func (g *gone) add(origin files.Origin) {
+	if g.since == nil {
+		g.since = make(map[files.Origin]time.Time)
+	}
+	now := time.Now()
+	g.since[origin] = now
+	g.order = append(g.order, departure{origin, now})
+	g.trim()
+}
+
+// remove forgets an origin, whose scout is back or has deregistered.
+func (g *gone) remove(origin files.Origin) {
+	delete(g.since, origin)
+	g.trim()
+}
+
+// count returns how many origins there are.
+func (g *gone) count() int {
+	g.trim()
+	return len(g.since)
+}
+
+// trim removes the departures that are too old, too many or do not count.
+func (g *gone) trim() {
+	n := 0
+	for _, d := range g.order {
+		counts := g.since[d.origin].Equal(d.when)
+		if counts && len(g.since) <= goneMost && time.Since(d.when) < goneMemory {
+			break
+		}
+		if counts {
+			delete(g.since, d.origin)
+		}
+		n++
+	}
+	g.order = g.order[n:]
+	if len(g.order) > 2*len(g.since)+1024 {
+		g.compact()
+	}
+}
+
+// compact removes the departures that do not count.
+func (g *gone) compact() {
+	kept := make([]departure, 0, len(g.since))
+	for _, d := range g.order {
+		if g.since[d.origin].Equal(d.when) {
+			kept = append(kept, d)
+		}
+	}
+	g.order = kept
 }

@@ -137,7 +137,8 @@ func TestStateCounts(t *testing.T) {
 	peer := new(fakePeer).peer("s1")
 	expect := func(want map[roster.State]int) {
 		t.Helper()
-		if got := r.StateCounts(); !maps.Equal(got, want) {
+		got := r.StateCounts()
+		if delete(got, roster.Gone); !maps.Equal(got, want) {
 			t.Errorf("got %v, want %v", got, want)
 		}
 	}
@@ -165,4 +166,68 @@ func TestStateCounts(t *testing.T) {
 	m.Leave(stream.LeftDeregistered)
 	n.Leave(stream.LeftBroken)
 	expect(map[roster.State]int{})
+}
+
+// A scout that leaves otherwise than by deregistering is gone until it is back,
+// has deregistered, or a day has passed.
+func TestGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := observed()
+		arrive := func(host string) stream.Member {
+			p := new(fakePeer).peer("s")
+			p.Origin.Host = host
+			return join(t, r, p)
+		}
+		expect := func(when string, want int) {
+			t.Helper()
+			if got := r.StateCounts()[roster.Gone]; got != want {
+				t.Errorf("%s: %d are gone, want %d", when, got, want)
+			}
+			if got := r.Roster().Gone; got != want {
+				t.Errorf("%s: the roster has %d that are gone, want %d", when, got, want)
+			}
+		}
+		arrive("a").Leave(stream.LeftSilent)
+		arrive("b").Leave(stream.LeftBroken)
+		arrive("c").Leave(stream.LeftDeregistered)
+		expect("two of three are lost", 2)
+		arrive("a").Leave(stream.LeftBroken)
+		expect("one is lost again", 2)
+		b := arrive("b")
+		expect("one is back", 1)
+		b.Leave(stream.LeftDeregistered)
+		expect("it deregisters", 1)
+		stale := arrive("d")
+		d := arrive("d")
+		stale.Leave(stream.LeftBroken)
+		expect("a scout that was replaced", 1)
+		d.Leave(stream.LeftExceeded)
+		expect("its successor leaves", 2)
+		time.Sleep(goneMemory - time.Minute)
+		expect("nearly a day later", 2)
+		time.Sleep(time.Minute)
+		expect("a day later", 0)
+	})
+}
+
+func TestGoneIsBounded(t *testing.T) {
+	var g gone
+	origin := func(i int) files.Origin { return files.Origin{Host: fmt.Sprint(i)} }
+	for i := range 2 * goneMost {
+		g.add(origin(i))
+	}
+	if n := g.count(); n != goneMost {
+		t.Errorf("%d are remembered", n)
+	}
+	g.remove(origin(0))
+	if g.remove(origin(2*goneMost - 1)); g.count() != goneMost-1 {
+		t.Errorf("%d are left", g.count())
+	}
+	for range 10 * goneMost {
+		g.add(origin(1))
+		g.remove(origin(1))
+	}
+	if n := len(g.order); n > 3*goneMost+1024 {
+		t.Errorf("%d departures are remembered of %d", n, g.count())
+	}
 }

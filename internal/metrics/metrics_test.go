@@ -25,7 +25,7 @@ import (
 // busyMaster is a scoutmaster's metrics after one of everything.
 func busyMaster() *Scoutmaster {
 	m := NewScoutmaster("v1")
-	m.Scouts(func() map[roster.State]int { return map[roster.State]int{roster.Live: 3} }, func() int { return 42 })
+	m.Scouts(func() map[roster.State]int { return map[roster.State]int{roster.Live: 3, roster.Gone: 2} }, func() int { return 42 })
 	m.Refused(stream.RefusedHeld)
 	m.Left(stream.LeftSilent)
 	m.Snapshot(1000, 14000, time.Second)
@@ -68,6 +68,7 @@ func TestExposition(t *testing.T) {
 			`scoutmaster_build_info{version="v1"} 1`,
 			`scoutmaster_scouts{state="live"} 3`,
 			`scoutmaster_scouts{state="unavailable"} 0`,
+			`scoutmaster_scouts{state="gone"} 2`,
 			`scoutmaster_files 42`,
 			`scoutmaster_registrations_refused_total{reason="held"} 1`,
 			`scoutmaster_scouts_dropped_total{reason="silent past deadline"} 1`,

@@ -94,7 +94,7 @@ func (m *Scoutmaster) addHTTP() {
 func (m *Scoutmaster) Scouts(counts func() map[roster.State]int, files func() int) {
 	m.registry.MustRegister(stateCounts{
 		counts: counts,
-		scouts: prometheus.NewDesc(m.prefix+"scouts", "Registered scouts.", []string{"state"}, nil),
+		scouts: prometheus.NewDesc(m.prefix+"scouts", "Registered scouts by state; gone: hosts and directories whose scouts left without deregistering in the last day and have not come back.", []string{"state"}, nil),
 	})
 	m.gauge("files", "Files that are listed.", func() float64 { return float64(files()) })
 }
@@ -109,7 +109,7 @@ func (c stateCounts) Describe(descs chan<- *prometheus.Desc) { descs <- c.scouts
 
 func (c stateCounts) Collect(metrics chan<- prometheus.Metric) {
 	counts := c.counts()
-	for _, state := range roster.States {
+	for _, state := range append(roster.States[:], roster.Gone) {
 		metrics <- prometheus.MustNewConstMetric(c.scouts, prometheus.GaugeValue, float64(counts[state]), string(state))
 	}
 }

@@ -15,6 +15,9 @@ type Roster struct {
 	Scouts  []Scout   // by host, then directory
 	Left    []Left    // recent, newest first
 	Refused []Refused // recent, newest first
+	// Gone counts the hosts and directories whose scouts left without
+	// deregistering in the last day and have not come back.
+	Gone int
 }
 
 // State is how a registered scout is doing.
@@ -34,7 +37,11 @@ const (
 	Unavailable State = "unavailable"
 )
 
-// States are all states.
+// Gone is the state of a scout that left without deregistering and has not come
+// back: it is not registered.
+const Gone State = "gone"
+
+// States are the states of registered scouts.
 var States = [...]State{Live, Degraded, Scanning, Unavailable}
 
 // Scout is a registered scout.

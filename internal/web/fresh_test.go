@@ -236,6 +236,7 @@ func TestScoutsGolden(t *testing.T) {
 	at := time.Date(2026, 11, 26, 12, 0, 0, 123_456_789, time.FixedZone("", 3600))
 	origin := files.Origin{Host: "web-01", Directory: "/srv/data"}
 	f := &fleet{list: sample(), roster: roster.Roster{
+		Gone: 2,
 		Scouts: []roster.Scout{
 			{Origin: origin, State: roster.Live, Files: 3, Revision: 7, Registered: at, Heard: at.Add(time.Minute), Version: "v1", Session: "S", Address: "10.0.0.1:1"},
 			{Origin: files.Origin{Host: "web-02", Directory: "/srv/\xff"}, State: roster.Scanning, Reason: "scanning", Registered: at, Heard: at},

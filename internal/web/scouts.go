@@ -50,7 +50,7 @@ func renderRoster(v *listing.Version, r roster.Roster) []byte {
 	o.number("files", uint64(v.Len))
 	o.number("changes", v.Changes)
 	o.key("states")
-	o.buf = appendStates(o.buf, r.Scouts)
+	o.buf = appendStates(o.buf, r)
 	o.key("scouts")
 	o.buf = appendLines(o.buf, r.Scouts, appendScout)
 	o.key("left")
@@ -61,15 +61,16 @@ func renderRoster(v *listing.Version, r roster.Roster) []byte {
 }
 
 // appendStates appends how many scouts are in each state.
-func appendStates(p []byte, scouts []roster.Scout) []byte {
+func appendStates(p []byte, r roster.Roster) []byte {
 	counts := map[roster.State]uint64{}
-	for i := range scouts {
-		counts[scouts[i].State]++
+	for i := range r.Scouts {
+		counts[r.Scouts[i].State]++
 	}
 	o := newJSONObject(p)
 	for _, s := range roster.States {
 		o.number(string(s), counts[s])
 	}
+	o.number(string(roster.Gone), uint64(r.Gone))
 	return o.end()
 }
 

@@ -114,13 +114,12 @@ func bursts(ctx context.Context, l *lab, p point, fill func(dir string) error) (
 // burst returns how long it took to make files, and how long after the last the
 // list had all of them.
 func (w *watched) burst(files int, fill func() error) (making, after time.Duration, err error) {
-	from := len(w.master.Events())
 	began := time.Now()
 	if err := fill(); err != nil {
 		return 0, 0, err
 	}
 	made := time.Now()
-	at, err := w.synced(from, files)
+	at, err := w.synced(files)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -136,10 +135,9 @@ func (w *watched) burst(files int, fill func() error) (making, after time.Durati
 
 // clear removes the files of a burst, and waits until that is listed.
 func (w *watched) clear(i int) error {
-	from := len(w.master.Events())
 	if err := os.RemoveAll(filepath.Join(w.dir, fmt.Sprintf("burst-%d", i))); err != nil {
 		return err
 	}
-	_, err := w.synced(from, 0)
+	_, err := w.synced(0)
 	return err
 }

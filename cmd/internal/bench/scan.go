@@ -81,12 +81,11 @@ func (l *lab) watchable(files int) (string, error) {
 
 // once starts a scout, and stops it when all is listed.
 func (w *watched) once(ctx context.Context, l *lab, files int) (time.Duration, error) {
-	from := len(w.master.Events())
 	began := time.Now()
 	if err := w.start(ctx, l, w.master.GRPC); err != nil {
 		return 0, err
 	}
-	at, err := w.synced(from, files)
+	at, err := w.synced(files)
 	if err != nil {
 		return 0, err
 	}
