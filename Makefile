@@ -148,6 +148,7 @@ tidy: ## do the module files say what is used?
 	go mod tidy -diff
 	cd tools/buf && go mod tidy -diff
 	cd tools/lint && go mod tidy -diff
+	cd tools/nats && go mod tidy -diff
 	cd tools/pack && go mod tidy -diff
 
 .PHONY: versions

@@ -1,0 +1,307 @@
+package jetstream
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	natsjs "github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+
+	"scout/internal/wake"
+)
+
+const (
+	// format is the version of the layout of the stream and of its entries'
+	// envelope. A stream of another format belongs to an incompatible version.
+	format    = "1"
+	formatKey = "scout.format" // in the stream's metadata
+
+	replicated = 3 // copies of the log that survive the loss of one server
+
+	// connectTimeout bounds Open, for the caller's line within 10 s.
+	connectTimeout = 8 * time.Second
+	// requestTimeout bounds one request to JetStream.
+	requestTimeout = 3 * time.Second
+	// A dead connection is noticed within pingInterval * (1 + pingsMissed).
+	pingInterval = 2 * time.Second
+	pingsMissed  = 2
+	// maxPending bounds the bytes that wait for the follower. An overflow is a
+	// gap, which the follower fills from the stream.
+	maxPending = 32 << 20
+	// maxUnacknowledged bounds the entries on their way to the stream.
+	maxUnacknowledged = 1 << 12
+)
+
+// Options say which log to use, and how to reach it.
+type Options struct {
+	URLs  []string // of NATS servers
+	Fleet string   // names the log: letters, digits, '-' and '_'
+	Name  string   // of this scoutmaster, for the NATS servers' own logs
+	Bytes int64    // size of the ring
+	// Replicas is how many copies of the log there are; 0: 3 where there are
+	// that many NATS servers, else 1.
+	Replicas int
+	// Files that prove who this is, as NATS has them. Each may be empty.
+	Credentials, CA, Certificate, Key string
+	Log                               *zap.Logger
+}
+
+// Conn is a connection to the log of a fleet. Any goroutine may use it.
+type Conn struct {
+	options Options
+	nats    *nats.Conn
+	js      natsjs.JetStream
+
+	// reconnected wakes after each reconnect and each time entries were dropped.
+	reconnected wake.Broadcast
+
+	giveUp func() // ends Open
+
+	mu      sync.Mutex
+	refused error // the last permission that the servers refused
+}
+
+// Open connects to the NATS servers and makes sure that the log exists. Its
+// error, within 10 s, is one line with the cause and the cure.
+func Open(ctx context.Context, o Options) (*Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	c := &Conn{options: o, giveUp: cancel}
+	var err error
+	if c.nats, err = nats.Connect(strings.Join(o.URLs, ","), c.settings()...); err != nil {
+		return nil, c.explain(err)
+	}
+	if c.js, err = natsjs.New(c.nats, natsjs.WithPublishAsyncMaxPending(maxUnacknowledged)); err == nil {
+		err = c.prepare(ctx)
+	}
+	if err != nil {
+		c.nats.Close()
+		return nil, c.explain(err)
+	}
+	return c, nil
+}
+
+// Close ends the connection.
+func (c *Conn) Close() { c.nats.Close() }
+
+func (c *Conn) settings() []nats.Option {
+	o := c.options
+	settings := []nats.Option{
+		nats.Name("scoutmaster " + o.Name),
+		nats.Timeout(requestTimeout),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(250 * time.Millisecond),
+		nats.ReconnectJitter(250*time.Millisecond, 250*time.Millisecond),
+		// An entry that cannot be sent now is the caller's to send again.
+		nats.ReconnectBufSize(-1),
+		nats.PingInterval(pingInterval),
+		nats.MaxPingsOutstanding(pingsMissed),
+		nats.IgnoreAuthErrorAbort(), // credentials may be put right while the program runs
+		nats.CustomInboxPrefix(c.subject("inbox")),
+		nats.ReconnectHandler(func(*nats.Conn) { c.reconnected.Wake() }),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			o.Log.Warn("nats connection lost", zap.Error(err))
+		}),
+		nats.ErrorHandler(c.handleError),
+	}
+	if o.Credentials != "" {
+		settings = append(settings, nats.UserCredentials(o.Credentials))
+	}
+	if o.CA != "" {
+		settings = append(settings, nats.RootCAs(o.CA))
+	}
+	if o.Certificate != "" {
+		settings = append(settings, nats.ClientCert(o.Certificate, o.Key))
+	}
+	return settings
+}
+
+// handleError learns what the servers say outside of any answer.
+func (c *Conn) handleError(_ *nats.Conn, _ *nats.Subscription, err error) {
+	if errors.Is(err, nats.ErrPermissionViolation) {
+		c.mu.Lock()
+		c.refused = err
+		c.mu.Unlock()
+		c.giveUp()
+	}
+	if errors.Is(err, nats.ErrSlowConsumer) {
+		c.reconnected.Wake()
+	}
+	c.options.Log.Warn("nats error", zap.Error(err))
+}
+
+func (c *Conn) subject(last string) string { return "scout." + c.options.Fleet + "." + last }
+func (c *Conn) streamName() string         { return "SCOUT_" + c.options.Fleet }
+
+// config is the stream as this program makes it, with so many replicas.
+func (c *Conn) config(replicas int) natsjs.StreamConfig {
+	return natsjs.StreamConfig{
+		Name:        c.streamName(),
+		Description: "the log of a fleet of scoutmasters",
+		Subjects:    []string{c.subject("log")},
+		Retention:   natsjs.LimitsPolicy,
+		Discard:     natsjs.DiscardOld,
+		MaxBytes:    c.options.Bytes,
+		Storage:     natsjs.FileStorage,
+		Replicas:    replicas,
+		AllowDirect: true,
+		DenyDelete:  true, // a hole in the log would pass for an entry that was never written
+		RePublish:   &natsjs.RePublish{Source: c.subject("log"), Destination: c.subject("followed")},
+		Metadata:    map[string]string{formatKey: format},
+	}
+}
+
+// prepare makes the stream, or checks and adjusts the one that is there.
+func (c *Conn) prepare(ctx context.Context) error {
+	stream, err := c.js.Stream(ctx, c.streamName())
+	if errors.Is(err, natsjs.ErrStreamNotFound) {
+		return c.create(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	have := stream.CachedInfo().Config
+	switch {
+	case have.Metadata[formatKey] == "" || !slices.Equal(have.Subjects, []string{c.subject("log")}):
+		return &foreignError{c.streamName()}
+	case have.Metadata[formatKey] != format:
+		return &incompatibleError{c.options.Fleet, have.Metadata[formatKey]}
+	}
+	return c.adjust(ctx, have)
+}
+
+// create makes the stream: with three replicas if that many servers are there
+// and nothing else was asked for.
+func (c *Conn) create(ctx context.Context) error {
+	replicas := c.options.Replicas
+	if replicas == 0 {
+		_, err := c.js.CreateStream(ctx, c.config(replicated))
+		if !isTooFewServers(err) {
+			return err
+		}
+		replicas = 1
+	}
+	_, err := c.js.CreateStream(ctx, c.config(replicas))
+	return err
+}
+
+// adjust brings the size and the number of replicas of an existing stream to
+// what was asked for.
+func (c *Conn) adjust(ctx context.Context, have natsjs.StreamConfig) error {
+	want := c.config(c.options.Replicas)
+	if want.Replicas == 0 {
+		want.Replicas = max(have.Replicas, replicated)
+	}
+	if have.MaxBytes == want.MaxBytes && have.Replicas == want.Replicas {
+		return nil
+	}
+	_, err := c.js.UpdateStream(ctx, want)
+	if !isTooFewServers(err) || c.options.Replicas != 0 {
+		return err
+	}
+	if want.Replicas = have.Replicas; have.MaxBytes == want.MaxBytes {
+		return nil
+	}
+	_, err = c.js.UpdateStream(ctx, want)
+	return err
+}
+
+// Error codes of JetStream that the client library does not name.
+const (
+	codeInsufficientResources natsjs.ErrorCode = 10023
+	codeReplicasNotSupported  natsjs.ErrorCode = 10074
+	codeNoSuitablePeers       natsjs.ErrorCode = 10005
+)
+
+func isTooFewServers(err error) bool {
+	e, ok := errors.AsType[*natsjs.APIError](err)
+	if !ok {
+		if j, isJS := errors.AsType[natsjs.JetStreamError](err); isJS {
+			e = j.APIError()
+		}
+	}
+	return e != nil && slices.Contains([]natsjs.ErrorCode{codeInsufficientResources, codeReplicasNotSupported, codeNoSuitablePeers}, e.ErrorCode)
+}
+
+// foreignError says that the stream was not made by a scoutmaster.
+type foreignError struct{ stream string }
+
+func (e *foreignError) Error() string {
+	return fmt.Sprintf("the stream %s belongs to another program: choose another -fleet, or remove the stream", e.stream)
+}
+
+// incompatibleError says that the fleet runs another version.
+type incompatibleError struct{ fleet, format string }
+
+func (e *incompatibleError) Error() string {
+	return fmt.Sprintf("the fleet %s has a log of format %s, and this version writes format %s: run the version that the others run, or choose another -fleet", e.fleet, e.format, format)
+}
+
+// servers returns the URLs without passwords, for people.
+func (c *Conn) servers() string {
+	shown := make([]string, len(c.options.URLs))
+	for i, text := range c.options.URLs {
+		if u, err := url.Parse(text); err == nil {
+			text = u.Redacted()
+		}
+		shown[i] = text
+	}
+	return strings.Join(shown, ",")
+}
+
+// explain words an error of the start, with what to do about it.
+func (c *Conn) explain(err error) error {
+	servers := c.servers()
+	c.mu.Lock()
+	refused := c.refused
+	c.mu.Unlock()
+	switch {
+	case isOwn(err):
+		return err
+	case isTLS(err):
+		return fmt.Errorf("nats at %s: %w: correct -nats-ca, -nats-cert and -nats-key", servers, err)
+	case refused != nil:
+		return fmt.Errorf("nats at %s: %w: give this scoutmaster the permissions that docs/operations.md lists", servers, refused)
+	case errors.Is(err, nats.ErrNoServers), isRefusedConnection(err):
+		return fmt.Errorf("nats at %s: no server answers (%w): start nats-server -js there, or correct -nats", servers, err)
+	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked), errors.Is(err, nats.ErrAccountAuthExpired):
+		return fmt.Errorf("nats at %s: %w: correct -nats-creds, -nats-cert and -nats-key, or the user in -nats", servers, err)
+	case errors.Is(err, natsjs.ErrJetStreamNotEnabled), errors.Is(err, natsjs.ErrJetStreamNotEnabledForAccount), errors.Is(err, nats.ErrNoResponders):
+		return fmt.Errorf("nats at %s: JetStream is not enabled: start nats-server with -js, or enable it for this account", servers)
+	case isTooFewServers(err):
+		return fmt.Errorf("nats at %s: %w: lower -replicas, or start more NATS servers", servers, err)
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
+		return fmt.Errorf("nats at %s: JetStream does not answer within %s: see whether a majority of the NATS servers runs", servers, connectTimeout)
+	}
+	return fmt.Errorf("nats at %s: %w", servers, err)
+}
+
+func isOwn(err error) bool {
+	if _, ok := errors.AsType[*foreignError](err); ok {
+		return true
+	}
+	_, ok := errors.AsType[*incompatibleError](err)
+	return ok
+}
+
+func isRefusedConnection(err error) bool {
+	_, ok := errors.AsType[*net.OpError](err)
+	return ok
+}
+
+func isTLS(err error) bool {
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return true
+	}
+	_, record := errors.AsType[tls.RecordHeaderError](err)
+	return record || errors.Is(err, nats.ErrSecureConnRequired) || errors.Is(err, nats.ErrSecureConnWanted)
+}

@@ -1,0 +1,405 @@
+package jetstream_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	natsjs "github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+
+	"scout/internal/jetstream"
+	"scout/internal/jetstream/natstest"
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	natstest.Cleanup()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+const patience = time.Minute
+
+func options(servers ...*natstest.Server) jetstream.Options {
+	o := jetstream.Options{Fleet: "test", Name: "m", Bytes: 64 << 20, Log: zap.NewNop()}
+	for _, s := range servers {
+		o.URLs = append(o.URLs, s.URL())
+	}
+	return o
+}
+
+func open(t *testing.T, o jetstream.Options) *jetstream.Conn {
+	t.Helper()
+	c, err := jetstream.Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// appendAll appends entries named prefix0 and so on, each again until it is
+// known to be in the log.
+func appendAll(t *testing.T, c *jetstream.Conn, prefix string, n int) {
+	t.Helper()
+	for i := range n {
+		for began := time.Now(); ; {
+			p, err := c.Append(fmt.Appendf(nil, "%s%d", prefix, i))
+			if err == nil {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				_, err = p.Wait(ctx)
+				cancel()
+			}
+			if err == nil {
+				break
+			}
+			if time.Since(began) > patience {
+				t.Fatalf("append: %v", err)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+}
+
+// tail follows the log and keeps what it was delivered.
+type tail struct {
+	t    *testing.T
+	done chan error
+
+	mu      sync.Mutex
+	entries []string
+	last    uint64
+}
+
+func follow(t *testing.T, c *jetstream.Conn, from uint64) *tail {
+	t.Helper()
+	f := &tail{t: t, done: make(chan error, 1), last: from - 1}
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		f.done <- c.Follow(ctx, from, f.take)
+		close(f.done)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-f.done // closed at the end
+	})
+	return f
+}
+
+func (f *tail) take(e jetstream.Entry) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if e.Sequence != f.last+1 {
+		f.t.Errorf("entry %d was delivered after %d", e.Sequence, f.last)
+	}
+	f.last = e.Sequence
+	f.entries = append(f.entries, string(e.Data))
+	return nil
+}
+
+func (f *tail) distinct() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	seen := map[string]bool{}
+	for _, e := range f.entries {
+		seen[e] = true
+	}
+	return len(seen)
+}
+
+// await waits until so many different entries were delivered.
+func (f *tail) await(n int) {
+	f.t.Helper()
+	for began := time.Now(); f.distinct() < n; time.Sleep(5 * time.Millisecond) {
+		if time.Since(began) > patience {
+			f.t.Fatalf("%d different entries were delivered, want %d", f.distinct(), n)
+		}
+	}
+}
+
+func (f *tail) ends(want error) {
+	f.t.Helper()
+	select {
+	case err := <-f.done:
+		if !errors.Is(err, want) {
+			f.t.Errorf("following ended with %v, want %v", err, want)
+		}
+	case <-time.After(patience):
+		f.t.Errorf("following goes on, want %v", want)
+	}
+}
+
+func TestFollowersSeeOneOrder(t *testing.T) {
+	server := natstest.Start(t, 1)
+	a, b := open(t, options(server...)), open(t, options(server...))
+	early := follow(t, a, 1)
+	appendAll(t, a, "before", 1500) // more than one batch of a late follower
+	late := follow(t, b, 1)
+	var both sync.WaitGroup
+	for i, c := range []*jetstream.Conn{a, b} {
+		both.Go(func() { appendAll(t, c, fmt.Sprintf("c%d-", i), 300) })
+	}
+	both.Wait()
+	early.await(2100)
+	late.await(2100)
+	for i, e := range early.entries {
+		if late.entries[i] != e {
+			t.Fatalf("entry %d is %q for one follower and %q for another", i+1, e, late.entries[i])
+		}
+	}
+}
+
+func TestFollowFromTheMiddle(t *testing.T) {
+	c := open(t, options(natstest.Start(t, 1)...))
+	appendAll(t, c, "e", 10)
+	f := follow(t, c, 8)
+	f.await(3)
+	if f.entries[0] != "e7" {
+		t.Errorf("the first entry from 8 on is %q, want e7", f.entries[0])
+	}
+	if b, err := c.Bounds(t.Context()); err != nil || b != (jetstream.Bounds{First: 1, Last: 10}) {
+		t.Errorf("bounds %v, %v", b, err)
+	}
+}
+
+func TestRingOverrun(t *testing.T) {
+	o := options(natstest.Start(t, 1)...)
+	o.Bytes = 8 << 10
+	c := open(t, o)
+	appendAll(t, c, strings.Repeat("x", 500), 60)
+	follow(t, c, 1).ends(jetstream.ErrLost)
+}
+
+// An entry that is appended while the stream's leader dies reaches every
+// follower, and so do all before and after it.
+func TestLeaderDies(t *testing.T) {
+	servers := natstest.Start(t, 3)
+	o := options(servers...)
+	c := open(t, o)
+	if n, err := c.Replicas(t.Context()); err != nil || n != 3 {
+		t.Fatalf("%d replicas (%v), want 3", n, err)
+	}
+	f := follow(t, c, 1)
+	for round := range 2 {
+		appendAll(t, c, fmt.Sprintf("calm%d-", round), 20)
+		leader := servers[leaderOf(t, servers, "SCOUT_test")]
+		leader.Kill()
+		began := time.Now()
+		appendAll(t, c, fmt.Sprintf("storm%d-", round), 20)
+		t.Logf("appended again %s after the leader was killed", time.Since(began).Round(time.Millisecond))
+		f.await(40 * (round + 1))
+		leader.Start()
+	}
+}
+
+// leaderOf returns which server leads the stream.
+func leaderOf(t *testing.T, servers []*natstest.Server, stream string) int {
+	t.Helper()
+	for began := time.Now(); time.Since(began) < patience; time.Sleep(50 * time.Millisecond) {
+		nc, err := nats.Connect(options(servers...).URLs[0] + "," + options(servers...).URLs[1])
+		if err != nil {
+			continue
+		}
+		js, err := natsjs.New(nc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := js.Stream(t.Context(), stream)
+		nc.Close()
+		if err != nil || s.CachedInfo().Cluster == nil || s.CachedInfo().Cluster.Leader == "" {
+			continue
+		}
+		var i int
+		if _, err := fmt.Sscanf(s.CachedInfo().Cluster.Leader, "n%d", &i); err != nil {
+			t.Fatal(err)
+		}
+		return i
+	}
+	t.Fatal("the stream has no leader")
+	return 0
+}
+
+// A stream that was removed and made again is noticed, whether its sequences
+// are lower than before or fit.
+func TestStreamMadeAnew(t *testing.T) {
+	for _, again := range []int{3, 20} {
+		t.Run(fmt.Sprint(again), func(t *testing.T) {
+			server := natstest.Start(t, 1)
+			c := open(t, options(server...))
+			f := follow(t, c, 1)
+			appendAll(t, c, "old", 10)
+			f.await(10)
+			js, closeJS := admin(t, server[0])
+			defer closeJS()
+			if err := js.DeleteStream(t.Context(), "SCOUT_test"); err != nil {
+				t.Fatal(err)
+			}
+			appendAll(t, open(t, options(server...)), "new", again)
+			f.ends(jetstream.ErrRewritten)
+		})
+	}
+}
+
+// A server that lost its data has lost the stream.
+func TestServerRestartedEmpty(t *testing.T) {
+	server := natstest.Start(t, 1)
+	c := open(t, options(server...))
+	f := follow(t, c, 1)
+	appendAll(t, c, "old", 10)
+	f.await(10)
+	server[0].Kill()
+	server[0].Erase()
+	server[0].Start()
+	var again *jetstream.Conn
+	for began := time.Now(); again == nil; time.Sleep(50 * time.Millisecond) {
+		var err error
+		if again, err = jetstream.Open(t.Context(), options(server...)); err != nil && time.Since(began) > patience {
+			t.Fatal(err)
+		}
+	}
+	defer again.Close()
+	appendAll(t, again, "new", 15)
+	f.ends(jetstream.ErrRewritten)
+}
+
+func admin(t *testing.T, s *natstest.Server) (natsjs.JetStream, func()) {
+	t.Helper()
+	nc, err := nats.Connect(s.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	js, err := natsjs.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js, nc.Close
+}
+
+func TestRequests(t *testing.T) {
+	server := natstest.Start(t, 1)
+	a, b := open(t, options(server...)), open(t, options(server...))
+	if _, err := a.Request(t.Context(), "b", nil); !errors.Is(err, jetstream.ErrNoSuchScoutmaster) {
+		t.Errorf("request to nobody: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		err := b.Serve(ctx, "b", func(_ context.Context, request []byte) ([]byte, error) {
+			if string(request) == "fail" {
+				return nil, errors.New("as asked")
+			}
+			return append([]byte("re: "), request...), nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	var answer []byte
+	var err error
+	for began := time.Now(); time.Since(began) < patience; time.Sleep(5 * time.Millisecond) {
+		if answer, err = a.Request(t.Context(), "b", []byte("hello")); err == nil {
+			break
+		}
+	}
+	if string(answer) != "re: hello" || err != nil {
+		t.Errorf("request: %q, %v", answer, err)
+	}
+	if _, err := a.Request(t.Context(), "b", []byte("fail")); err == nil || err.Error() != "as asked" {
+		t.Errorf("request that fails: %v", err)
+	}
+	cancel()
+	serving.Wait()
+}
+
+// These permissions are all that a scoutmaster needs.
+func TestPermissions(t *testing.T) {
+	server := natstest.Start(t, 1, `authorization { users: [ { user: u, password: p, permissions: {
+		publish: [ "scout.test.>", "$JS.API.STREAM.*.SCOUT_test", "$JS.API.DIRECT.GET.SCOUT_test" ]
+		subscribe: "scout.test.>"
+	} } ] }`)
+	o := options(server...)
+	o.URLs[0] = strings.Replace(o.URLs[0], "//", "//u:p@", 1)
+	c := open(t, o)
+	appendAll(t, c, "e", 10)
+	f := follow(t, c, 1)
+	f.await(10)
+	o.Bytes *= 2
+	again := open(t, o)
+	if _, err := again.Request(t.Context(), "nobody", nil); !errors.Is(err, jetstream.ErrNoSuchScoutmaster) {
+		t.Errorf("request to nobody: %v", err)
+	}
+}
+
+// Whatever is wrong at the start is one line with the cause and the cure.
+func TestOpenFails(t *testing.T) {
+	plain := natstest.Start(t, 1)[0]
+	locked := natstest.Start(t, 1, `authorization { user: u, password: p }`)[0]
+	limited := natstest.Start(t, 1, `authorization { users: [ { user: u, password: p, permissions: { publish: "scout.>", subscribe: ">" } } ] }`)[0]
+	gone := natstest.Start(t, 1)[0]
+	gone.Kill()
+	js, closeJS := admin(t, plain)
+	defer closeJS()
+	for name, metadata := range map[string]map[string]string{"other": nil, "newer": {"scout.format": "2"}} {
+		if _, err := js.CreateStream(t.Context(), natsjs.StreamConfig{
+			Name: "SCOUT_" + name, Subjects: []string{"scout." + name + ".log"}, Metadata: metadata,
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	with := func(s *natstest.Server, change func(*jetstream.Options)) jetstream.Options {
+		o := options(s)
+		if change != nil {
+			change(&o)
+		}
+		return o
+	}
+	for name, test := range map[string]struct {
+		options jetstream.Options
+		want    []string
+	}{
+		"no server":        {with(gone, nil), []string{"no server answers", "start nats-server -js"}},
+		"wrong url":        {with(plain, func(o *jetstream.Options) { o.URLs = []string{"nats://"} }), []string{"correct -nats"}},
+		"no credentials":   {with(locked, nil), []string{"Authorization", "-nats-creds"}},
+		"no file":          {with(locked, func(o *jetstream.Options) { o.Credentials = "/nowhere" }), []string{"/nowhere"}},
+		"no permission":    {with(limited, func(o *jetstream.Options) { o.URLs[0] = strings.Replace(o.URLs[0], "//", "//u:p@", 1) }), []string{"ermission", "docs/operations.md"}},
+		"another's stream": {with(plain, func(o *jetstream.Options) { o.Fleet = "other" }), []string{"belongs to another program", "-fleet"}},
+		"another version":  {with(plain, func(o *jetstream.Options) { o.Fleet = "newer" }), []string{"format 2", "-fleet"}},
+		"too few servers":  {with(plain, func(o *jetstream.Options) { o.Replicas = 3 }), []string{"replicas", "-replicas"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			began := time.Now()
+			c, err := jetstream.Open(t.Context(), test.options)
+			if err == nil {
+				c.Close()
+				t.Fatal("opened")
+			}
+			if took := time.Since(began); took > 10*time.Second {
+				t.Errorf("the error came after %s", took)
+			}
+			if strings.Contains(err.Error(), "\n") {
+				t.Errorf("more than one line: %q", err)
+			}
+			for _, part := range test.want {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("%v: want it to contain %q", err, part)
+				}
+			}
+			if strings.Contains(err.Error(), ":p@") {
+				t.Errorf("the error shows the password: %v", err)
+			}
+		})
+	}
+}

@@ -1,0 +1,307 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	natsjs "github.com/nats-io/nats.go/jetstream"
+)
+
+// Errors of Follow that mean that entries are missing for good: the follower
+// has to take the state from elsewhere.
+var (
+	// ErrLost says that the ring does not have the next entry any more.
+	ErrLost = errors.New("the log does not have the next entry any more")
+	// ErrRewritten says that the log has other entries than those that were
+	// delivered: it was made anew, or has gone back in time.
+	ErrRewritten = errors.New("the log was made anew or has gone back in time")
+)
+
+const (
+	// fillBatch is how many entries one request reads from the stream, and
+	// fillBytes how many bytes.
+	fillBatch = 1000
+	fillBytes = 8 << 20
+	// remembered is how many delivered entries a follower remembers by their
+	// hash, to tell an entry that came twice from one that was replaced.
+	remembered = 1 << 13
+)
+
+// Pending is an entry on its way to the log.
+type Pending struct{ ack natsjs.PubAckFuture }
+
+// Append sends an entry. Entries of one Conn that all arrive are in the log in
+// the order of the calls. It does not wait for the log.
+func (c *Conn) Append(entry []byte) (Pending, error) {
+	ack, err := c.js.PublishMsgAsync(&nats.Msg{Subject: c.subject("log"), Data: entry},
+		natsjs.WithRetryAttempts(0), natsjs.WithStallWait(requestTimeout))
+	return Pending{ack}, err
+}
+
+// Wait returns the entry's sequence once it is in the log. After an error the
+// entry may be in the log all the same, now or later.
+func (p Pending) Wait(ctx context.Context) (sequence uint64, err error) {
+	select {
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	case ack := <-p.ack.Ok():
+		return ack.Sequence, nil
+	case err := <-p.ack.Err():
+		return 0, err
+	}
+}
+
+// Entry is one entry of the log. Data is not the receiver's to keep beyond the
+// call that hands it over.
+type Entry struct {
+	Sequence uint64
+	Data     []byte
+}
+
+// Bounds are the first and the last sequence in the log. An empty log has
+// first = last + 1.
+type Bounds struct{ First, Last uint64 }
+
+// Bounds asks for the bounds of the log.
+func (c *Conn) Bounds(ctx context.Context) (Bounds, error) {
+	info, err := c.info(ctx)
+	if err != nil {
+		return Bounds{}, err
+	}
+	if info.State.Msgs == 0 {
+		return Bounds{info.State.LastSeq + 1, info.State.LastSeq}, nil
+	}
+	return Bounds{info.State.FirstSeq, info.State.LastSeq}, nil
+}
+
+// Replicas returns how many copies of the log there are.
+func (c *Conn) Replicas(ctx context.Context) (int, error) {
+	info, err := c.info(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return info.Config.Replicas, nil
+}
+
+func (c *Conn) info(ctx context.Context) (*natsjs.StreamInfo, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	stream, err := c.js.Stream(ctx, c.streamName())
+	if err != nil {
+		return nil, err
+	}
+	return stream.CachedInfo(), nil
+}
+
+// Follow delivers each entry from the sequence from on, in order, until ctx is
+// done or deliver returns an error, which it returns. While the servers do not
+// answer it waits. Its other errors are ErrLost and ErrRewritten.
+func (c *Conn) Follow(ctx context.Context, from uint64, deliver func(Entry) error) error {
+	f := &follower{conn: c, deliver: deliver, next: from, seed: maphash.MakeSeed(), hashes: map[uint64]uint64{}}
+	for {
+		err := f.follow(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, ErrLost), errors.Is(err, ErrRewritten), f.failed:
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(followRetry):
+		}
+	}
+}
+
+// followRetry is how long to wait before the stream is asked again.
+const followRetry = 100 * time.Millisecond
+
+// follower is one Follow.
+type follower struct {
+	conn    *Conn
+	deliver func(Entry) error
+	failed  bool   // deliver returned an error
+	next    uint64 // the sequence to deliver next
+
+	made   time.Time // when the stream was made; zero until it is known
+	seed   maphash.Seed
+	hashes map[uint64]uint64 // of the last entries delivered, by sequence
+}
+
+// follow subscribes, reads what the subscription begins too late for, and
+// delivers until something fails.
+func (f *follower) follow(ctx context.Context) error {
+	again := f.conn.reconnected.Wait()
+	sub, err := f.conn.nats.SubscribeSync(f.conn.subject("followed"))
+	if err != nil {
+		return err
+	}
+	defer sub.Unsubscribe() //nolint:errcheck // the connection may be gone
+	if err := sub.SetPendingLimits(-1, maxPending); err != nil {
+		return err
+	}
+	if err := f.conn.nats.FlushTimeout(requestTimeout); err != nil {
+		return err
+	}
+	if err := f.catchUp(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		select {
+		case <-again:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	defer watching.Wait()
+	defer cancel()
+	for {
+		msg, err := sub.NextMsgWithContext(ctx)
+		if err != nil {
+			return err
+		}
+		if err := f.take(ctx, msg); err != nil {
+			return err
+		}
+	}
+}
+
+// take delivers a republished entry, and those before it that did not come.
+func (f *follower) take(ctx context.Context, msg *nats.Msg) error {
+	sequence, err := sequenceOf(msg)
+	if err != nil {
+		return nil //nolint:nilerr // a stranger's message on the subject
+	}
+	if sequence > f.next {
+		if err := f.catchUp(ctx); err != nil {
+			return err
+		}
+	}
+	if sequence < f.next {
+		return f.recognise(ctx, sequence, msg.Data)
+	}
+	if sequence > f.next {
+		return errBehind
+	}
+	return f.hand(Entry{sequence, msg.Data})
+}
+
+// errBehind says that the server that answered does not have all entries yet.
+var errBehind = errors.New("the server that answered is behind")
+
+// recognise makes sure that an entry that was delivered before is the same. One
+// that is not remembered proves nothing: the stream has to.
+func (f *follower) recognise(ctx context.Context, sequence uint64, data []byte) error {
+	hash, ok := f.hashes[sequence]
+	if !ok {
+		return f.catchUp(ctx)
+	}
+	if hash != maphash.Bytes(f.seed, data) {
+		return ErrRewritten
+	}
+	return nil
+}
+
+// catchUp delivers all entries that the stream has, from the next one on.
+func (f *follower) catchUp(ctx context.Context) error {
+	info, err := f.conn.info(ctx)
+	if err != nil {
+		return err
+	}
+	switch {
+	case f.made.IsZero():
+		f.made = info.Created
+	case !f.made.Equal(info.Created):
+		return ErrRewritten
+	}
+	switch {
+	case info.State.LastSeq+1 < f.next:
+		return ErrRewritten
+	case info.State.LastSeq >= f.next && info.State.FirstSeq > f.next:
+		return ErrLost
+	}
+	for f.next <= info.State.LastSeq {
+		if err := f.read(ctx, info.State.LastSeq); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// read reads a batch of entries, up to the sequence last, from the stream.
+func (f *follower) read(ctx context.Context, last uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	inbox := f.conn.nats.NewInbox()
+	sub, err := f.conn.nats.SubscribeSync(inbox)
+	if err != nil {
+		return err
+	}
+	defer sub.Unsubscribe() //nolint:errcheck // the connection may be gone
+	if err := sub.SetPendingLimits(-1, 2*fillBytes); err != nil {
+		return err
+	}
+	request := fmt.Sprintf(`{"seq":%d,"batch":%d,"max_bytes":%d}`, f.next, min(fillBatch, last-f.next+1), fillBytes)
+	subject := "$JS.API.DIRECT.GET." + f.conn.streamName()
+	if err := f.conn.nats.PublishRequest(subject, inbox, []byte(request)); err != nil {
+		return err
+	}
+	for {
+		msg, err := sub.NextMsgWithContext(ctx)
+		if err != nil {
+			return err
+		}
+		switch msg.Header.Get("Status") {
+		case "":
+		case "204": // the end of the batch
+			return nil
+		case "404":
+			return errBehind
+		default:
+			return fmt.Errorf("read the log: %s %s", msg.Header.Get("Status"), msg.Header.Get("Description"))
+		}
+		if err := f.fill(msg); err != nil {
+			return err
+		}
+	}
+}
+
+// fill delivers an entry that was read from the stream.
+func (f *follower) fill(msg *nats.Msg) error {
+	sequence, err := sequenceOf(msg)
+	switch {
+	case err != nil:
+		return err
+	case sequence > f.next:
+		return ErrLost
+	case sequence < f.next:
+		return nil
+	}
+	return f.hand(Entry{sequence, msg.Data})
+}
+
+func (f *follower) hand(e Entry) error {
+	if err := f.deliver(e); err != nil {
+		f.failed = true
+		return err
+	}
+	f.hashes[e.Sequence] = maphash.Bytes(f.seed, e.Data)
+	if e.Sequence > remembered {
+		delete(f.hashes, e.Sequence-remembered)
+	}
+	f.next++
+	return nil
+}
+
+func sequenceOf(msg *nats.Msg) (uint64, error) {
+	return strconv.ParseUint(msg.Header.Get(natsjs.SequenceHeader), 10, 64)
+}
