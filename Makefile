@@ -1,21 +1,22 @@
-# Scout. `make` builds both programs in place, with nothing but Go.
+# `make` builds both programs in place; it needs only Go. `make help` lists the
+# targets.
 
 SHELL   := /bin/sh
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 BUILD   := go build -trimpath -ldflags "-X scout/cmd/internal/cli.version=$(VERSION)"
 
-# The version is stamped above, so Go need not ask git, which refuses to look
-# into a checkout of another user's.
+# The version is set above, so Go does not have to run git, which refuses to read
+# another user's checkout.
 export GOFLAGS += -buildvcs=false
 
-# Tools are pinned in module files of their own: see tools/.
+# Each tool is pinned in a separate module file in tools/.
 BUF       := go tool -modfile=tools/buf/go.mod buf
 LINT      := go tool -modfile=tools/lint/go.mod golangci-lint
 GOFUMPT   := go tool -modfile=tools/lint/go.mod gofumpt
 PACK      := go tool -modfile=tools/pack/go.mod
 VULNCHECK := go tool -modfile=tools/lint/go.mod govulncheck
 
-# What the change is compared with: `make breaking AGAINST=v1.0.0`.
+# The version that `make breaking` compares with, such as AGAINST=v1.0.0.
 AGAINST ?= main
 
 # How long each fuzz target runs.
@@ -34,21 +35,21 @@ test: ## vet, and run all tests with the race detector
 	go test -race ./...
 
 .PHONY: test-long
-test-long: ## the tests that take minutes too: a million files, programs broken on purpose
+test-long: ## run the tests that take minutes too: a million files, mutated programs
 	go test -race -timeout 30m ./cmd/internal/e2e -long
 	go test -timeout 30m ./cmd/internal/chaos -long
 
-# Each minute has a seed of its own: SEED and TIME=1m play one again.
+# Each minute has its own seed: SEED and TIME=1m repeat it.
 .PHONY: chaos
-chaos: ## break things at random and judge every list: make chaos [TIME=1h] [SEED=n]
+chaos: ## inject random faults and check every list: make chaos [TIME=1h] [SEED=n]
 	go run ./cmd/internal/chaos -time $(or $(TIME),1h) $(if $(SEED),-seed $(SEED))
 
 .PHONY: load
-load: ## 10,000 scouts on one master, which restarts: prints what that costs it
+load: ## measure 10,000 scouts on one master, and its restart
 	go test ./cmd/internal/e2e -run '^TestLoad$$' -v -long -scouts $(or $(SCOUTS),10000) -timeout 10m
 
 .PHONY: hostile
-hostile: ## what hostile scouts and consumers cost a master: prints a table
+hostile: ## measure the cost of hostile scouts and readers
 	go test ./cmd/internal/e2e -run '^TestHostility$$' -v -long -timeout 10m
 
 .PHONY: fuzz
@@ -56,20 +57,20 @@ fuzz: ## run every fuzz target of the tree: make fuzz [FUZZTIME=1m]
 	@FUZZTIME=$(FUZZTIME) tools/fuzz
 
 .PHONY: demo
-demo: build ## show a scoutmaster and a scout at work: make demo [DIR=/some/where]
+demo: build ## show a scoutmaster and a scout at work: make demo [DIR=/some/directory]
 	go run ./cmd/internal/demo $(DIR)
 
-# With ROWS only some rows are run, and the page stays as it is.
+# With ROWS only some rows run, and docs/benchmarks.md stays as it is.
 .PHONY: bench
-bench: ## measure Scout beside its references, and write docs/benchmarks.md: make bench [ROWS=regexp]
+bench: ## measure speed and memory beside references: make bench [ROWS=regexp]
 	go run ./cmd/internal/bench -install $(if $(ROWS),-rows '$(ROWS)',-out docs/benchmarks.md)
 
 .PHONY: bench-short
-bench-short: ## does every row of the benchmark run? small sizes, about a minute
+bench-short: ## run every row of the benchmark in small sizes, about a minute
 	go run ./cmd/internal/bench -short
 
 .PHONY: man
-man: build ## write the manual pages and the shells' completions to dist/
+man: build ## write manual pages and shell completions to dist/
 	mkdir -p dist/man dist/completion
 	@for p in scout scoutmaster; do \
 		cmd/$$p/$$p -man >dist/man/$$p.8 && \
@@ -78,23 +79,23 @@ man: build ## write the manual pages and the shells' completions to dist/
 		cmd/$$p/$$p -completion fish >dist/completion/$$p.fish || exit 1; \
 	done; ls dist/man/* dist/completion/*
 
-# Static, so that they run anywhere, an empty image included.
+# Static programs run anywhere, even in an empty image.
 .PHONY: release
-release: ## build both programs for others' machines: dist/bin
+release: ## build static programs in dist/bin
 	CGO_ENABLED=0 $(BUILD) -o dist/bin/ ./cmd/scout ./cmd/scoutmaster
 
 .PHONY: sbom
-sbom: release ## list what is in both programs (CycloneDX): dist/sbom
+sbom: release ## list the content of both programs (CycloneDX) in dist/sbom
 	mkdir -p dist/sbom
 	@for p in scout scoutmaster; do \
 		$(PACK) cyclonedx-gomod bin -json -version $(VERSION) -output dist/sbom/$$p.cdx.json dist/bin/$$p || exit 1; \
 	done; ls dist/sbom/*
 
-# A version that is no number, as before the first tag, becomes 0.0.0 of it.
+# Without a tag the version is no number; the packages then have 0.0.0+VERSION.
 PACKAGE_VERSION = $(if $(filter v%,$(VERSION)),$(VERSION),0.0.0+$(subst -,.,$(VERSION)))
 
 .PHONY: packages
-packages: release man sbom ## make debs and rpms of both programs: dist/packages
+packages: release man sbom ## build deb and rpm packages in dist/packages
 	mkdir -p dist/packages
 	@export PACKAGE_VERSION=$(PACKAGE_VERSION) GOARCH=$$(go env GOARCH); \
 	for p in scout scoutmaster; do for kind in deb rpm; do \
@@ -102,22 +103,22 @@ packages: release man sbom ## make debs and rpms of both programs: dist/packages
 	done; done; ls dist/packages/*
 
 .PHONY: proto
-proto: ## generate the Go of the protocol again
+proto: ## generate the Go code of the protocol
 	$(BUF) generate
 
 .PHONY: breaking
-breaking: ## does the protocol still suit programs built from AGAINST?
+breaking: ## check that the protocol is compatible with the version AGAINST
 	$(BUF) breaking --against '.git#ref=$(AGAINST)'
 
 .PHONY: fmt
-fmt: ## format all Go
+fmt: ## format all Go code
 	$(GOFUMPT) -w .
 
 .PHONY: lint
-lint: format lint-go lint-proto vulnerabilities ## formats, linters, known vulnerabilities
+lint: format lint-go lint-proto vulnerabilities ## check formats, run linters, find known vulnerabilities
 
 .PHONY: format
-format: ## is all Go formatted?
+format: ## check the format of all Go code
 	@diff=$$($(GOFUMPT) -d .) && test -z "$$diff" || { echo "$$diff"; echo "not formatted: run make fmt" >&2; exit 1; }
 
 .PHONY: lint-go
@@ -133,18 +134,18 @@ vulnerabilities:
 	@VULNCHECK="$(VULNCHECK)" tools/vulnerabilities
 
 .PHONY: check
-check: prove test bench-short ## everything that CI proves
+check: prove test bench-short ## run everything that CI runs
 	$(MAKE) fuzz FUZZTIME=3s
 
 .PHONY: prove
-prove: generated tidy versions lint cross ## everything that CI proves, without the tests
+prove: generated tidy versions lint cross ## run everything that CI runs, without the tests
 
 .PHONY: generated
-generated: ## is the generated code what the protocol says?
+generated: ## check that the generated code is current
 	@BUF="$(BUF)" tools/generated
 
 .PHONY: tidy
-tidy: ## do the module files say what is used?
+tidy: ## check that the module files are tidy
 	go mod tidy -diff
 	cd tools/buf && go mod tidy -diff
 	cd tools/lint && go mod tidy -diff
@@ -152,17 +153,17 @@ tidy: ## do the module files say what is used?
 	cd tools/pack && go mod tidy -diff
 
 .PHONY: versions
-versions: ## are the four packages that were chosen for good at their versions?
+versions: ## check the versions of the four fixed packages
 	@tools/versions
 
-# Only what ships: tests may lean on the system that they run on.
+# Only the packages, not the tests, which may need Linux.
 .PHONY: cross
-cross: ## does it compile elsewhere?
+cross: ## compile for other systems
 	GOOS=darwin GOARCH=arm64 go build ./...
 	GOOS=windows GOARCH=amd64 go build ./...
 
 .PHONY: clean
-clean: ## remove what was built
+clean: ## remove everything that was built
 	rm -rf cmd/scout/scout cmd/scoutmaster/scoutmaster dist
 
 .PHONY: help

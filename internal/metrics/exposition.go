@@ -10,14 +10,14 @@ import (
 	"go.uber.org/zap"
 )
 
-// exposition is all the metrics of one program.
+// exposition has all metrics of one program.
 type exposition struct {
 	registry *prometheus.Registry
 	make     promauto.Factory
-	prefix   string // of the metrics that are the program's own
+	prefix   string // of the program's own metrics
 }
 
-// newExposition has what every Go program has, and which version this one is.
+// newExposition returns the metrics of every Go program, and the version.
 func newExposition(program, version string) exposition {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
@@ -27,18 +27,18 @@ func newExposition(program, version string) exposition {
 	e := exposition{registry: registry, make: promauto.With(registry), prefix: program + "_"}
 	e.make.NewGauge(prometheus.GaugeOpts{
 		Name:        e.prefix + "build_info",
-		Help:        "1, labelled with the version that this is.",
+		Help:        "Always 1; the label is the version.",
 		ConstLabels: prometheus.Labels{"version": version},
 	}).Set(1)
 	return e
 }
 
-// handler serves the metrics. What cannot be collected is logged.
+// handler serves the metrics. It logs errors of collectors.
 func (e exposition) handler(log *zap.Logger) http.Handler {
 	return promhttp.HandlerFor(e.registry, promhttp.HandlerOpts{
 		ErrorLog: zap.NewStdLog(log),
-		// Compression would cost more than the connection to a scraper nearby,
-		// and whoever serves this compresses or not as it likes.
+		// For a nearby scraper compression costs more than it saves. The caller may
+		// compress.
 		DisableCompression: true,
 		EnableOpenMetrics:  true,
 	})
@@ -48,8 +48,8 @@ func (e exposition) counter(name, help string) prometheus.Counter {
 	return e.make.NewCounter(prometheus.CounterOpts{Name: e.prefix + name, Help: help})
 }
 
-// counters is a counter for each value of a label; each is there from the
-// start, so that the first event of its kind is an increase.
+// counters returns a counter for each value of a label. All of them exist from the
+// start, so the first event is visible as an increase.
 func (e exposition) counters(name, help, label string, values ...string) *prometheus.CounterVec {
 	vec := e.make.NewCounterVec(prometheus.CounterOpts{Name: e.prefix + name, Help: help}, []string{label})
 	for _, v := range values {

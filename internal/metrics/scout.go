@@ -12,7 +12,7 @@ import (
 	"scout/internal/stream"
 )
 
-// Scout counts what a scout does. It implements [stream.ScoutRecorder].
+// Scout has the metrics of a scout. It implements [stream.ScoutRecorder].
 type Scout struct {
 	exposition
 
@@ -29,33 +29,33 @@ type Scout struct {
 
 var _ stream.ScoutRecorder = (*Scout)(nil)
 
-// NewScout counts from nothing. What the directory looks like is read from view
-// when somebody asks.
+// NewScout returns metrics that are zero. A scrape reads the state of the directory
+// from view.
 func NewScout(version string, view func() files.View) *Scout {
 	e := newExposition("scout", version)
-	changes := e.counters("changes_sent_total", "Names that were told as added or removed; snapshots are not counted here.",
+	changes := e.counters("changes_sent_total", "Names that were sent as added or removed, without snapshots.",
 		"change", "added", "removed")
 	s := &Scout{
 		exposition:    e,
-		registrations: e.counter("registrations_total", "How often the scoutmaster has accepted this scout."),
-		losses:        e.counter("master_losses_total", "How often the scoutmaster was lost."),
-		resyncs:       e.counter("resyncs_total", "How often the scoutmaster's copy was not what this scout has."),
+		registrations: e.counter("registrations_total", "Accepted registrations of this scout."),
+		losses:        e.counter("master_losses_total", "Lost connections to the scoutmaster."),
+		resyncs:       e.counter("resyncs_total", "Resyncs that the scoutmaster requested because its copy differed."),
 		added:         changes.WithLabelValues("added"),
 		removed:       changes.WithLabelValues("removed"),
-		changeBytes:   e.counter("change_sent_bytes_total", "Bytes of names that were told as added or removed."),
-		age:           e.histogram("change_sent_seconds", "From when a change was learned to when it was sent.", quickly),
-		snapshotTime:  e.histogram("snapshot_sent_seconds", "How long it took to send a snapshot.", slowly),
-		snapshotBytes: e.histogram("snapshot_sent_bytes", "How large snapshots are on the wire.", sizes),
+		changeBytes:   e.counter("change_sent_bytes_total", "Bytes of names that were sent as added or removed."),
+		age:           e.histogram("change_sent_seconds", "Time from when the scout learned of a change until it was sent.", quickly),
+		snapshotTime:  e.histogram("snapshot_sent_seconds", "Time to send a snapshot.", slowly),
+		snapshotBytes: e.histogram("snapshot_sent_bytes", "Size of snapshots on the wire.", sizes),
 	}
-	e.gauge("registered", "1 while the scoutmaster lists this scout, or would.", func() float64 { return one(s.registered.Load()) })
+	e.gauge("registered", "1 while this scout is registered.", func() float64 { return one(s.registered.Load()) })
 	s.addDirectory(view)
 	return s
 }
 
 func (s *Scout) addDirectory(view func() files.View) {
-	s.gauge("directory_available", "1 while it is known which files exist.", func() float64 { return one(view().Set != nil) })
-	s.gauge("files", "Files in the directory, or so far while it is scanned.", func() float64 { return float64(found(view())) })
-	s.gauge("directories_unreadable", "Directories that cannot be read, and so are missing from the list.",
+	s.gauge("directory_available", "1 while the scout can list its directory.", func() float64 { return one(view().Set != nil) })
+	s.gauge("files", "Files in the directory, or files found so far by a scan.", func() float64 { return float64(found(view())) })
+	s.gauge("directories_unreadable", "Directories that cannot be read; their files are missing from the list.",
 		func() float64 { return float64(view().Unreadable) })
 	s.gauge("directories_polled", "Directories that are polled because they cannot be watched.",
 		func() float64 { return float64(view().Polled) })

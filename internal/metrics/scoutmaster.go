@@ -13,7 +13,7 @@ import (
 	"scout/internal/web"
 )
 
-// Scoutmaster counts what a scoutmaster does. It implements [stream.Recorder]
+// Scoutmaster has the metrics of a scoutmaster. It implements [stream.Recorder]
 // and [web.Recorder].
 type Scoutmaster struct {
 	exposition
@@ -36,7 +36,7 @@ var (
 	_ web.Recorder    = (*Scoutmaster)(nil)
 )
 
-// lefts and refusals are the reasons that there are.
+// lefts and refusals are all values of the reason labels.
 var (
 	lefts = []string{
 		string(stream.LeftDeregistered), string(stream.LeftBroken), string(stream.LeftSilent),
@@ -50,24 +50,24 @@ var (
 	}
 )
 
-// NewScoutmaster counts from nothing.
+// NewScoutmaster returns metrics that are all zero.
 func NewScoutmaster(version string) *Scoutmaster {
 	e := newExposition("scoutmaster", version)
-	changes := e.counters("changes_total", "Names that changes added to the list or removed from it; snapshots are not counted here.",
+	changes := e.counters("changes_total", "Names that changes added to the list or removed from it, without snapshots.",
 		"change", "added", "removed")
 	m := &Scoutmaster{
 		exposition: e,
-		refusals:   e.counters("registrations_refused_total", "Registrations that were refused.", "reason", refusals...),
-		drops:      e.counters("scouts_dropped_total", "Registered scouts that left, or were dropped.", "reason", lefts...),
+		refusals:   e.counters("registrations_refused_total", "Refused registrations.", "reason", refusals...),
+		drops:      e.counters("scouts_dropped_total", "Registered scouts that left or were dropped.", "reason", lefts...),
 		added:      changes.WithLabelValues("added"),
 		removed:    changes.WithLabelValues("removed"),
 		latency: e.histogram("change_visible_seconds",
-			"From when a scout learned of a change to when the list shows it, without the time on the network.", quickly),
-		snapshotTime:  e.histogram("snapshot_seconds", "From the first part of a snapshot to when the list shows it.", slowly),
-		snapshotBytes: e.histogram("snapshot_bytes", "How large snapshots are on the wire.", sizes),
-		snapshotNames: e.counter("snapshot_files_total", "Names that came in snapshots."),
-		resyncs:       e.counter("resyncs_total", "Copies that were not what the scout has, so that a new snapshot was asked for."),
-		missed:        e.counter("heartbeats_missed_total", "Heartbeats of scouts that did not come in time."),
+			"Time from when a scout learned of a change until the list shows it, without the time on the network.", quickly),
+		snapshotTime:  e.histogram("snapshot_seconds", "Time from the first part of a snapshot until the list shows it.", slowly),
+		snapshotBytes: e.histogram("snapshot_bytes", "Size of snapshots on the wire.", sizes),
+		snapshotNames: e.counter("snapshot_files_total", "Names received in snapshots."),
+		resyncs:       e.counter("resyncs_total", "Copies that differed from the scout's files, so that the scoutmaster requested a snapshot."),
+		missed:        e.counter("heartbeats_missed_total", "Heartbeats of scouts that did not arrive in time."),
 	}
 	m.addHTTP()
 	return m
@@ -75,17 +75,17 @@ func NewScoutmaster(version string) *Scoutmaster {
 
 func (m *Scoutmaster) addHTTP() {
 	m.requests = m.make.NewCounterVec(prometheus.CounterOpts{
-		Name: m.prefix + "http_requests_total", Help: "Requests that were answered.",
+		Name: m.prefix + "http_requests_total", Help: "Answered requests.",
 	}, []string{"route", "code"})
 	m.requestTime = m.make.NewHistogramVec(prometheus.HistogramOpts{
 		Name: m.prefix + "http_request_duration_seconds", Buckets: quickly,
-		Help: "From a request to the end of its answer; answers that go on as things change are left out.",
+		Help: "Time from a request to the end of its answer, without endless answers.",
 	}, []string{"route"})
 	m.requestBytes = m.make.NewCounterVec(prometheus.CounterOpts{
-		Name: m.prefix + "http_response_bytes_total", Help: "Bytes of the bodies of answers, as sent.",
+		Name: m.prefix + "http_response_bytes_total", Help: "Bytes of answers' bodies, as sent.",
 	}, []string{"route"})
 	m.inFlight = m.make.NewGauge(prometheus.GaugeOpts{
-		Name: m.prefix + "http_requests_in_flight", Help: "Requests that are being answered.",
+		Name: m.prefix + "http_requests_in_flight", Help: "Requests in progress.",
 	})
 }
 
@@ -94,9 +94,9 @@ func (m *Scoutmaster) addHTTP() {
 func (m *Scoutmaster) Scouts(counts func() map[roster.State]int, files func() int) {
 	m.registry.MustRegister(stateCounts{
 		counts: counts,
-		scouts: prometheus.NewDesc(m.prefix+"scouts", "Registered scouts by state; gone: hosts and directories whose scouts left without deregistering in the last day and have not come back.", []string{"state"}, nil),
+		scouts: prometheus.NewDesc(m.prefix+"scouts", "Registered scouts by state; `gone` counts hosts and directories whose scouts left without deregistering in the last day and have not come back.", []string{"state"}, nil),
 	})
-	m.gauge("files", "Files that are listed.", func() float64 { return float64(files()) })
+	m.gauge("files", "Listed files.", func() float64 { return float64(files()) })
 }
 
 // stateCounts collects how many scouts are in each state.
