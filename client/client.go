@@ -1,5 +1,5 @@
-// Package client reads the list of a scoutmaster: which files exist right now,
-// on all machines that a scout watches.
+// Package client reads the list of a scoutmaster: the files that exist right now on
+// all machines with a scout.
 //
 //	c, err := client.New("http://localhost:3001", client.Options{})
 //	...
@@ -22,25 +22,25 @@ import (
 	"time"
 )
 
-// Client asks one scoutmaster. It may be used by many goroutines at once.
+// Client reads from one scoutmaster. It is safe for concurrent use.
 type Client struct {
 	base  *url.URL
 	http  *http.Client
 	token string
 }
 
-// Options are how a scoutmaster is asked. The zero Options will do for one on
-// this machine.
+// Options configure a Client. The zero Options suit a scoutmaster on the same
+// machine.
 type Options struct {
-	// HTTP is used in place of [http.DefaultClient]. It must have no Timeout,
-	// which would cut long lists and watches off: contexts end those.
+	// HTTP replaces [http.DefaultClient]. It must not have a Timeout, which would
+	// cut off long lists and watches: use contexts to end those.
 	HTTP *http.Client
-	// Token is presented with each request, unless it is empty.
+	// Token is sent with each request, unless it is empty.
 	Token string
 }
 
-// New returns a Client of the scoutmaster at base, such as
-// http://localhost:3001. It connects to nothing yet.
+// New returns a Client for the scoutmaster at base, such as http://localhost:3001.
+// It does not connect.
 func New(base string, o Options) (*Client, error) {
 	u, err := url.Parse(base)
 	if err != nil {
@@ -55,7 +55,7 @@ func New(base string, o Options) (*Client, error) {
 	return &Client{base: u, http: o.HTTP, token: o.Token}, nil
 }
 
-// File is one file that exists. Its parts are exact bytes, which are not always
+// File is an existing file. Its fields have the exact bytes, which are not always
 // UTF-8.
 type File struct {
 	Name      string // relative to Directory, with '/' between its parts
@@ -63,10 +63,10 @@ type File struct {
 	Directory string // absolute
 }
 
-// Path is the absolute path of the file on its host.
+// Path returns the absolute path of the file on its host.
 func (f File) Path() string { return strings.TrimSuffix(f.Directory, "/") + "/" + f.Name }
 
-// UnmarshalJSON takes an entry as the scoutmaster writes it.
+// UnmarshalJSON decodes an entry of the list.
 func (f *File) UnmarshalJSON(text []byte) error {
 	var e struct {
 		Filename        string `json:"filename"`
@@ -89,21 +89,20 @@ func exact(text string, bytes []byte) string {
 	return text
 }
 
-// Query selects files. Each kind that is not empty must be met, by one of its
-// values. The zero Query selects all files.
+// Query selects files. A file matches if each field that is not empty has a value
+// that matches. The zero Query selects all files.
 type Query struct {
 	Hosts       []string
 	Directories []string
 	Prefixes    []string // of names; any bytes
-	Matches     []string // globs on names, ** is any number of directories
+	Matches     []string // globs on names; ** is any number of directories
 }
 
 func (q Query) values() url.Values {
 	return url.Values{"host": q.Hosts, "directory": q.Directories, "prefix": q.Prefixes, "match": q.Matches}
 }
 
-// ProblemError is the answer to a question that the scoutmaster does not take, as
-// RFC 9457 has it.
+// ProblemError is an error answer of the scoutmaster, as RFC 9457 defines it.
 type ProblemError struct {
 	Type   string `json:"type"`
 	Title  string `json:"title"`
@@ -113,8 +112,8 @@ type ProblemError struct {
 
 func (p *ProblemError) Error() string { return fmt.Sprintf("%s (%d)", p.Detail, p.Status) }
 
-// List yields the files in order: by name, then host, then directory. They are
-// of one moment. An error, if there is one, comes last.
+// List yields the files of one version of the list, sorted by name, then host, then
+// directory. An error is the last element.
 func (c *Client) List(ctx context.Context, q Query) iter.Seq2[File, error] {
 	return func(yield func(File, error) bool) {
 		values := q.values()
@@ -138,11 +137,11 @@ func (c *Client) List(ctx context.Context, q Query) iter.Seq2[File, error] {
 	}
 }
 
-// Unconfirmed is a scout that did not confirm in time that the list has all that
-// it knows.
+// Unconfirmed is a scout that did not confirm in time that the list has all its
+// files.
 type Unconfirmed struct{ Host, Directory, Reason string }
 
-// UnmarshalJSON takes a scout as the scoutmaster writes it.
+// UnmarshalJSON decodes an unconfirmed scout.
 func (u *Unconfirmed) UnmarshalJSON(text []byte) error {
 	var s struct {
 		Host            string `json:"host"`
@@ -157,9 +156,9 @@ func (u *Unconfirmed) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// Fresh returns the files once every live scout has looked at its disk, so that
-// they include each change that was made anywhere before the call. A scout that
-// did not confirm that within the time is returned beside them.
+// Fresh makes every live scout look at its disk, and then returns the files. They
+// include every change that was made before the call, except on the unconfirmed
+// scouts, which Fresh returns as well.
 func (c *Client) Fresh(ctx context.Context, q Query, within time.Duration) ([]File, []Unconfirmed, error) {
 	values := q.values()
 	values.Set("fresh", within.String())
@@ -178,7 +177,8 @@ func (c *Client) Fresh(ctx context.Context, q Query, within time.Duration) ([]Fi
 	return body.Files, body.Unconfirmed, nil
 }
 
-// get asks /files. The answer is 200, and its body has to be closed.
+// get requests /files. If it returns no error, the status is 200 and the caller has
+// to close the body.
 func (c *Client) get(ctx context.Context, values url.Values, header http.Header) (*http.Response, error) {
 	u := c.base.JoinPath("files")
 	u.RawQuery = values.Encode()
@@ -195,24 +195,24 @@ func (c *Client) get(ctx context.Context, values url.Values, header http.Header)
 		return nil, err
 	}
 	if answer.StatusCode != http.StatusOK {
-		defer answer.Body.Close() //nolint:errcheck // it says what was wrong, or does not
+		defer answer.Body.Close() //nolint:errcheck // the answer is an error already
 		return nil, problemOf(answer)
 	}
 	return answer, nil
 }
 
-// problemOf is what an answer other than 200 says.
+// problemOf returns the error in an answer other than 200.
 func problemOf(answer *http.Response) error {
 	p := new(ProblemError)
 	err := json.NewDecoder(io.LimitReader(answer.Body, 64<<10)).Decode(p)
 	if err != nil || p.Detail == "" {
-		p = &ProblemError{Detail: "no scoutmaster answers so: " + answer.Status}
+		p = &ProblemError{Detail: "this is not an answer of a scoutmaster: " + answer.Status}
 	}
 	p.Status = answer.StatusCode
 	return p
 }
 
-// cut says of an end in the middle of an answer what it is.
+// cut turns an end of file within an answer into an error that says so.
 func cut(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("the answer was cut off: %w", io.ErrUnexpectedEOF)

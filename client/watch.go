@@ -12,40 +12,38 @@ import (
 	"time"
 )
 
-// Change is what happened to the files that a Query selects.
+// Change is a change of the files that a Query selects.
 type Change struct {
-	// Reset says that all that was known is void: what is added from here on is
-	// all that there is. The first Change is a reset.
+	// Reset says that the files added from here on are the whole list: discard all
+	// known files. The first Change is a reset.
 	Reset   bool
 	Removed []File
 	Added   []File
-	// ID names what has been told with this Change. It is empty for a part of a reset
-	// of which more follows.
+	// ID identifies the state after this Change. It is empty for a part of a reset,
+	// if more of the reset follows.
 	ID string
 }
 
-// chunk is how many files of a long reset come in one Change.
+// chunk is the number of files in one Change of a long reset.
 const chunk = 1000
 
-// How long to wait before a stream that broke is opened again: at first, and
-// at most.
+// The wait before a broken stream is opened again: at first, and at most.
 const (
 	firstRetry = 100 * time.Millisecond
 	lastRetry  = 10 * time.Second
 )
 
-// longestSilence is for how long nothing may come of a stream, in which there is
-// a heartbeat every 15 s, before it is taken for broken.
+// longestSilence is the time without data after which a stream counts as broken.
+// The scoutmaster sends a heartbeat every 15 s.
 const longestSilence = 45 * time.Second
 
-// Watch yields the files that there are and then each change, as soon as it is
-// in the list, until ctx is done or the loop is left. When the stream breaks it
-// goes on behind the last Change that was yielded, without a gap, or with a reset
-// when what happened meanwhile is not known any more: after the scoutmaster was
-// restarted, say.
+// Watch yields the existing files, and then each change of the list, until ctx is
+// done or the caller leaves the loop. If the stream breaks, Watch resumes after the
+// last Change that it yielded. If the scoutmaster does not know the changes since
+// then, for example after a restart, Watch yields a reset.
 //
-// An error comes last, and only for a question that the scoutmaster does not
-// take: a [*ProblemError].
+// The only error is a [*ProblemError], if the scoutmaster rejects the query. It is
+// the last element.
 func (c *Client) Watch(ctx context.Context, q Query) iter.Seq2[Change, error] {
 	return func(yield func(Change, error) bool) {
 		w := watch{client: c, query: q, yield: yield, wait: firstRetry}
@@ -62,7 +60,7 @@ func (c *Client) Watch(ctx context.Context, q Query) iter.Seq2[Change, error] {
 	}
 }
 
-// passing reports whether it is worth asking again.
+// passing reports whether a later request may succeed.
 func (p *ProblemError) passing() bool {
 	return p.Status >= http.StatusInternalServerError || p.Status == http.StatusTooManyRequests
 }
@@ -71,12 +69,12 @@ type watch struct {
 	client *Client
 	query  Query
 	yield  func(Change, error) bool
-	left   bool          // the loop was left
-	id     string        // of what was yielded; empty when nothing can follow but a reset
+	left   bool          // the caller left the loop
+	id     string        // of the last Change; empty: only a reset can follow
 	wait   time.Duration // before the next attempt
 }
 
-// follow yields what one stream has, until it ends.
+// follow yields the changes of one stream until it ends.
 func (w *watch) follow(ctx context.Context) error {
 	values := w.query.values()
 	values.Set("format", "ndjson")
@@ -93,7 +91,7 @@ func (w *watch) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer answer.Body.Close() //nolint:errcheck // it has ended, or nobody wants the rest
+	defer answer.Body.Close() //nolint:errcheck // the stream has ended, or the caller left the loop
 	for d := json.NewDecoder(&listener{answer.Body, silence}); !w.left; {
 		if err := w.event(d); err != nil {
 			return err
@@ -102,8 +100,8 @@ func (w *watch) follow(ctx context.Context) error {
 	return nil
 }
 
-// listener reads what must not be silent for long. What its reader does between
-// two reads does not count.
+// listener reads a stream and lets the timer run only during a Read: the time that
+// the caller takes between two reads does not count as silence.
 type listener struct {
 	io.Reader
 	silence *time.Timer
@@ -115,8 +113,8 @@ func (l *listener) Read(p []byte) (int, error) {
 	return l.Reader.Read(p)
 }
 
-// pause waits before the next attempt, longer each time, and not for as long as
-// others who lost the same scoutmaster.
+// pause waits before the next attempt: longer each time, and with jitter, because
+// other clients lost the same scoutmaster.
 func (w *watch) pause(ctx context.Context) {
 	select {
 	case <-ctx.Done():
@@ -125,7 +123,8 @@ func (w *watch) pause(ctx context.Context) {
 	w.wait = min(2*w.wait, lastRetry)
 }
 
-// event yields one event, a reset as it comes, however long it is:
+// event reads one event and yields it; it yields the parts of a reset while it
+// reads them:
 //
 //	{"event":"add","id":"…","files":[…]}
 func (w *watch) event(d *json.Decoder) error {
@@ -146,7 +145,7 @@ func (w *watch) event(d *json.Decoder) error {
 		case "files":
 			err = w.files(d, &e)
 		default:
-			err = d.Decode(new(json.RawMessage)) // of a later version
+			err = d.Decode(new(json.RawMessage)) // from a later version
 		}
 		if err != nil {
 			return err
@@ -159,16 +158,16 @@ func (w *watch) event(d *json.Decoder) error {
 	return expect(d, json.Delim('}'))
 }
 
-// event is one that is being read.
+// event is an event that is being read.
 type event struct {
 	kind  string
 	id    string
 	files []File // not yet yielded
-	begun bool   // some were
+	begun bool   // some files were yielded
 }
 
-// files reads an event's files. Those of a reset it yields, but for the last few.
-// Of another event a part would be a state that no id names.
+// files reads the files of an event. It yields parts of a reset. A part of another
+// event would be a state that has no id.
 func (w *watch) files(d *json.Decoder, e *event) error {
 	if err := expect(d, json.Delim('[')); err != nil {
 		return err
@@ -189,22 +188,22 @@ func (w *watch) files(d *json.Decoder, e *event) error {
 	return expect(d, json.Delim(']'))
 }
 
-// flush yields what was read of an event.
+// flush yields the files that were read of an event.
 func (w *watch) flush(e *event, id string) {
 	change := Change{ID: id}
 	switch e.kind {
 	case "reset":
 		change.Reset, change.Added = !e.begun, e.files
-		w.id = "" // until it is whole
+		w.id = "" // until the reset is complete
 	case "add":
 		change.Added = e.files
 	case "remove":
 		change.Removed = e.files
 	case "heartbeat":
-		w.id = id // nothing that is selected has happened up to there
+		w.id = id // no selected file has changed since the last Change
 		return
 	default:
-		return // of a later version
+		return // from a later version
 	}
 	e.files, e.begun = nil, true
 	w.left = !w.yield(change, nil)
