@@ -3,7 +3,7 @@
 
 SHELL   := /bin/sh
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-BUILD   := go build -trimpath -ldflags "-X scout/cmd/internal/cli.version=$(VERSION)"
+BUILD   := go build -trimpath -ldflags "-X scout/cmd/internal/version.stamp=$(VERSION)"
 
 # The version is set above, so Go does not have to run git, which refuses to read
 # another user's checkout.
@@ -73,10 +73,10 @@ bench-short: ## run every row of the benchmark in small sizes, about a minute
 man: build ## write manual pages and shell completions to dist/
 	mkdir -p dist/man dist/completion
 	@for p in scout scoutmaster; do \
-		cmd/$$p/$$p -man >dist/man/$$p.8 && \
-		cmd/$$p/$$p -completion bash >dist/completion/$$p.bash && \
-		cmd/$$p/$$p -completion zsh >dist/completion/_$$p && \
-		cmd/$$p/$$p -completion fish >dist/completion/$$p.fish || exit 1; \
+		cmd/$$p/$$p man >dist/man/$$p.8 && \
+		cmd/$$p/$$p completion bash >dist/completion/$$p.bash && \
+		cmd/$$p/$$p completion zsh >dist/completion/_$$p && \
+		cmd/$$p/$$p completion fish >dist/completion/$$p.fish || exit 1; \
 	done; ls dist/man/* dist/completion/*
 
 # Static programs run anywhere, even in an empty image.

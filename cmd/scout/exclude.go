@@ -9,6 +9,15 @@ import (
 	"scout/internal/globs"
 )
 
+// addExclude is the Set of the flag -exclude.
+func (c *config) addExclude(s string) error {
+	pattern, err := glob(s)
+	if err == nil {
+		c.exclude = append(c.exclude, pattern)
+	}
+	return err
+}
+
 // glob checks an exclude pattern. What could never match a path relative to
 // the directory is a mistake, and refused.
 func glob(s string) (string, error) {

@@ -5,10 +5,12 @@ import (
 	"time"
 
 	"scout/cmd/internal/cli"
+	"scout/cmd/internal/netflags"
 	"scout/internal/access"
+	"scout/internal/hostport"
 )
 
-// config is what a scout is told.
+// config is the configuration of a scout.
 type config struct {
 	dir       string        // as given: not resolved yet, nor known to exist
 	master    string        // host:port
@@ -16,9 +18,9 @@ type config struct {
 	host      string        // the name that the files are listed under; UTF-8
 	exclude   []string      // valid globs on the path relative to dir
 	recursive bool
-	insecure  bool   // a master or a listener beyond loopback is allowed without TLS
+	insecure  bool   // a scoutmaster or a listener beyond loopback is allowed without TLS
 	metrics   string // host:port; empty: not served
-	pprof     string // host:port of loopback; empty: no profiles
+	pprof     string // host:port of loopback; empty: not served
 	access    access.Credentials
 }
 
@@ -29,16 +31,15 @@ func (c *config) program() cli.Program {
 		Synopsis: "-dir DIR -master HOST:PORT",
 		Summary:  "watches a directory and tells a scoutmaster which files exist",
 		Description: `
-Every entry below the directory that is not itself a directory is listed: hidden
-ones, links (which are not followed), sockets and pipes too. A change reaches the
-scoutmaster's list in about a millisecond. One scout watches one directory, and
-no two scouts on a machine the same one.
+The scout lists every entry below the directory that is not itself a directory:
+hidden files, links (which it does not follow), sockets and pipes too. A change
+reaches the scoutmaster's list in about a millisecond. One scout watches one
+directory, and no two scouts on a machine watch the same one.
 
-At the start the directory is checked, claimed and registered, and whatever is
-wrong ends the scout with one line that says so. Once registered it stays up: it
-comes back by itself after the loss of the scoutmaster, the network or the
-directory.`,
-		Examples: []cli.Example{
+At its start the scout checks, claims and registers the directory. If one of these
+fails, it ends with one line that says why. Once registered it stays up, and
+recovers by itself from the loss of the scoutmaster, the network or the directory.`,
+		Examples: []struct{ Command, Meaning string }{
 			{Command: "scout -dir /srv/data -master localhost:3000", Meaning: "list /srv/data at a scoutmaster on this machine"},
 			{Command: "scout -dir . -master localhost:3000 -exclude .git -exclude '**/*.{o,tmp}'", Meaning: "leave out a directory and some files"},
 			{Command: "scout -dir /srv/data -master list.example:3000 -tls-ca ca.pem -token-file token", Meaning: "report to another machine, over TLS and with a token"},
@@ -55,48 +56,45 @@ func (c *config) check() error {
 	if err := c.checkMaster(); err != nil {
 		return err
 	}
-	if err := cli.CheckProfiles(c.pprof); err != nil || c.metrics == "" {
+	if err := netflags.CheckProfiles(c.pprof); err != nil || c.metrics == "" {
 		return err
 	}
-	return cli.CheckListen("metrics", c.metrics, c.insecure)
+	return netflags.CheckListen("metrics", c.metrics, c.insecure, "")
 }
 
 func (c *config) flags() []cli.Flag {
 	return []cli.Flag{
 		{
-			Name: "dir", Env: "MONITOR_DIR", Value: "DIR", Required: true, Set: cli.To(&c.dir, cli.Path),
-			Usage: "the directory to watch; relative is resolved, and so are links in it",
+			Name: "dir", Env: "MONITOR_DIR", Value: "DIR", Required: true, Set: func(dir string) error { c.dir = dir; return nil },
+			Usage: "the directory to watch; a relative path and links in it are resolved",
+			Once:  "a scout watches one directory: start one scout for each",
 		},
 		{
-			Name: "master", Env: "SCOUT_MASTER_ADDRESS", Value: "HOST:PORT", Required: true, Set: cli.To(&c.master, cli.DialAddress),
+			Name: "master", Env: "SCOUT_MASTER_ADDRESS", Value: "HOST:PORT", Required: true, Set: cli.To(&c.master, hostport.ParseDial),
 			Usage: "the scoutmaster's gRPC address",
 		},
 		{
 			Name: "poll", Value: "DURATION", Default: "5s", Set: cli.To(&c.poll, cli.Duration),
-			Usage: "how often the directory is checked without being notified",
+			Usage: "how often the directory is checked for changes without a notification",
 		},
 		{
 			Name: "host", Value: "NAME", Default: hostName(), DefaultText: "the host name", Required: true, Set: cli.To(&c.host, host),
 			Usage: "the name that this scout's files are listed under",
 		},
 		{
-			Name: "exclude", Value: "GLOB", Split: splitGlobs, Set: cli.Each(&c.exclude, glob),
-			Usage: "paths to leave out, relative to the directory; ** is any number of directories, and an\n" +
-				"      excluded directory is not even read; in the environment separated by commas",
+			Name: "exclude", Value: "GLOB", Split: splitGlobs, Set: c.addExclude,
+			Usage: "paths to leave out, relative to the directory; ** matches any number of directories; an excluded directory is neither read nor watched; in the environment separated by commas",
 		},
 		{
 			Name: "recursive", Default: "true", Set: cli.To(&c.recursive, cli.OnOff),
-			Usage: "-recursive=false: only the directory's own entries",
+			Usage: "list subdirectories too; with -recursive=false only the directory's own entries",
 		},
+		netflags.Insecure(&c.insecure, "allow a scoutmaster or a -metrics listener beyond this machine, without encryption"),
 		{
-			Name: "insecure", Default: "false", Set: cli.To(&c.insecure, cli.OnOff),
-			Usage: "allow a scoutmaster on another machine, without encryption",
+			Name: "metrics", Value: "ADDRESS", Set: cli.To(&c.metrics, hostport.ParseListen),
+			Usage: "serve metrics for Prometheus at /metrics on this address: a port (this machine only) or host:port; off unless given",
 		},
-		{
-			Name: "metrics", Value: "ADDRESS", Set: cli.To(&c.metrics, cli.ListenAddress),
-			Usage: "serve metrics at /metrics here, for Prometheus: a port (this machine only) or host:port; off unless given",
-		},
-		cli.ProfileFlag(&c.pprof),
+		netflags.Profiles(&c.pprof),
 	}
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -47,7 +46,7 @@ func TestFlags(t *testing.T) {
 			t.Setenv(key, value)
 		}
 		var c config
-		if err := c.program().Parse(strings.Fields(test.args), os.Getenv); err != nil {
+		if err := c.program().Parse(strings.Fields(test.args)); err != nil {
 			t.Errorf("%q, %v: %v", test.args, test.env, err)
 		}
 		if diff := cmp.Diff(test.want, c, cmp.AllowUnexported(config{})); diff != "" {
@@ -61,10 +60,11 @@ func TestWrongFlags(t *testing.T) {
 	for args, want := range map[string]string{
 		required + "-metrics :9100":      "flag -metrics: :9100 can be reached from other machines and is not encrypted: give the port alone to serve this machine only, or add -insecure if you trust the network",
 		required + "-pprof :1 -insecure": "flag -pprof: :1 can be reached from other machines, and profiles show what is in memory: give the port alone",
-		"":                               "flag -dir is missing: give -dir DIR or set MONITOR_DIR (the directory to watch; relative is resolved, and so are links in it)",
+		"":                               "flag -dir is missing: give -dir DIR or set MONITOR_DIR (the directory to watch; a relative path and links in it are resolved)",
+		required + "-dir e":              "flag -dir is given twice: a scout watches one directory: start one scout for each",
 		"-dir d":                         "flag -master is missing: give -master HOST:PORT or set SCOUT_MASTER_ADDRESS (the scoutmaster's gRPC address)",
 		"-dir d -master web:3000":        "flag -master: web:3000 is beyond this machine and the connection is not encrypted: add -tls-ca, use a tunnel that ends on this machine, or add -insecure if you trust the network",
-		"-dir d -master web:3000 -insecure -token-file t": "flag -token-file: the token would travel to web:3000 unencrypted, which -insecure does not allow either: " +
+		"-dir d -master web:3000 -insecure -token-file t": "flag -token-file: tokens would travel to web:3000 unencrypted, which -insecure does not allow either: " +
 			"add -tls-ca, or use a tunnel that ends on this machine",
 		required + "-tls-cert c":                       "flag -tls-key is missing: give the key that belongs to -tls-cert",
 		required + "-tls-key k":                        "flag -tls-cert is missing: give the certificate that -tls-key belongs to",
@@ -79,7 +79,7 @@ func TestWrongFlags(t *testing.T) {
 		required + "-recursive maybe":                  `argument "maybe" belongs to no flag: remove it; see scout -help`,
 	} {
 		var c config
-		err := c.program().Parse(strings.Fields(args), func(string) string { return "" })
+		err := c.program().Parse(strings.Fields(args))
 		if err == nil || err.Error() != want {
 			t.Errorf("%s:\n got %v\nwant %s", args, err, want)
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"unicode/utf8"
 
 	"scout/internal/stream"
 )
@@ -11,6 +12,14 @@ import (
 func host(s string) (string, error) {
 	if err := stream.CheckHost(s); err != nil {
 		return "", fmt.Errorf("%.40q: %w: give another name", s, err)
+	}
+	return s, nil
+}
+
+// text accepts UTF-8.
+func text(s string) (string, error) {
+	if !utf8.ValidString(s) {
+		return "", fmt.Errorf("%q is not UTF-8", s)
 	}
 	return s, nil
 }

@@ -7,9 +7,11 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
-	"scout/cmd/internal/cli"
 	"scout/cmd/internal/debughttp"
+	"scout/cmd/internal/logging"
+	"scout/cmd/internal/memory"
 	"scout/cmd/internal/systemd"
+	"scout/cmd/internal/version"
 	"scout/internal/access"
 	"scout/internal/files"
 	"scout/internal/metrics"
@@ -19,7 +21,8 @@ import (
 
 // run is the scout, until ctx is cancelled: a claimed directory, a watcher that
 // knows what is in it, and a session that tells the master.
-func run(ctx context.Context, c config, status *cli.Status, log *zap.Logger) error {
+func run(ctx context.Context, c config, status *logging.Status, log *zap.Logger) error {
+	memory.Tune(log)
 	claim, err := watch.Claim(c.dir)
 	if err != nil {
 		return err
@@ -27,7 +30,7 @@ func run(ctx context.Context, c config, status *cli.Status, log *zap.Logger) err
 	defer claim.Release()
 	origin := files.Origin{Host: c.host, Directory: claim.Dir()}
 	log = log.With(zap.String("host", origin.Host), zap.String("directory", origin.Directory))
-	log.Info("directory claimed", zap.String("version", cli.Version()))
+	log.Info("directory claimed", zap.String("version", version.String()))
 
 	watcher, err := watch.New(claim, watch.Options{
 		Poll: c.poll, Recursive: c.recursive, Exclude: c.exclude, Notify: true, Log: log,
@@ -35,8 +38,8 @@ func run(ctx context.Context, c config, status *cli.Status, log *zap.Logger) err
 	if err != nil {
 		return err
 	}
-	counts := metrics.NewScout(cli.Version(), watcher.View)
-	measured, err := debughttp.Listen(ctx, "metrics", c.metrics, debughttp.Metrics(counts.Handler(cli.Library(log, "metrics"))), log)
+	counts := metrics.NewScout(version.String(), watcher.View)
+	measured, err := debughttp.Listen(ctx, "metrics", c.metrics, debughttp.Metrics(counts.Handler(logging.Library(log, "metrics"))), log)
 	if err != nil {
 		return err
 	}
@@ -46,7 +49,7 @@ func run(ctx context.Context, c config, status *cli.Status, log *zap.Logger) err
 	}
 	service := &systemd.Service{Log: log}
 	session := &stream.Scout{
-		Origin: origin, Version: cli.Version(), Directory: watcher, Master: c.master, Log: log, Recorder: counts, Pulse: service.Beat,
+		Origin: origin, Version: version.String(), Directory: watcher, Master: c.master, Log: log, Recorder: counts, Pulse: service.Beat,
 		Dial: func() (*grpc.ClientConn, error) { return dial(c.master, c.access) },
 	}
 	group, ctx := errgroup.WithContext(ctx)

@@ -11,7 +11,8 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
-	"scout/cmd/internal/cli"
+	"scout/cmd/internal/logging"
+	"scout/cmd/internal/netflags"
 	"scout/internal/access"
 	"scout/internal/web"
 )
@@ -29,25 +30,25 @@ type consumerSide struct {
 
 // newConsumerSide listens, and serves nobody yet.
 func newConsumerSide(ctx context.Context, p parts) (*consumerSide, error) {
-	l, err := cli.Listen(ctx, "http", p.config.http)
+	l, err := netflags.Listen(ctx, "http", p.config.http)
 	if err != nil {
 		return nil, err
 	}
-	addresses := access.PerAddress(web.Nearby(l), p.config.limits.connections, p.log)
+	addresses := access.PerAddress(web.Nearby(l), p.config.limits.perAddress(), p.log)
 	s := &consumerSide{
 		listener: bound(addresses, p.room.http, p.log.With(zap.String("listener", "http"))),
 		log:      p.log,
 	}
 	handler := web.NewHandler(p.list, p.registry, s.ready, web.Options{Watchers: p.config.watchers}, p.log)
-	handler.Also("/metrics", p.counts.Handler(cli.Library(p.log, "metrics")))
-	door := web.Door{Room: addresses.Refuse, Check: p.gate.Consumer, MaxQuery: p.config.limits.query}
+	handler.Also("/metrics", p.counts.Handler(logging.Library(p.log, "metrics")))
+	door := web.Door{Room: addresses.Refuse, Check: p.gate.Consumer, MaxQuery: maxQuery}
 	s.server = &http.Server{
 		Handler:           web.Observe(door.Guard(handler), p.counts),
-		ReadHeaderTimeout: p.config.limits.headerTimeout,
+		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTime,
-		MaxHeaderBytes:    p.config.limits.header,
+		MaxHeaderBytes:    maxHeader,
 		TLSConfig:         p.gate.ConsumerTLS(),
-		ErrorLog:          cli.StdLog(p.log, "http"),
+		ErrorLog:          logging.StdLog(p.log, "http"),
 	}
 	s.server.RegisterOnShutdown(handler.EndWatching)
 	return s, nil

@@ -7,78 +7,72 @@ import (
 	"time"
 
 	"scout/cmd/internal/cli"
+	"scout/cmd/internal/netflags"
 	"scout/internal/access"
+	"scout/internal/hostport"
 	"scout/internal/stream"
 )
 
-// config is what a scoutmaster is told.
+// config is the configuration of a scoutmaster.
 type config struct {
 	grpc, http string        // host:port; port 0 is any that is free
 	heartbeat  time.Duration // how often a scout must be heard
 	deadline   time.Duration // silence after which a scout is dropped; above heartbeat
 	watchers   int           // consumers that may watch the list at once
 	insecure   bool          // listeners beyond loopback are allowed without TLS
-	pprof      string        // host:port of loopback; empty: no profiles
-	reflection bool          // gRPC clients may ask what there is to call
+	pprof      string        // host:port of loopback; empty: not served
+	reflection bool          // gRPC clients may ask for the services
 	files      access.Files
 	limits     limits
 }
-
-// leastMessage is the least that the limit of messages may be: below it every
-// scout with many files would be refused for good. The protocol asks scouts to
-// stay below it.
-const leastMessage = 64 << 10
 
 // program describes the scoutmaster; its flags fill c.
 func (c *config) program() cli.Program {
 	return cli.Program{
 		Name:    "scoutmaster",
-		Summary: "which files exist right now, on all machines that a scout watches",
+		Summary: "lists the files that exist right now on all machines with a scout",
 		Description: `
 Scouts connect over gRPC, each with the files of one directory. The scoutmaster
-merges the files of those that live into one sorted list, and forgets those of a
-scout the moment that it leaves, breaks or falls silent. The list is served at
-GET /files, the scoutmaster's own health at /healthz and /readyz, and over gRPC
+merges the files of all live scouts into one sorted list. It drops a scout's
+files as soon as the scout leaves, loses its connection or falls silent. It serves
+the list at GET /files, and its own health at /healthz and /readyz and over gRPC
 as grpc.health.v1.
 
-It needs no flags: it then serves this machine only.`,
-		Examples: []cli.Example{
+Without flags it serves this machine only.`,
+		Examples: []struct{ Command, Meaning string }{
 			{Command: "scoutmaster", Meaning: "serve scouts on port 3000 and consumers on port 3001 of this machine"},
 			{Command: "curl -s localhost:3001/files | jq -r '.files[].filename'", Meaning: "ask which files exist"},
 			{Command: "scoutmaster -grpc :3000 -http :3001 -insecure", Meaning: "serve other machines too, on a network that you trust"},
-			{Command: "scoutmaster -grpc :3000 -http :3001 -tls-cert cert.pem -tls-key key.pem -scout-token-file scouts -http-token-file readers", Meaning: "serve those who have a token, over TLS"},
+			{Command: "scoutmaster -grpc :3000 -http :3001 -tls-cert cert.pem -tls-key key.pem -scout-token-file scouts -http-token-file readers", Meaning: "serve scouts and consumers that have a token, over TLS"},
 			{Command: "SCOUTMASTER_DEADLINE=10s scoutmaster -heartbeat 2s", Meaning: "be patient with a slow link"},
 		},
 		EnvPrefix: "SCOUTMASTER_",
 		Flags: slices.Concat([]cli.Flag{
 			{
-				Name: "grpc", Value: "ADDRESS", Default: "3000", Set: cli.To(&c.grpc, cli.ListenAddress),
+				Name: "grpc", Value: "ADDRESS", Default: "3000", Set: cli.To(&c.grpc, hostport.ParseListen),
 				Usage: "where scouts connect: a port (this machine only) or host:port (:3000 is every interface)",
 			},
 			{
-				Name: "http", Value: "ADDRESS", Default: "3001", Set: cli.To(&c.http, cli.ListenAddress),
-				Usage: "where consumers read: likewise",
+				Name: "http", Value: "ADDRESS", Default: "3001", Set: cli.To(&c.http, hostport.ParseListen),
+				Usage: "where consumers read: a port or host:port, likewise",
 			},
 			{
 				Name: "heartbeat", Value: "DURATION", Default: "1s", Set: cli.To(&c.heartbeat, cli.Duration),
-				Usage: "how often a scout must be heard; scouts are told",
+				Usage: "how often a scout must be heard; the scoutmaster tells its scouts",
 			},
 			{
 				Name: "deadline", Value: "DURATION", Default: "3s", Set: cli.To(&c.deadline, cli.Duration),
 				Usage: "silence after which a scout's files are dropped; greater than the heartbeat",
 			},
 			{
-				Name: "watchers", Value: "NUMBER", Default: "1024", Set: cli.To(&c.watchers, cli.Count),
+				Name: "watchers", Value: "NUMBER", Default: "1024", Set: cli.To(&c.watchers, parseCount),
 				Usage: "how many consumers may watch the list, or wait for it to change, at once",
 			},
-			{
-				Name: "insecure", Default: "false", Set: cli.To(&c.insecure, cli.OnOff),
-				Usage: "allow listeners that other machines can reach, without encryption",
-			},
-			cli.ProfileFlag(&c.pprof),
+			netflags.Insecure(&c.insecure, "allow listeners that other machines can reach, without encryption"),
+			netflags.Profiles(&c.pprof),
 			{
 				Name: "reflection", Default: "false", Set: cli.To(&c.reflection, cli.OnOff),
-				Usage: "let gRPC clients such as grpcurl ask what there is to call",
+				Usage: "let gRPC clients such as grpcurl ask for the services and their methods",
 			},
 		}, credentialFlags(&c.files), c.limits.flags()),
 		Check: c.check,
@@ -99,17 +93,15 @@ func (c *config) check() error {
 	if c.grpc == c.http && !strings.HasSuffix(c.grpc, ":0") {
 		return fmt.Errorf("flag -http: %s is the address of -grpc too: give one of them another port", c.http)
 	}
-	if c.limits.message < leastMessage {
-		return fmt.Errorf("flag -max-message-bytes: %d is less than the %d that a scout's messages may need: raise it", c.limits.message, leastMessage)
-	}
 	if err := c.checkCredentials(); err != nil {
 		return err
 	}
-	if err := cli.CheckProfiles(c.pprof); err != nil {
+	if err := netflags.CheckProfiles(c.pprof); err != nil {
 		return err
 	}
-	if err := cli.CheckListenTLS("grpc", c.grpc, c.files.Cert != "", c.insecure); err != nil {
+	allowed := c.files.Cert != "" || c.insecure
+	if err := netflags.CheckListen("grpc", c.grpc, allowed, "-tls-cert and -tls-key"); err != nil {
 		return err
 	}
-	return cli.CheckListenTLS("http", c.http, c.files.Cert != "", c.insecure)
+	return netflags.CheckListen("http", c.http, allowed, "-tls-cert and -tls-key")
 }

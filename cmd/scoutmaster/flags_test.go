@@ -1,7 +1,6 @@
 package main
 
 import (
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -15,8 +14,7 @@ func TestFlags(t *testing.T) {
 		held: stream.Limits{
 			Scouts: 20_000, FilesPerScout: 20_000_000, Files: 100_000_000, NameBytesPerScout: 2 << 30, NameBytes: 8 << 30,
 		},
-		message: 4 << 20, streams: 1000, connections: 16384, handshakeTimeout: 5 * time.Second,
-		headerTimeout: 10 * time.Second, header: 64 << 10, query: 16 << 10,
+		connections: 16384,
 	}
 	standard := config{grpc: "127.0.0.1:3000", http: "127.0.0.1:3001", heartbeat: time.Second, deadline: 3 * time.Second, watchers: 1024, limits: limits}
 	with := func(change func(*config)) config { c := standard; change(&c); return c }
@@ -33,8 +31,8 @@ func TestFlags(t *testing.T) {
 			c.grpc, c.http = ":3000", ":3001"
 			c.files = access.Files{Cert: "c", Key: "k", ClientCA: "a", ScoutTokens: "s", HTTPTokens: "h", Policy: "p"}
 		})},
-		{args: "-max-scouts 0 -max-name-bytes 1TiB -max-query-bytes 100", want: with(func(c *config) {
-			c.limits.held.Scouts, c.limits.held.NameBytes, c.limits.query = 0, 1<<40, 100
+		{args: "-max-scouts 0 -max-name-bytes 1TiB -max-connections-per-address 100", want: with(func(c *config) {
+			c.limits.held.Scouts, c.limits.held.NameBytes, c.limits.connections = 0, 1<<40, 100
 		})},
 		{args: "-grpc :3000 -insecure", want: with(func(c *config) { c.grpc, c.insecure = ":3000", true })},
 		{
@@ -53,7 +51,7 @@ func TestFlags(t *testing.T) {
 			t.Setenv(key, value)
 		}
 		var c config
-		if err := c.program().Parse(strings.Fields(test.args), os.Getenv); err != nil || c != test.want {
+		if err := c.program().Parse(strings.Fields(test.args)); err != nil || c != test.want {
 			t.Errorf("%q, %v: got %+v, %v", test.args, test.env, c, err)
 		}
 	}
@@ -78,15 +76,13 @@ func TestWrongFlags(t *testing.T) {
 			"add -tls-cert and -tls-key, or give -grpc the port alone to serve this machine only",
 		"-http :1 -insecure -http-token-file h": "flag -http-token-file: tokens would travel to :1 unencrypted, which -insecure does not allow either: " +
 			"add -tls-cert and -tls-key, or give -http the port alone to serve this machine only",
-		"-max-scouts -1":          `flag -max-scouts: "-1" is not a number such as 1000, or 0 for no limit`,
-		"-max-name-bytes 5 GiB":   `argument "GiB" belongs to no flag: remove it; see scoutmaster -help`,
-		"-max-message-bytes 0":    `flag -max-message-bytes: "0" is not from 1 byte to less than 2GiB`,
-		"-max-message-bytes 1000": "flag -max-message-bytes: 1000 is less than the 65536 that a scout's messages may need: raise it",
-		"-max-header-bytes 4KB":   `flag -max-header-bytes: "4KB" is not a number of bytes such as 4096, 64KiB or 2GiB, or 0 for no limit`,
-		"3000":                    `argument "3000" belongs to no flag: remove it; see scoutmaster -help`,
+		"-max-scouts -1":        `flag -max-scouts: "-1" is not a number such as 1000, or 0 for no limit`,
+		"-max-name-bytes 5 GiB": `argument "GiB" belongs to no flag: remove it; see scoutmaster -help`,
+		"-max-name-bytes 4KB":   `flag -max-name-bytes: "4KB" is not a number of bytes such as 4096, 64KiB or 2GiB, or 0 for no limit`,
+		"3000":                  `argument "3000" belongs to no flag: remove it; see scoutmaster -help`,
 	} {
 		var c config
-		err := c.program().Parse(strings.Fields(args), func(string) string { return "" })
+		err := c.program().Parse(strings.Fields(args))
 		if err == nil || err.Error() != want {
 			t.Errorf("%s:\n got %v\nwant %s", args, err, want)
 		}

@@ -8,9 +8,10 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
-	"scout/cmd/internal/cli"
 	"scout/cmd/internal/debughttp"
+	"scout/cmd/internal/memory"
 	"scout/cmd/internal/systemd"
+	"scout/cmd/internal/version"
 	"scout/internal/access"
 	"scout/internal/listing"
 	"scout/internal/master"
@@ -35,6 +36,7 @@ type parts struct {
 
 // run is the scoutmaster, until ctx is cancelled.
 func run(ctx context.Context, c config, log *zap.Logger) error {
+	memory.Tune(log)
 	gate, err := access.NewGate(c.files, log)
 	if err != nil {
 		return err
@@ -43,7 +45,7 @@ func run(ctx context.Context, c config, log *zap.Logger) error {
 	if err != nil {
 		return err
 	}
-	list, counts := listing.New(), metrics.NewScoutmaster(cli.Version())
+	list, counts := listing.New(), metrics.NewScoutmaster(version.String())
 	p := parts{
 		config: c, log: log, gate: gate, room: newCapacity(openFiles()),
 		list: list, registry: master.NewRegistry(list, log), counts: counts,
@@ -59,7 +61,7 @@ func run(ctx context.Context, c config, log *zap.Logger) error {
 		return err
 	}
 	log.Info("serving", zap.Stringer("grpc", scouts.listener.Addr()), zap.Stringer("http", consumers.listener.Addr()),
-		zap.Duration("heartbeat", c.heartbeat), zap.Duration("deadline", c.deadline), zap.String("version", cli.Version()))
+		zap.Duration("heartbeat", c.heartbeat), zap.Duration("deadline", c.deadline), zap.String("version", version.String()))
 	service := &systemd.Service{Check: func() { p.registry.StateCounts() }, Log: log}
 	service.Beat()
 	group, ctx := errgroup.WithContext(ctx)

@@ -11,7 +11,7 @@ import (
 // error, whatever of it has begun by then.
 func TestStopAtTheStart(t *testing.T) {
 	var c config
-	if err := c.program().Parse([]string{"-grpc", "0", "-http", "0"}, func(string) string { return "" }); err != nil {
+	if err := c.program().Parse([]string{"-grpc", "0", "-http", "0"}); err != nil {
 		t.Fatal(err)
 	}
 	for range 100 {

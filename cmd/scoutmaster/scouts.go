@@ -12,7 +12,8 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/reflection"
 
-	"scout/cmd/internal/cli"
+	"scout/cmd/internal/memory"
+	"scout/cmd/internal/netflags"
 	"scout/internal/access"
 	"scout/internal/stream"
 	scoutv1 "scout/proto/scout/v1"
@@ -29,19 +30,19 @@ type scoutSide struct {
 
 // newScoutSide listens, and serves nobody yet.
 func newScoutSide(ctx context.Context, p parts) (*scoutSide, error) {
-	l, err := cli.Listen(ctx, "grpc", p.config.grpc)
+	l, err := netflags.Listen(ctx, "grpc", p.config.grpc)
 	if err != nil {
 		return nil, err
 	}
-	addresses := access.PerAddress(l, p.config.limits.connections, p.log)
+	addresses := access.PerAddress(l, p.config.limits.perAddress(), p.log)
 	s := &scoutSide{
 		listener:  bound(addresses, p.room.grpc, p.log.With(zap.String("listener", "grpc"))),
 		addresses: addresses,
 		sessions: stream.NewServer(p.registry, stream.Config{
 			Heartbeat: p.config.heartbeat, Deadline: p.config.deadline, Limits: p.config.limits.held,
-			Authorizer: p.gate, Capacity: memoryRoom, Log: p.log, Recorder: p.counts,
+			Authorizer: p.gate, Capacity: memory.Room, Log: p.log, Recorder: p.counts,
 		}),
-		server: grpc.NewServer(slices.Concat(stream.ServerOptions(), addresses.ServerOptions(), p.config.limits.options(),
+		server: grpc.NewServer(slices.Concat(stream.ServerOptions(), addresses.ServerOptions(), grpcLimits(),
 			[]grpc.ServerOption{grpc.Creds(p.gate.ScoutCredentials())})...),
 		health: health.NewServer(),
 	}

@@ -40,7 +40,7 @@ func (s *streams) intercept(server any, stream grpc.ServerStream, _ *grpc.Stream
 	connection := p.Addr.String()
 	if !s.enter(connection) {
 		return status.Errorf(codes.ResourceExhausted,
-			"there are %d streams on this connection already: open another, or raise the scoutmaster's -max-streams-per-connection", s.limit)
+			"there are %d streams on this connection already: open another connection", s.limit)
 	}
 	defer s.leave(connection)
 	return handle(server, stream)

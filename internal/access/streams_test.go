@@ -42,7 +42,7 @@ func TestStreamLimit(t *testing.T) {
 	_, err = watch(t.Context(), crowded)
 	must(t, err)
 	for range 3 * spareStreams {
-		if _, err := watch(t.Context(), crowded); status.Code(err) != codes.ResourceExhausted || !strings.Contains(err.Error(), "-max-streams-per-connection") {
+		if _, err := watch(t.Context(), crowded); status.Code(err) != codes.ResourceExhausted || !strings.Contains(err.Error(), "open another connection") {
 			t.Fatalf("the third stream: %v", err)
 		}
 	}

@@ -62,8 +62,8 @@ func denied(err error) error {
 // tooLong is what grpc says of a message that is longer than may be.
 const tooLong = "message larger than max"
 
-// overlong says so in words that name the limit: see [grpc.MaxRecvMsgSize].
-const overlong = "the scout has sent a message larger than max: raise the scoutmaster's -max-message-bytes"
+// overlong replaces it: the limit is part of the protocol.
+const overlong = "the scout has sent a message larger than max: its program does not follow the protocol"
 
 // broken returns the ending that an error of Recv amounts to. When a message
 // cannot be decoded, grpc has ended the call itself, in words of its own.

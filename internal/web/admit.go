@@ -37,7 +37,7 @@ func (d Door) admit(w http.ResponseWriter, r *http.Request) bool {
 	}
 	if n := len(r.URL.RawQuery); n > d.MaxQuery {
 		queryTooLong.answer(w, fmt.Sprintf(
-			"the query has %d bytes, at most %d are taken: ask in parts, or raise the scoutmaster's -max-query-bytes", n, d.MaxQuery))
+			"the query has %d bytes, at most %d are taken: ask in parts", n, d.MaxQuery))
 		return false
 	}
 	if err := d.Check(r); err != nil && !public(r.URL.Path) {

@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -15,27 +14,31 @@ func awkward() Program {
 	p := Program{
 		Name: "gadget", Synopsis: "-dir DIR", Summary: "it's a \"test\" with \\ and -dashes", EnvPrefix: "TEST_",
 		Description: "\n.leading dot\n'leading quote\n\nA second paragraph, 100% ~^`.",
-		Examples:    []Example{{`gadget -exclude '**/*.{o,tmp}' \`, "leave out"}, {".hidden", "begin with a dot"}},
+		Examples:    []struct{ Command, Meaning string }{{`gadget -exclude '**/*.{o,tmp}' \`, "leave out"}, {".hidden", "begin with a dot"}},
 	}
 	nothing := func(string) error { return nil }
 	p.Flags = []Flag{
 		{Name: "dir", Value: "DIR", Required: true, Usage: "the directory's name: [any]", Set: nothing},
 		{Name: "key", Value: "FILE", Usage: "a file", Set: nothing},
-		{Name: "exclude", Value: "GLOB", Split: strings.Fields, Usage: "a\n      glob with \\ in it", Set: nothing},
+		{Name: "exclude", Value: "GLOB", Split: strings.Fields, Usage: "a glob with \\ in it", Set: nothing},
 		{Name: "master", Value: "HOST:PORT", Default: "localhost:3000", Usage: "an address", Set: nothing},
 		{Name: "fast-mode", Default: "false", Usage: "on or off", Set: nothing},
 	}
-	p.Flags = append(p.Flags, new(logOptions).flags(false)...)
 	return p
 }
 
-func TestManPage(t *testing.T) {
-	page := awkward().man()
-	for _, f := range awkward().allFlags() {
-		if !strings.Contains(page, "\n"+manName(f)+"\n") {
-			t.Errorf("-%s is not in the manual page", f.Name)
-		}
+// printed is the output of the program, which must only print something.
+func printed(t *testing.T, args ...string) string {
+	t.Helper()
+	b := newBench()
+	if code := b.run(awkward(), args...); code != exitOK || b.stderr.String() != "" {
+		t.Fatalf("%q: exit code %d, %s", args, code, b.stderr.String())
 	}
+	return b.stdout.String()
+}
+
+func TestManPage(t *testing.T) {
+	page := printed(t, "man")
 	groff, err := exec.LookPath("groff")
 	if err != nil {
 		t.Skip("groff is not installed")
@@ -50,8 +53,8 @@ func TestManPage(t *testing.T) {
 	}
 	text := strings.ReplaceAll(string(set), "‐", "-")
 	for _, want := range []string{
-		"-dir DIR", "-fast-mode", "TEST_FAST_MODE", ".leading dot", "'leading quote", `"test" with \ and -dashes`,
-		`gadget -exclude '**/*.{o,tmp}' \`, ".hidden", "~^`", "-completion SHELL", "128 + N", "Default: localhost:3000",
+		"-dir DIR", "-fast-mode", "TEST_FAST_MODE", ".leading dot", "'leading quote", `"test" with \ and -dashes`, "the directory's name: [any]",
+		`gadget -exclude '**/*.{o,tmp}' \`, ".hidden", "~^`", "completion", "128 + N", "Default: localhost:3000", "Repeatable", "-log-format FORMAT",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page that is set lacks %q:\n%s", want, text)
@@ -59,23 +62,42 @@ func TestManPage(t *testing.T) {
 	}
 }
 
-// shell runs a script with the completion in a file, and returns its output.
-func shell(t *testing.T, name, script string) string {
+// installed puts the program into a directory with its completion scripts, and
+// returns the environment in which shells find it.
+func installed(t *testing.T) (dir string, env []string) {
+	t.Helper()
+	dir = t.TempDir()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(self, filepath.Join(dir, "gadget")); err != nil {
+		t.Fatal(err)
+	}
+	for shell, file := range map[string]string{"bash": "gadget.bash", "zsh": "_gadget", "fish": "gadget.fish"} {
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(printed(t, "completion", shell)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"a directory", "b.pem"} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir, append(os.Environ(), runAwkward+"=1", "HOME="+dir, "PATH="+dir+":"+os.Getenv("PATH"))
+}
+
+// shell runs a script where the program and its completion are installed, and
+// returns its output.
+func shell(t *testing.T, name, script string, args ...string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
 		t.Skipf("%s is not installed", name)
 	}
-	file := filepath.Join(t.TempDir(), "completion")
-	if err := os.WriteFile(file, []byte(awkward().completion(name)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(path, "-c", script)
-	cmd.Dir = t.TempDir()
-	cmd.Env = append(os.Environ(), "COMPLETION="+file, "HOME="+cmd.Dir)
-	if err := os.Mkdir(filepath.Join(cmd.Dir, "a directory"), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	dir, env := installed(t)
+	cmd := exec.Command(path, append([]string{"-c", script}, args...)...)
+	cmd.Dir, cmd.Env = dir, env
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s: %v: %s", name, err, out)
@@ -83,88 +105,84 @@ func shell(t *testing.T, name, script string) string {
 	return strings.TrimSpace(string(out))
 }
 
+// Once with and once without the package bash-completion, on which the library's
+// script builds.
 func TestBashCompletion(t *testing.T) {
-	const complete = `set -e; source "$COMPLETION"; COMP_WORDS=(gadget %); COMP_CWORD=$(( ${#COMP_WORDS[@]} - 1 )); _gadget; printf '%s,' "${COMPREPLY[@]}"`
-	for words, want := range map[string]string{
-		"-fa":            "-fast-mode,",
-		"-l":             "-log-level,-log-format,",
-		"-log-level d":   "debug,",
-		"--log-format c": "console,",
-		"-dir a":         "a directory,",
-		"-completion z":  "zsh,",
-		"-master x":      ",",
-	} {
-		if got := shell(t, "bash", strings.ReplaceAll(complete, "(gadget %)", "(gadget "+words+")")); got != want {
-			t.Errorf("test %s: completed as %q, not %q", words, got, want)
-		}
+	const script = `source gadget.bash
+COMP_WORDS=(gadget "$@"); COMP_CWORD=$#; COMP_LINE="gadget $*"; COMP_POINT=${#COMP_LINE}
+__gadget_bash_autocomplete
+printf '%s,' "${COMPREPLY[@]}"`
+	packages := []string{""}
+	if _, err := os.Stat("/usr/share/bash-completion/bash_completion"); err == nil {
+		packages = append(packages, "source /usr/share/bash-completion/bash_completion\n")
 	}
-	all := strings.Split(shell(t, "bash", strings.ReplaceAll(complete, "(gadget %)", "(test -)")), ",")
-	for _, f := range awkward().allFlags() {
-		if !slices.Contains(all, "-"+f.Name) {
-			t.Errorf("-%s is not completed", f.Name)
+	for _, pkg := range packages {
+		for words, want := range map[string]string{
+			"-fa":            "-fast-mode,",
+			"--fa":           "--fast-mode,",
+			"-l":             "-log-level,-log-format,",
+			"--l":            "--log-level,--log-format,",
+			"-log-level d":   "debug,",
+			"--log-format c": "console,",
+			"-fast-mode t":   "true,",
+			"c":              "completion,",
+			"completion z":   "zsh,",
+			"-master x":      ",",
+			"-dir a":         ",",
+			"-dir x -ke":     "-key,",
+		} {
+			if got := shell(t, "bash", pkg+script, append([]string{"bash"}, strings.Fields(words)...)...); got != want {
+				t.Errorf("gadget %s: completed as %q, not %q", words, got, want)
+			}
 		}
 	}
 }
 
 func TestFishCompletion(t *testing.T) {
 	for words, want := range map[string]string{
-		"-fa": "-fast-mode\ton or off", "-log-level d": "debug\twhat is logged, on standard error: debug, info, warn or error", "-dir a": "a directory/\tDirectory", "-completion f": "fish\tprint what makes bash, zsh or fish complete flags, and exit",
+		"-fa":          "-fast-mode\ton or off",
+		"--fa":         "--fast-mode\ton or off",
+		"-log-level d": "debug",
+		"-key b":       "b.pem/",
+		"completion z": "zsh\tOutput zsh completion script",
 	} {
-		if got := shell(t, "fish", `source $COMPLETION; complete -C "gadget `+words+`"`); got != want {
-			t.Errorf("test %s: completed as %q, not %q", words, got, want)
-		}
-	}
-	all := shell(t, "fish", `source $COMPLETION; complete -C "gadget -"`)
-	for _, f := range awkward().allFlags() {
-		if !strings.Contains(all, "-"+f.Name+"\t") {
-			t.Errorf("-%s is not completed", f.Name)
+		if got := shell(t, "fish", `source gadget.fish; complete -C "gadget `+words+`"`); got != want {
+			t.Errorf("gadget %s: completed as %q, not %q", words, got, want)
 		}
 	}
 }
 
-// zsh completes only at a keyboard; here it reads the script, and what
-// _arguments is given.
+// zsh completes at a keyboard only, so the test types at one. The script is in
+// the path of functions that zsh loads when they are needed first.
 func TestZshCompletion(t *testing.T) {
-	got := shell(t, "zsh", `compdef() { : }; _arguments() { print -rl -- "$@" }; source $COMPLETION; _gadget`)
-	for _, f := range awkward().allFlags() {
-		if !strings.Contains("\n"+strings.ReplaceAll(got, "\n*", "\n"), "\n-"+f.Name+"[") {
-			t.Errorf("-%s is not completed:\n%s", f.Name, got)
-		}
-	}
-	for _, want := range []string{
-		`-dir[the directory's name\: \[any\]]:DIR:_files -/`, `-log-level[what is logged, on standard error\: debug, info, warn or error]:LEVEL:(debug info warn error)`,
-		`*-exclude[a glob with \\ in it]:GLOB: `, `-fast-mode[on or off]`,
+	const script = `zmodload zsh/zpty
+zpty keyboard zsh -f -i
+zpty -w keyboard 'fpath=($PWD $fpath); autoload -U compinit; compinit -u -D
+dump() { print -r -- $BUFFER >$HOME/buffer; exit }; zle -N dump; bindkey "^T" dump; print -r rea""dy'
+zpty -r keyboard output '*ready*'
+zpty -w -n keyboard "$1"$'\t\x14'
+while zpty -r keyboard output; do :; done 2>/dev/null
+print -r -- "$(<buffer)"`
+	for words, want := range map[string]string{
+		"gadget -fa":          "gadget -fast-mode",
+		"gadget --fa":         "gadget --fast-mode",
+		"gadget -log-level d": "gadget -log-level debug",
+		"gadget completion z": "gadget completion zsh",
+		"gadget -key b":       "gadget -key b.pem/",
+		"gadget -dir x --lo":  "gadget -dir x --log-",
 	} {
-		if !strings.Contains("\n"+got+"\n", "\n"+want+"\n") {
-			t.Errorf("no line %q in\n%s", want, got)
+		if got := shell(t, "zsh", script, "zsh", words); got != want {
+			t.Errorf("%s: completed as %q, not %q", words, got, want)
 		}
 	}
 }
 
-// Both are said in place of doing the work, without what that would need.
-func TestAsides(t *testing.T) {
-	for args, want := range map[string]string{
-		"-man": ".TH GADGET 8", "-completion=bash": "complete -o filenames -F _gadget gadget", "-completion fish": "complete -c gadget",
-		"-completion zsh": "#compdef gadget", "-version": "gadget ", "-help": "-completion SHELL",
-	} {
-		p := awkward()
-		p.Flags = p.Flags[:1]
-		var out, log bytes.Buffer
-		code := p.main(strings.Fields(args), system{getenv: func(string) string { return "" }, stdout: &out, stderr: &log})
-		if code != exitOK || !strings.Contains(out.String(), want) || log.Len() > 0 {
-			t.Errorf("%s: exit code %d, %q, %s", args, code, out.String(), &log)
-		}
-	}
-	for args, want := range map[string]string{
-		"-completion tcsh": `flag -completion: \"tcsh\" is none of bash, zsh, fish`,
-		"-completion":      `flag -completion: \"\" is none of bash, zsh, fish`,
-	} {
-		var out, log bytes.Buffer
-		p := awkward()
-		p.Flags = p.Flags[:1]
-		code := p.main(strings.Fields(args), system{getenv: func(string) string { return "" }, stdout: &out, stderr: &log})
-		if code != exitUsage || !strings.Contains(log.String(), want) || out.Len() > 0 {
-			t.Errorf("%s: exit code %d, %s", args, code, &log)
+func TestCompletionOfNoShell(t *testing.T) {
+	for _, args := range [][]string{{"completion", "tcsh"}, {"completion"}, {"-completion=tcsh"}} {
+		b := newBench()
+		code := b.run(awkward(), args...)
+		if code != exitUsage || !strings.Contains(b.stderr.String(), "none of bash, zsh, fish") || b.stdout.String() != "" {
+			t.Errorf("%q: exit code %d, %s", args, code, b.stderr.String())
 		}
 	}
 }

@@ -21,7 +21,7 @@ const root = "../../.."
 func TestMessagesAreDocumented(t *testing.T) {
 	documented := documentedMessages(t)
 	found := 0
-	for _, dir := range []string{"cmd/scout", "cmd/scoutmaster", "cmd/internal/cli", "cmd/internal/debughttp", "cmd/internal/systemd", "internal"} {
+	for _, dir := range []string{"cmd/scout", "cmd/scoutmaster", "cmd/internal/cli", "cmd/internal/debughttp", "cmd/internal/logging", "cmd/internal/systemd", "internal"} {
 		for _, m := range loggedMessages(t, filepath.Join(root, dir)) {
 			found++
 			lines, ok := documented[m.text]

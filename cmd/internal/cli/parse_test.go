@@ -7,16 +7,24 @@ import (
 	"time"
 )
 
+// setenv sets the environment of a test case, until the test ends.
+func setenv(t *testing.T, env map[string]string) {
+	t.Helper()
+	for _, key := range []string{"THE_NAMES", "SAMPLE_ADDRESS", "SAMPLE_MAX_WAIT", "SAMPLE_DEEP", "SAMPLE_LOG_FORMAT"} {
+		t.Setenv(key, env[key])
+	}
+}
+
 func TestFlagForms(t *testing.T) {
 	for _, line := range []string{
 		"-max-wait 2s -name a -deep=false",
 		"--max-wait 2s --name a --deep=false",
 		"-max-wait=2s -name=a -deep false",
 		"--max-wait=2s --name=a --deep false",
-		"-deep=no -max-wait 9s -deep false -max-wait 2s -name a --",
+		"-deep=0 -max-wait 9s -deep false -max-wait 2s -name a --",
 	} {
 		var s sample
-		if err := s.program().Parse(strings.Fields(line), func(string) string { return "" }); err != nil {
+		if err := s.program().Parse(strings.Fields(line)); err != nil {
 			t.Errorf("%s: %v", line, err)
 		}
 		if s.wait != 2*time.Second || !slices.Equal(s.names, []string{"a"}) || s.deep || s.address != "127.0.0.1:3000" {
@@ -62,7 +70,8 @@ func TestSources(t *testing.T) {
 	}
 	for _, test := range tests {
 		var s sample
-		if err := s.program().Parse(strings.Fields(test.line), func(key string) string { return test.env[key] }); err != nil {
+		setenv(t, test.env)
+		if err := s.program().Parse(strings.Fields(test.line)); err != nil {
 			t.Errorf("%s: %v", test.about, err)
 		}
 		if s.address != test.want.address || s.wait != test.want.wait || !slices.Equal(s.names, test.want.names) || s.deep != test.want.deep {
@@ -89,16 +98,18 @@ func TestWrongUsageNamesCauseAndCure(t *testing.T) {
 		{args: []string{"-name", "a", "-"}, want: `argument "-" belongs to no flag: remove it; see sample -help`},
 		{args: []string{"-name", "a", "-1"}, want: `argument "-1" belongs to no flag: remove it; see sample -help`},
 		{args: []string{"-name", "a", "--", "-deep"}, want: `argument "-deep" belongs to no flag: remove it; see sample -help`},
-		{args: []string{"help"}, want: `argument "help" belongs to no flag: remove it; see sample -help`},
-		{args: []string{"-nom\n", "a"}, want: `flag "-nom" is unknown: the flags are -address, -max-wait, -name, -deep; see sample -help`},
-		{args: []string{"---name", "a"}, want: `flag "--name" is unknown: the flags are -address, -max-wait, -name, -deep; see sample -help`},
+		{args: []string{"-name", "a", "-address", "1", "-once", "x", "--once=y"}, want: "flag -once is given twice: start two"},
+		{args: []string{"-name", "a", "helm"}, want: `argument "helm" belongs to no flag: remove it; see sample -help`},
+		{args: []string{"-nom\n", "a"}, want: `flag "-nom" is unknown: see sample -help for the flags that it has`},
+		{args: []string{"---name", "a"}, want: `flag "--name" is unknown: see sample -help for the flags that it has`},
 		{args: []string{"-max-wait", "5", "-name", "a"}, want: `flag -max-wait: "5" is not a duration such as 500ms, 1s or 2m`},
 		{args: []string{"-max-wait", "2h", "-name", "a"}, want: "flag -max-wait: too long"},
 		{want: "flag -name is missing: give -name NAME or set THE_NAMES (who is meant)"},
 	}
 	for _, test := range tests {
 		var s sample
-		err := s.program().Parse(test.args, func(key string) string { return test.env[key] })
+		setenv(t, test.env)
+		err := s.program().Parse(test.args)
 		if err == nil || err.Error() != test.want {
 			t.Errorf("%q, %v:\n got %v\nwant %s", test.args, test.env, err, test.want)
 		}

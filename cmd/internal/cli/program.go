@@ -1,122 +1,169 @@
+// Package cli is the command line of both programs: flags, environment
+// variables, help, signals and exit codes. The library urfave/cli does most of
+// it. This package adds the contract: every mistake is one line of the log,
+// with its cause and cure.
+//
+// A main declares a [Program] and calls [Main].
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
+	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"golang.org/x/term"
+
+	"scout/cmd/internal/logging"
 )
 
-// Exit codes of both programs. A second signal exits with 128 and its number.
 const (
 	exitOK    = 0
 	exitError = 1 // Run failed
 	exitUsage = 2 // the command line or the environment is wrong
+
+	// flushTime bounds how long a program that ends waits for its log's reader.
+	flushTime = 200 * time.Millisecond
 )
 
-// Program is a command: what it can be told, and what it does.
+// Program is a command line program.
 type Program struct {
 	Name        string
-	Synopsis    string // the flags that it needs, for the first line of its help
+	Synopsis    string // the required flags, for the first line of the help
 	Summary     string // one line
-	Description string // what a new user must know, in lines of at most 80 columns
-	Examples    []Example
-	EnvPrefix   string // of the variables that serve in place of flags
+	Description string // introduction for a new user, in lines of at most 80 columns
+	Examples    []struct{ Command, Meaning string }
+	EnvPrefix   string // of the environment variables
 	Flags       []Flag
 
-	// Check looks at the flags together, once each has its value. It may be nil.
+	// Check checks the flags together, once each has its value. It may be nil.
 	Check func() error
 
-	// Status, if any, is what Run says on a terminal of how it is getting on.
-	Status *Status
+	// Status, if any, shows progress while Run runs.
+	Status *logging.Status
 
-	// Run does the work. It is called once, with every flag's target filled,
-	// and returns nil when ctx is cancelled and all is put away.
+	// Reload is called for each SIGHUP while Run runs. It may be nil.
+	Reload func(log *zap.Logger)
+
+	// Run does the work. It is called once all flags have their values. It
+	// returns nil after ctx is cancelled and everything is closed.
 	Run func(ctx context.Context, log *zap.Logger) error
 }
 
-// Example is one command line of the help, and what it does.
-type Example struct{ Command, Meaning string }
-
 // Main runs the program as this process and exits. It does not return.
 func Main(p Program) {
-	// Two, because the second signal must be heard while the first is handled.
+	// The second signal must be received while the first one is handled.
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	signal.Ignore(syscall.SIGPIPE) // whoever reads the log may go; the work does not
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	signal.Ignore(syscall.SIGPIPE) // the program goes on without a reader of its log
 	os.Exit(p.main(os.Args[1:], system{
-		getenv:   os.Getenv,
 		stdout:   os.Stdout,
 		stderr:   os.Stderr,
 		terminal: term.IsTerminal(int(os.Stderr.Fd())),
-		columns:  columns,
 		signals:  signals,
 		exit:     os.Exit,
 	}))
 }
 
-// columns is how wide the terminal of the log is.
-func columns() int {
-	width, _, err := term.GetSize(int(os.Stderr.Fd()))
-	if err != nil {
-		return 0
-	}
-	return width
-}
-
-// system is what a program sees of the machine; tests bring their own.
+// system is what a program uses of the operating system. Tests bring their own.
 type system struct {
-	getenv         func(string) string
 	stdout, stderr io.Writer
-	terminal       bool       // stderr is one
-	columns        func() int // how wide it is; 0: not known
+	terminal       bool // stderr is a terminal
 	signals        <-chan os.Signal
 	exit           func(code int)
 }
 
-// main is the whole life of the process and returns its exit code.
-func (p Program) main(args []string, sys system) int {
-	var logs logOptions
-	p.Flags = append(p.Flags, logs.flags(sys.terminal)...)
-	args = p.join(args)
-
-	given, err := p.scan(args)
-	var aside string
-	if err == nil {
-		aside, err = p.aside(given)
-	}
-	switch {
-	case err == nil && aside != "":
-		_, _ = io.WriteString(sys.stdout, aside)
-		return exitOK
-	case err == nil:
-		err = p.fill(given, sys.getenv)
-	}
-	if err != nil {
-		format := p.formatInForce(args, sys)
-		newLogger(sys.stderr, format, zapcore.InfoLevel).Error("wrong usage", zap.Error(err))
-		return exitUsage
-	}
-
-	log := newLogger(p.Status.open(sys, logs.format), logs.format, logs.level)
-	redirectGRPC(log)
-	tuneMemory(log, sys.getenv)
-	return p.run(log, sys)
+// logOptions are the flags of the log.
+type logOptions struct {
+	level  zapcore.Level
+	format logging.Format
 }
 
-// run calls Run and says how it ended.
-func (p Program) run(log *zap.Logger, sys system) int {
-	ctx, stop := untilSignal(sys.signals, log, func(code int) {
+const logFormatFlag = "log-format"
+
+func (o *logOptions) flags(terminal bool) []Flag {
+	return []Flag{
+		{
+			Name: "log-level", Value: "LEVEL", Default: "info", Choices: logging.Levels, Set: To(&o.level, logging.ParseLevel),
+			Usage: "the least level that is logged, on standard error: debug, info, warn or error",
+		},
+		{
+			Name: logFormatFlag, Value: "FORMAT", Choices: logging.Formats, Set: To(&o.format, logging.ParseFormat),
+			Default: string(logging.DefaultFormat(terminal)), DefaultText: "console on a terminal, else json",
+			Usage: "the format of the log: json (one object a line) or console (for people)",
+		},
+	}
+}
+
+// complete is the program with the flags that every program has, and with each
+// flag's Env, DefaultText and Choices.
+func (p Program) complete(logs *logOptions, terminal bool) Program {
+	p.Flags = append(slices.Clone(p.Flags), logs.flags(terminal)...)
+	for i, f := range p.Flags {
+		p.Flags[i].Env = cmp.Or(f.Env, p.EnvPrefix+strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_")))
+		p.Flags[i].DefaultText = cmp.Or(f.DefaultText, f.Default)
+		if f.OnOff() {
+			p.Flags[i].Choices = []string{"true", "false"}
+		}
+	}
+	return p
+}
+
+// AllFlags are the flags of the program, complete as its help shows them.
+func (p Program) AllFlags() []Flag { return p.complete(new(logOptions), false).Flags }
+
+// main is the whole life of the process and returns its exit code.
+func (p Program) main(args []string, sys system) int {
+	out := logging.NewWriter(sys.stderr)
+	defer out.Close(flushTime)
+	logs, code := logOptions{}, exitOK
+	p = p.complete(&logs, sys.terminal)
+	err := p.execute(args, sys.stdout, func() error {
+		log := logging.New(p.Status.Attach(out, sys.terminal, logs.format), logs.format, logs.level)
+		logging.RedirectGRPC(log)
+		code = p.run(log, out, sys)
+		return nil
+	})
+	if err != nil {
+		logging.New(out, p.formatInForce(args, sys.terminal), zapcore.InfoLevel).Error("wrong usage", zap.Error(err))
+		return exitUsage
+	}
+	return code
+}
+
+// formatInForce is the format for an error about the command line or the
+// environment: the one that they ask for, if it can be found.
+func (p Program) formatInForce(args []string, terminal bool) logging.Format {
+	f, _ := p.flagOf("-" + logFormatFlag)
+	asked := os.Getenv(f.Env)
+	for _, arg := range p.normalize(args) {
+		if value, ok := strings.CutPrefix(arg, "-"+logFormatFlag+"="); ok {
+			asked = value
+		}
+	}
+	if format, err := logging.ParseFormat(asked); err == nil {
+		return format
+	}
+	return logging.DefaultFormat(terminal)
+}
+
+// run calls Run and returns the exit code.
+func (p Program) run(log *zap.Logger, out *logging.Writer, sys system) int {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go p.handleSignals(sys.signals, log, cancel, func(code int) {
 		p.Status.Show("")
+		out.Close(flushTime)
 		sys.exit(code)
 	})
-	defer stop()
 	err := p.Run(ctx, log)
 	p.Status.Show("")
 	told := ctx.Err() != nil
@@ -125,4 +172,26 @@ func (p Program) run(log *zap.Logger, sys system) int {
 	}
 	log.Error("failed", zap.Error(err))
 	return exitError
+}
+
+// handleSignals calls stop for the first signal to stop, and exit for the
+// second: whoever sends it has waited long enough. It goes on as long as the
+// process.
+func (p Program) handleSignals(signals <-chan os.Signal, log *zap.Logger, stop func(), exit func(code int)) {
+	stopping := false
+	for sig := range signals {
+		switch {
+		case sig == syscall.SIGHUP:
+			if p.Reload != nil {
+				p.Reload(log)
+			}
+		case stopping:
+			log.Warn("stopping at once", zap.Stringer("signal", sig))
+			exit(128 + int(sig.(syscall.Signal))) // as shells report it
+		default:
+			stopping = true
+			log.Info("stopping", zap.Stringer("signal", sig))
+			stop()
+		}
+	}
 }

@@ -15,6 +15,8 @@ import (
 
 	"go.uber.org/zap"
 	"google.golang.org/grpc/grpclog"
+
+	"scout/internal/hostport"
 )
 
 // sample is a program with a flag of each kind, and what they were given.
@@ -32,13 +34,14 @@ func (s *sample) program() Program {
 		Synopsis:    "-name NAME",
 		Summary:     "shows what flags do",
 		Description: "It does nothing else.",
-		Examples:    []Example{{"sample -name a", "do it once"}},
+		Examples:    []struct{ Command, Meaning string }{{"sample -name a", "do it once"}},
 		EnvPrefix:   "SAMPLE_",
 		Flags: []Flag{
-			{Name: "address", Value: "ADDRESS", Default: "3000", Set: To(&s.address, ListenAddress)},
+			{Name: "address", Value: "ADDRESS", Default: "3000", Set: To(&s.address, hostport.ParseListen)},
 			{Name: "max-wait", Value: "DURATION", Default: "1s", Set: To(&s.wait, Duration)},
-			{Name: "name", Env: "THE_NAMES", Value: "NAME", Required: true, Usage: "who is meant", Split: commas, Set: Each(&s.names, Text)},
+			{Name: "name", Env: "THE_NAMES", Value: "NAME", Required: true, Usage: "who is meant", Split: commas, Set: func(name string) error { s.names = append(s.names, name); return nil }},
 			{Name: "deep", Default: "true", Set: To(&s.deep, OnOff)},
+			{Name: "once", Value: "TEXT", Once: "start two", Set: func(string) error { return nil }},
 		},
 		Check: func() error {
 			if s.wait > time.Hour {
@@ -73,19 +76,18 @@ func (o *output) String() string {
 // bench is a system of the test's own.
 type bench struct {
 	stdout, stderr output
-	env            map[string]string
 	terminal       bool
 	signals        chan os.Signal
 	exited         chan int
 }
 
 func newBench() *bench {
-	return &bench{env: map[string]string{}, signals: make(chan os.Signal, 2), exited: make(chan int, 1)}
+	return &bench{signals: make(chan os.Signal, 2), exited: make(chan int, 1)}
 }
 
 func (b *bench) run(p Program, args ...string) int {
+	defer close(b.signals)
 	return p.main(args, system{
-		getenv: func(key string) string { return b.env[key] },
 		stdout: &b.stdout, stderr: &b.stderr, terminal: b.terminal,
 		signals: b.signals, exit: func(code int) { b.exited <- code },
 	})
@@ -106,14 +108,14 @@ func (b *bench) events(t *testing.T) []map[string]any {
 }
 
 func TestHelpAndVersion(t *testing.T) {
-	for _, args := range [][]string{{"-help"}, {"--help"}, {"-h"}, {"-deep=false", "-help"}} {
+	for _, args := range [][]string{{"-help"}, {"--help"}, {"-h"}, {"help"}, {"-deep=false", "-help"}} {
 		b, s := newBench(), sample{}
 		if code := b.run(s.program(), args...); code != 0 || s.ran || b.stderr.String() != "" {
 			t.Errorf("%q: exit code %d, ran %t, log %q", args, code, s.ran, b.stderr.String())
 		}
 		for _, want := range []string{
 			"Usage: sample -name NAME [flags]", "It does nothing else.", "-max-wait DURATION", "default: 1s, environment: SAMPLE_MAX_WAIT",
-			"repeatable, required, environment: THE_NAMES", "SAMPLE_LOG_FORMAT", "sample -name a", "-version",
+			"repeatable, required, environment: THE_NAMES", "SAMPLE_LOG_FORMAT", "sample -name a", "version",
 		} {
 			if !strings.Contains(b.stdout.String(), want) {
 				t.Errorf("%q: the help lacks %q:\n%s", args, want, b.stdout.String())
@@ -121,10 +123,23 @@ func TestHelpAndVersion(t *testing.T) {
 		}
 	}
 
-	b, s := newBench(), sample{}
-	code := b.run(s.program(), "-version")
-	if shape := regexp.MustCompile(`^sample \S+ \(go\S+, \w+/\w+\)\n$`); code != 0 || !shape.MatchString(b.stdout.String()) {
-		t.Errorf("-version: exit code %d, %q", code, b.stdout.String())
+	for _, args := range [][]string{{"-version"}, {"--version"}, {"version"}} {
+		b, s := newBench(), sample{}
+		code := b.run(s.program(), args...)
+		if shape := regexp.MustCompile(`^sample \S+ \(go\S+, \w+/\w+\)\n$`); code != 0 || !shape.MatchString(b.stdout.String()) {
+			t.Errorf("%q: exit code %d, %q", args, code, b.stdout.String())
+		}
+	}
+}
+
+// A mistake in the environment does not hide the help.
+func TestHelpWithWrongEnvironment(t *testing.T) {
+	t.Setenv("SAMPLE_MAX_WAIT", "soon")
+	for _, arg := range []string{"-help", "help", "-version", "version", "man", "completion=zsh"} {
+		b, s := newBench(), sample{}
+		if code := b.run(s.program(), arg); code != 0 || b.stdout.String() == "" || b.stderr.String() != "" {
+			t.Errorf("%s: exit code %d, %s", arg, code, b.stderr.String())
+		}
 	}
 }
 
@@ -154,9 +169,7 @@ func TestWrongUsageIsOneLine(t *testing.T) {
 	for _, test := range tests {
 		b, s := newBench(), sample{}
 		b.terminal = test.terminal
-		if test.env != nil {
-			b.env = test.env
-		}
+		setenv(t, test.env)
 		code := b.run(s.program(), strings.Fields(test.args)...)
 		log := b.stderr.String()
 		if code != exitUsage || s.ran || b.stdout.String() != "" || strings.Count(log, "\n") != 1 {
@@ -272,5 +285,34 @@ func TestSecondSignalExitsAtOnce(t *testing.T) {
 			return nil
 		}
 		b.run(p, "-name", "a")
+	}
+}
+
+// SIGHUP reloads, or does nothing. It never ends a program.
+func TestHangup(t *testing.T) {
+	for _, reloads := range []bool{true, false} {
+		b, s := newBench(), sample{}
+		reloaded := make(chan bool, 3)
+		p := s.program()
+		if reloads {
+			p.Reload = func(*zap.Logger) { reloaded <- true }
+		}
+		p.Run = func(ctx context.Context, _ *zap.Logger) error {
+			for range 3 {
+				b.signals <- syscall.SIGHUP
+				if reloads {
+					<-reloaded
+				}
+			}
+			if ctx.Err() != nil {
+				t.Error("SIGHUP stopped the program")
+			}
+			b.signals <- syscall.SIGTERM
+			<-ctx.Done()
+			return nil
+		}
+		if code := b.run(p, "-name", "a"); code != exitOK || len(b.exited) > 0 {
+			t.Errorf("exit code %d", code)
+		}
 	}
 }

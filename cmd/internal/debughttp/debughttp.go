@@ -13,7 +13,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"scout/cmd/internal/cli"
+	"scout/cmd/internal/logging"
+	"scout/cmd/internal/netflags"
 )
 
 // Every phase of a connection has a deadline.
@@ -38,7 +39,7 @@ func Listen(ctx context.Context, flag, address string, h http.Handler, log *zap.
 	if address == "" {
 		return nil, nil //nolint:nilnil // a nil Server serves nothing
 	}
-	l, err := cli.Listen(ctx, flag, address)
+	l, err := netflags.Listen(ctx, flag, address)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +54,7 @@ func newServer(h http.Handler, log *zap.Logger) *http.Server {
 		ReadTimeout:       readTime,
 		WriteTimeout:      answerTime,
 		IdleTimeout:       idleTime,
-		ErrorLog:          cli.StdLog(log, "http"),
+		ErrorLog:          logging.StdLog(log, "http"),
 	}
 }
 

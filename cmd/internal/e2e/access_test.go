@@ -295,8 +295,7 @@ func TestTokenRotation(t *testing.T) {
 // goes on.
 func TestLimitsOfScouts(t *testing.T) {
 	t.Parallel()
-	m := startMaster(t, "-max-scouts", "3", "-max-files-per-scout", "10", "-max-files", "15", "-max-name-bytes-per-scout", "500",
-		"-max-streams-per-connection", "2", "-max-message-bytes", "64KiB")
+	m := startMaster(t, "-max-scouts", "3", "-max-files-per-scout", "10", "-max-files", "15", "-max-name-bytes-per-scout", "500")
 	dir := tempDir(t)
 	fill(t, dir, 8)
 	s := startScout(t, m, "h", dir)
@@ -317,7 +316,7 @@ func TestLimitsOfScouts(t *testing.T) {
 		"too many files":       {show(names(11, 4)), "-max-files-per-scout"},
 		"too many in all":      {show(names(8, 4)), "-max-files"},
 		"names too long":       {show(names(3, 200)), "-max-name-bytes-per-scout"},
-		"a message too long":   {show(names(500, 200)), "larger than max"},
+		"a message too long":   {func(r *raw) { r.register("raw", "/"); r.update(&scoutv1.Update{Added: make([]byte, 5<<20)}) }, "larger than max"},
 		"too many offered":     {func(r *raw) { r.register("raw", "/"); r.send(offerOf(11)) }, "-max-files-per-scout"},
 		"too many by one":      {func(r *raw) { show(names(7, 4))(r); r.update(r.add("x")) }, "-max-files"},
 		"parts that never end": {func(r *raw) { r.register("raw", "/"); r.offer(); r.receive("Grant"); r.flood() }, "-max-files"},
@@ -346,10 +345,11 @@ func TestLimitsOfScouts(t *testing.T) {
 	defer conn.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	for i := range 3 {
+	const streams = 1000 // that a connection may have
+	for i := range streams + 1 {
 		w, err := healthpb.NewHealthClient(conn).Watch(ctx, &healthpb.HealthCheckRequest{})
 		must(t, err)
-		if _, err := w.Recv(); (err != nil) != (i == 2) || err != nil && !strings.Contains(err.Error(), "-max-streams-per-connection") {
+		if _, err := w.Recv(); (err != nil) != (i == streams) || err != nil && !strings.Contains(err.Error(), "open another connection") {
 			t.Errorf("stream %d: %v", i+1, err)
 		}
 	}
@@ -378,8 +378,7 @@ func (r *raw) flood() {
 // Limits on what consumers ask, each with a status of its own.
 func TestLimitsOfConsumers(t *testing.T) {
 	t.Parallel()
-	m := startMaster(t, "-max-header-bytes", "8KiB", "-max-query-bytes", "1KiB", "-header-timeout", "300ms", "-handshake-timeout", "300ms",
-		"-max-connections-per-address", "3")
+	m := startMaster(t, "-max-connections-per-address", "3")
 	ask := func(path, header string) (status int, body string) {
 		t.Helper()
 		r, err := http.NewRequest(http.MethodGet, "http://"+m.http+path, nil)
@@ -392,10 +391,10 @@ func TestLimitsOfConsumers(t *testing.T) {
 		text, _ := io.ReadAll(answer.Body)
 		return answer.StatusCode, string(text)
 	}
-	if status, body := ask("/files?prefix="+strings.Repeat("a", 1<<10), ""); status != 414 || !strings.Contains(body, "-max-query-bytes") {
+	if status, body := ask("/files?prefix="+strings.Repeat("a", 16<<10), ""); status != 414 || !strings.Contains(body, "ask in parts") {
 		t.Errorf("a long query: %d, %s", status, body)
 	}
-	if status, _ := ask("/files", strings.Repeat("a", 16<<10)); status != 431 {
+	if status, _ := ask("/files", strings.Repeat("a", 80<<10)); status != 431 {
 		t.Errorf("a long header: %d", status)
 	}
 

@@ -1,4 +1,4 @@
-package cli
+package logging
 
 import (
 	"encoding/json"
@@ -12,16 +12,16 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// evil is what a stranger may call something: it ends lines, clears screens in
-// three ways, rings, turns text around, hides it, and is no UTF-8.
+// evil is a hostile name: it ends lines, clears the screen in three ways, rings
+// the bell, reverses text, hides it, and is not UTF-8.
 const evil = "a\n\r\x1b[2J\u009b2J\x9b\x07\x7f\u202e\u2066\u200b\u2028\U000e0001\xff\"\\z"
 
-// Whatever is in names, a log is lines that a terminal shows as they are, and
-// with json a program reads the very names.
+// Whatever names contain, a terminal shows the log's lines as they are, and a
+// program reads the original names from JSON.
 func TestHostileNames(t *testing.T) {
-	for _, format := range []logFormat{jsonFormat, consoleFormat} {
+	for _, format := range []Format{JSON, Console} {
 		var out output
-		log := newLogger(&out, format, zapcore.DebugLevel).With(zap.String("host", evil))
+		log := New(&out, format, zapcore.DebugLevel).With(zap.String("host", evil))
 		log.Info("scout registered", zap.String("directory", evil), zap.ByteString("bytes", []byte(evil)), zap.Strings("names", []string{evil}),
 			zap.Any("any", map[string]string{evil: evil}), zap.Stringer("stringer", stringer(evil)), zap.NamedError("reason", errors.New(evil)))
 		log.Error("failed", zap.Error(fmt.Errorf("open %s: %w", evil, errors.New(evil))))
@@ -37,7 +37,7 @@ func TestHostileNames(t *testing.T) {
 					t.Errorf("%s: %U in %q", format, r, line)
 				}
 			}
-			if format == consoleFormat {
+			if format == Console {
 				continue
 			}
 			var event map[string]any

@@ -1,4 +1,4 @@
-package cli
+package logging
 
 import (
 	stdlog "log"
@@ -10,15 +10,15 @@ import (
 	"google.golang.org/grpc/grpclog"
 )
 
-// Library returns a logger for what a library has to say, from level warn on.
-// Libraries put everything into the message; here the message is the
-// library's name, and the text is the field "detail".
+// Library returns a logger for the messages of a library, from level warn on.
+// Libraries put everything into the message. Here the message is the library's
+// name, and the library's text is the field "detail".
 func Library(log *zap.Logger, name string) *zap.Logger {
 	return log.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core { return libraryCore{core, name} }))
 }
 
-// StdLog is Library for a library that writes to a logger of the standard
-// library. Everything that such a library says is a warning.
+// StdLog is Library for a library that uses the standard library's logger.
+// Everything that it logs is a warning.
 func StdLog(log *zap.Logger, name string) *stdlog.Logger {
 	std, err := zap.NewStdLogAt(Library(log, name), zap.WarnLevel)
 	if err != nil {
@@ -27,7 +27,7 @@ func StdLog(log *zap.Logger, name string) *stdlog.Logger {
 	return std
 }
 
-// libraryCore moves the message of every event into a field, and drops those
+// libraryCore moves the message of every event into a field. It drops events
 // below warn.
 type libraryCore struct {
 	zapcore.Core
@@ -50,8 +50,8 @@ func (c libraryCore) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *
 }
 
 func (c libraryCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
-	for _, known := range knownOtherwise {
-		if strings.Contains(entry.Message, known) {
+	for _, part := range redundant {
+		if strings.Contains(entry.Message, part) {
 			return nil
 		}
 	}
@@ -60,13 +60,12 @@ func (c libraryCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 	return c.Core.Write(entry, fields)
 }
 
-// knownOtherwise is in what grpc has to say of things that are logged already
-// by those whom they concern: a client that broke off in the middle of a call,
-// and a server that is not there.
-var knownOtherwise = []string{"failed to write status", "createTransport failed to connect"}
+// redundant are parts of grpc's messages about events that Scout itself logs: a
+// client that broke off a call, and a server that cannot be reached.
+var redundant = []string{"failed to write status", "createTransport failed to connect"}
 
-// redirectGRPC sends grpc's own log to ours. It must come before any use of
-// grpc, which reads its logger without a lock.
-func redirectGRPC(log *zap.Logger) {
+// RedirectGRPC sends grpc's log to log. It must be called before grpc is used,
+// which reads its logger without a lock.
+func RedirectGRPC(log *zap.Logger) {
 	grpclog.SetLoggerV2(zapgrpc.NewLogger(Library(log, "grpc")))
 }

@@ -1,8 +1,6 @@
-package cli
+package logging
 
 import (
-	"bytes"
-	"context"
 	"strings"
 	"testing"
 
@@ -30,9 +28,9 @@ func screen(t *testing.T, written string) []string {
 }
 
 func TestStatusStaysBelowTheLog(t *testing.T) {
-	var out bytes.Buffer
+	var out output
 	s := &Status{out: &out, columns: func() int { return 20 }}
-	log := newLogger(s, consoleFormat, zap.InfoLevel)
+	log := New(s, Console, zap.InfoLevel)
 	s.Show("")
 	log.Info("one")
 	s.Show("10 files")
@@ -43,8 +41,8 @@ func TestStatusStaysBelowTheLog(t *testing.T) {
 	if len(got) != 4 || !strings.HasSuffix(got[0], "one") || !strings.HasSuffix(got[1], "two") || !strings.HasSuffix(got[2], "three") || got[3] != "20 files" {
 		t.Errorf("the terminal shows %q", got)
 	}
-	s.Show("what is too long for this\x1b[31m terminal")
-	if got := screen(t, out.String()); got[3] != "what is too long fo" {
+	s.Show("a text too long for this\x1b[31m terminal")
+	if got := screen(t, out.String()); got[3] != "a text too long for" {
 		t.Errorf("of a long line %q is shown", got[3])
 	}
 	s.Show("")
@@ -53,41 +51,33 @@ func TestStatusStaysBelowTheLog(t *testing.T) {
 	}
 }
 
-// The status is for people at a terminal, and is gone when the program is.
+// Only people at a terminal see the status.
 func TestStatusOnlyForPeople(t *testing.T) {
 	for _, tc := range []struct {
 		name     string
 		terminal bool
-		args     []string
+		format   Format
 		term     string
 		shown    bool
 	}{
-		{"terminal", true, nil, "xterm", true},
-		{"file", false, nil, "xterm", false},
-		{"console in a file", false, []string{"-log-format=console"}, "xterm", false},
-		{"JSON on a terminal", true, []string{"-log-format=json"}, "xterm", false},
-		{"a terminal that cannot", true, nil, "dumb", false},
+		{"terminal", true, Console, "xterm", true},
+		{"console in a file", false, Console, "xterm", false},
+		{"JSON on a terminal", true, JSON, "xterm", false},
+		{"a terminal that cannot erase", true, Console, "dumb", false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			var out bytes.Buffer
+			t.Setenv("TERM", tc.term)
+			var out output
 			status := new(Status)
-			p := Program{Name: "test", Status: status, Run: func(_ context.Context, log *zap.Logger) error {
-				status.Show("10 files")
-				log.Info("working")
-				return nil
-			}}
-			sys := system{
-				getenv: func(name string) string { return map[string]string{"TERM": tc.term}[name] },
-				stderr: &out, terminal: tc.terminal, columns: func() int { return 0 }, exit: func(int) {},
-			}
-			if code := p.main(tc.args, sys); code != 0 {
-				t.Fatalf("exit code %d: %s", code, &out)
-			}
+			log := New(status.Attach(&out, tc.terminal, tc.format), tc.format, zap.InfoLevel)
+			status.Show("10 files")
+			log.Info("working")
+			status.Show("")
 			if shown := strings.Contains(out.String(), "10 files"); shown != tc.shown {
-				t.Errorf("shown: %v, in %q", shown, &out)
+				t.Errorf("shown: %v, in %q", shown, out.String())
 			}
 			if !tc.shown && strings.Contains(out.String(), "\x1b") {
-				t.Errorf("escapes in %q", &out)
+				t.Errorf("escapes in %q", out.String())
 			}
 			if tc.shown {
 				if left := screen(t, out.String()); left[len(left)-1] != "" {
@@ -98,8 +88,12 @@ func TestStatusOnlyForPeople(t *testing.T) {
 	}
 }
 
-func TestNoStatus(_ *testing.T) {
+func TestNoStatus(t *testing.T) {
 	var s *Status
 	s.Show("to nobody")
 	new(Status).Show("to nobody either")
+	var out output
+	if got := s.Attach(&out, true, Console); got != Output(&out) {
+		t.Errorf("attached to %v", got)
+	}
 }

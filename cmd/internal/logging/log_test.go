@@ -1,10 +1,12 @@
-package cli
+package logging
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -12,9 +14,29 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
+// output is an Output that a test reads.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *output) onDropped(func(int)) {}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
 func TestJSONLog(t *testing.T) {
 	var out output
-	log := newLogger(&out, jsonFormat, zapcore.InfoLevel)
+	log := New(&out, JSON, zapcore.InfoLevel)
 	log.Debug("not shown")
 	log.Info("files synced", zap.String("host", "web-01"), zap.Duration("seconds", 1500*time.Millisecond))
 
@@ -43,7 +65,7 @@ func isStamp(s string) bool {
 
 func TestEventsAreNotSampled(t *testing.T) {
 	var out output
-	log := newLogger(&out, jsonFormat, zapcore.InfoLevel)
+	log := New(&out, JSON, zapcore.InfoLevel)
 	for range 1000 {
 		log.Info("same")
 	}
@@ -54,7 +76,7 @@ func TestEventsAreNotSampled(t *testing.T) {
 
 func TestConsoleLog(t *testing.T) {
 	var out output
-	log := newLogger(&out, consoleFormat, zapcore.InfoLevel).With(zap.String("host", "web-01"))
+	log := New(&out, Console, zapcore.InfoLevel).With(zap.String("host", "web-01"))
 	log.Error("failed", zap.Error(errors.New("open \"a\": \x1b[31m\nno\x7f \xff")), zap.Int("files", 2))
 	stamp, rest, _ := strings.Cut(out.String(), "  ")
 	if want := `error  failed: open "a": \x1b[31m\nno\x7f ` + "\ufffd" + `  {"host": "web-01", "files": 2}` + "\n"; !isStamp(stamp) || rest != want {
@@ -64,7 +86,7 @@ func TestConsoleLog(t *testing.T) {
 
 func TestLibraryLog(t *testing.T) {
 	var out output
-	log := Library(newLogger(&out, jsonFormat, zapcore.DebugLevel), "http server").With(zap.Int("port", 1))
+	log := Library(New(&out, JSON, zapcore.DebugLevel), "http server").With(zap.Int("port", 1))
 	log.Info("not shown")
 	log.Warn("bad request from 10.0.0.1")
 
@@ -80,7 +102,7 @@ func TestLibraryLog(t *testing.T) {
 // The standard library's loggers know no levels. What they say is logged.
 func TestStdLog(t *testing.T) {
 	var out output
-	StdLog(newLogger(&out, jsonFormat, zapcore.InfoLevel), "http").Print("http: TLS handshake error from 10.0.0.1:1: EOF")
+	StdLog(New(&out, JSON, zapcore.InfoLevel), "http").Print("http: TLS handshake error from 10.0.0.1:1: EOF")
 	var event map[string]any
 	if err := json.Unmarshal([]byte(out.String()), &event); err != nil {
 		t.Fatalf("%v in %q", err, out.String())
@@ -92,7 +114,7 @@ func TestStdLog(t *testing.T) {
 
 func TestLibraryNoise(t *testing.T) {
 	var out output
-	log := Library(newLogger(&out, jsonFormat, zapcore.DebugLevel), "grpc")
+	log := Library(New(&out, JSON, zapcore.DebugLevel), "grpc")
 	log.Warn("[core] [Server #1] grpc: Server.processRPC failed to write status: connection error: transport is closing")
 	log.Warn(`[core] [Channel #1 SubChannel #2] grpc: addrConn.createTransport failed to connect to {Addr: "127.0.0.1:1"}`)
 	if out.String() != "" {

@@ -1,0 +1,120 @@
+package logging
+
+import (
+	"bytes"
+	"io"
+	"sync"
+	"time"
+
+	"scout/internal/wake"
+)
+
+// bufferSize bounds the bytes that wait to be written.
+const bufferSize = 1 << 20
+
+// keptSize bounds the buffer that is kept for later.
+const keptSize = 64 << 10
+
+// Output is where a log is written: a [Writer], or a [Status] above one.
+type Output interface {
+	io.Writer
+	onDropped(report func(lines int))
+}
+
+// Writer passes what is written to it on to another writer, from a goroutine of
+// its own. Write never blocks, even if nobody reads the other end: text that
+// does not fit into the buffer is dropped, and its lines are counted. Any
+// goroutine may use it.
+type Writer struct {
+	out  io.Writer
+	wake wake.Signal
+	stop func()        // ends the goroutine once the buffer is empty; may be called again
+	done chan struct{} // closed when the goroutine has ended
+
+	mu      sync.Mutex
+	buffer  []byte
+	dropped int             // lines since the last report
+	report  func(lines int) // may call Write
+}
+
+// NewWriter starts a Writer. The caller must call Close.
+func NewWriter(out io.Writer) *Writer {
+	quit := make(chan struct{})
+	w := &Writer{
+		out: out, wake: wake.NewSignal(), done: make(chan struct{}), report: func(int) {},
+		stop: sync.OnceFunc(func() { close(quit) }),
+	}
+	go w.run(quit)
+	return w
+}
+
+func (w *Writer) onDropped(report func(lines int)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.report = report
+}
+
+// Write takes p as a whole or drops it. It returns no error.
+func (w *Writer) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.buffer)+len(p) > bufferSize {
+		w.dropped += bytes.Count(p, []byte("\n"))
+	} else {
+		w.buffer = append(w.buffer, p...)
+	}
+	w.wake.Set()
+	return len(p), nil
+}
+
+// Close writes the rest of the buffer. It gives up after limit, so that a
+// process can end although nobody reads its log.
+func (w *Writer) Close(limit time.Duration) {
+	w.stop()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-w.done:
+	case <-timer.C:
+	}
+}
+
+func (w *Writer) run(quit <-chan struct{}) {
+	defer close(w.done)
+	for {
+		select {
+		case <-w.wake:
+			w.drain()
+		case <-quit:
+			w.drain()
+			return
+		}
+	}
+}
+
+// drain writes until the buffer is empty and every dropped line is reported.
+func (w *Writer) drain() {
+	var free []byte
+	for {
+		text, dropped, report := w.take(free)
+		if len(text) == 0 && dropped == 0 {
+			return
+		}
+		_, _ = w.out.Write(text) // there is no other place to report an error
+		if dropped > 0 {
+			report(dropped)
+		}
+		if free = text[:0]; cap(free) > keptSize {
+			free = nil
+		}
+	}
+}
+
+// take takes the buffer and leaves free in its place.
+func (w *Writer) take(free []byte) (text []byte, dropped int, report func(int)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	text, dropped = w.buffer, w.dropped
+	w.buffer, w.dropped = free, 0
+	return text, dropped, w.report
+}
