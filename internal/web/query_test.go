@@ -29,7 +29,7 @@ type entry struct {
 	files.Origin
 }
 
-// admits is selects as the README has it, without any trick.
+// admits is selects as docs/http-api.md describes it, without any optimisation.
 func admits(conditions url.Values, e entry) bool {
 	some := func(kind string, holds func(v string) bool) bool {
 		return !conditions.Has(kind) || slices.ContainsFunc(conditions[kind], holds)
