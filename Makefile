@@ -110,6 +110,10 @@ proto: ## generate the Go code of the protocol
 breaking: ## check that the protocol is compatible with the version AGAINST
 	$(BUF) breaking --against '.git#ref=$(AGAINST)'
 
+.PHONY: docs
+docs: ## write the generated sections of the documents
+	go test ./cmd/scout ./cmd/scoutmaster ./cmd/internal/docs -run 'TestDocs|TestLogs|TestMetrics' -p 1 -update
+
 .PHONY: fmt
 fmt: ## format all Go code
 	$(GOFUMPT) -w .
@@ -141,8 +145,9 @@ check: prove test bench-short ## run everything that CI runs
 prove: generated tidy versions lint cross ## run everything that CI runs, without the tests
 
 .PHONY: generated
-generated: ## check that the generated code is current
+generated: ## check that generated code and documents are current
 	@BUF="$(BUF)" tools/generated
+	go test ./cmd/scout ./cmd/scoutmaster ./cmd/internal/docs -run 'TestDocs|TestLogs|TestMetrics'
 
 .PHONY: tidy
 tidy: ## check that the module files are tidy
