@@ -49,7 +49,7 @@ load: ## measure 10,000 scouts on one master, and its restart
 	go test ./cmd/internal/e2e -run '^TestLoad$$' -v -long -scouts $(or $(SCOUTS),10000) -timeout 10m
 
 .PHONY: hostile
-hostile: ## measure the cost of hostile scouts and readers
+hostile: ## measure the cost of hostile scouts and consumers
 	go test ./cmd/internal/e2e -run '^TestHostility$$' -v -long -timeout 10m
 
 .PHONY: fuzz

@@ -1,4 +1,4 @@
-// Package roster is the vocabulary for the scouts of a fleet as readers see them:
+// Package roster is the vocabulary for the scouts of a fleet as consumers see them:
 // registered scouts and their states, scouts that left, refused registrations. It
 // knows neither how the master keeps this nor how it is served.
 package roster
