@@ -97,7 +97,7 @@ func bursts(ctx context.Context, l *lab, p point, fill func(dir string) error) (
 		if err != nil {
 			return b, err
 		}
-		peak, err := w.pid.peak()
+		peak, err := w.scout.Peak()
 		if err != nil {
 			return b, err
 		}

@@ -6,7 +6,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+
+	"scout/cmd/internal/testfleet"
+	"scout/internal/files/filestest"
+	scoutv1 "scout/proto/scout/v1"
 )
 
 var fleetRows = []row{
@@ -53,7 +67,7 @@ func (l *lab) idleScouts(ctx context.Context, p point) (serverLoad, error) {
 		return serverLoad{}, err
 	}
 	defer s.close()
-	return l.loadOf(ctx, s.pid)
+	return l.loadOf(ctx, s.master.Process)
 }
 
 func (l *lab) idleStreams(ctx context.Context, n int) (serverLoad, error) {
@@ -61,7 +75,7 @@ func (l *lab) idleStreams(ctx context.Context, n int) (serverLoad, error) {
 	if err != nil {
 		return serverLoad{}, err
 	}
-	e, err := p.AwaitMsg(time.Minute, "serving")
+	e, err := p.AwaitMsg(time.Minute, 0, "serving")
 	if err != nil {
 		return serverLoad{}, err
 	}
@@ -74,20 +88,20 @@ func (l *lab) idleStreams(ctx context.Context, n int) (serverLoad, error) {
 	case err := <-done:
 		return serverLoad{}, err
 	}
-	load, err := l.loadOf(ctx, pid(p.Process.Pid))
+	load, err := l.loadOf(ctx, p)
 	cancel()
 	return load, errors.Join(err, <-done)
 }
 
 // loadOf watches a server that has come to rest.
-func (l *lab) loadOf(ctx context.Context, p pid) (serverLoad, error) {
-	pause(ctx, l.lasting(15*time.Second, time.Second))
-	used, passed, err := p.cpuOver(ctx, l.lasting(20*time.Second, 3*time.Second))
+func (l *lab) loadOf(ctx context.Context, p *testfleet.Process) (serverLoad, error) {
+	testfleet.Sleep(ctx, l.lasting(15*time.Second, time.Second))
+	cpu, err := p.CPUOver(ctx, l.lasting(20*time.Second, 3*time.Second))
 	if err != nil {
 		return serverLoad{}, err
 	}
-	memory, err := p.resident()
-	return serverLoad{used.Seconds() / passed.Seconds(), float64(memory)}, err
+	memory, err := p.Resident()
+	return serverLoad{cpu, float64(memory)}, err
 }
 
 // restart is how a fleet comes back.
@@ -101,15 +115,15 @@ func restart(ctx context.Context, l *lab, p point) (res result, err error) {
 	if err != nil {
 		return res, err
 	}
-	if err := errors.Join(s.pid.calm(ctx, time.Minute), s.complete(ctx)); err != nil {
+	if err := errors.Join(s.master.Rest(ctx, time.Minute), s.complete(ctx)); err != nil {
 		return res, err
 	}
-	pause(ctx, l.lasting(10*time.Second, 0))
-	peak, err := s.pid.peak()
+	testfleet.Sleep(ctx, l.lasting(10*time.Second, 0))
+	peak, err := s.master.Peak()
 	if err != nil {
 		return res, err
 	}
-	steady, err := s.pid.resident()
+	steady, err := s.master.Resident()
 	res.add(
 		figure{name: "time", unit: seconds, value: took.Seconds(), bound: atMost(15)},
 		figure{name: "peak memory, against steady", unit: byteCount, value: float64(peak), reference: float64(steady), bound: atMostTimes(2)},
@@ -127,7 +141,7 @@ func (s *stage) restart(ctx context.Context, l *lab) (time.Duration, error) {
 		return 0, err
 	}
 	context.AfterFunc(ctx, m.Kill)
-	s.master, s.pid = m, pid(m.Cmd.Process.Pid)
+	s.master = m
 	at, err := s.listed()
 	return at.Sub(began), err
 }
@@ -144,3 +158,188 @@ func (s *stage) complete(ctx context.Context) error {
 	}
 	return err
 }
+
+// beat is how often either side of a bare stream says something.
+const beat = time.Second
+
+// bareServer answers nothing and beats, as little as a session can do.
+type bareServer struct {
+	scoutv1.UnimplementedScoutmasterServiceServer
+}
+
+// serveStreams is the process with a gRPC server that has nothing to do but
+// its streams.
+func serveStreams([]string) error {
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	server := grpc.NewServer()
+	scoutv1.RegisterScoutmasterServiceServer(server, bareServer{})
+	say("serving", listener.Addr().String())
+	return server.Serve(listener)
+}
+
+func (bareServer) Session(stream scoutv1.ScoutmasterService_SessionServer) error {
+	go func() {
+		for {
+			if _, err := stream.Recv(); err != nil {
+				return
+			}
+		}
+	}()
+	message := &scoutv1.SessionResponse{Message: &scoutv1.SessionResponse_Beat{Beat: &scoutv1.MasterBeat{}}}
+	return beats(stream.Context(), func() error { return stream.Send(message) })
+}
+
+// beats calls send at each beat, until ctx is done.
+func beats(ctx context.Context, send func() error) error {
+	tick := time.NewTicker(beat)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if err := send(); err != nil && ctx.Err() == nil {
+				return err
+			}
+		}
+	}
+}
+
+// bareClients keeps so many streams to a bare server, each on a connection of
+// its own, until ctx is done. It says on ready when all are there.
+func bareClients(ctx context.Context, addr string, n int, ready chan<- struct{}) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for range n {
+		stream, err := bareStream(ctx, addr)
+		if err != nil {
+			return errors.Join(err, group.Wait())
+		}
+		group.Go(func() error { return drain(ctx, stream) })
+		message := &scoutv1.SessionRequest{Message: &scoutv1.SessionRequest_Beat{Beat: &scoutv1.Beat{Revision: 1, Count: 1, Digest: 1}}}
+		group.Go(func() error { return beats(ctx, func() error { return stream.Send(message) }) })
+	}
+	close(ready)
+	return group.Wait()
+}
+
+// drain receives what a stream says, until ctx is done.
+func drain(ctx context.Context, stream scoutv1.ScoutmasterService_SessionClient) error {
+	for ctx.Err() == nil {
+		if _, err := stream.Recv(); err != nil && ctx.Err() == nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bareStream opens a stream that ends, with its connection, with ctx.
+func bareStream(ctx context.Context, addr string) (scoutv1.ScoutmasterService_SessionClient, error) {
+	conn, err := testfleet.Dial(addr)
+	if err != nil {
+		return nil, err
+	}
+	context.AfterFunc(ctx, func() { conn.Close() }) //nolint:errcheck // nothing is expected of it any more
+	return scoutv1.NewScoutmasterServiceClient(conn).Session(ctx)
+}
+
+// masterMemory is what a master holds that has served its list.
+func masterMemory(m mix) func(context.Context, *lab, point) (result, error) {
+	return func(ctx context.Context, l *lab, p point) (res result, err error) {
+		s, err := l.staged(ctx, p, m)
+		if err != nil {
+			return res, err
+		}
+		plain, err := s.residentAfter(ctx, l, "")
+		if err != nil {
+			return res, err
+		}
+		packed, err := s.residentAfter(ctx, l, acceptGzip)
+		if err != nil {
+			return res, err
+		}
+		peak, err := s.master.Peak()
+		if err != nil {
+			return res, err
+		}
+		strs, err := l.stringsMemory(ctx, p.files, m)
+		if err != nil {
+			return res, err
+		}
+		each := func(bytes int64) float64 { return float64(bytes) / float64(p.files) }
+		res.add(
+			figure{unit: bytesPerFile, value: each(plain), reference: each(strs), bound: atMost(30)},
+			figure{name: "after serving it with gzip, too", unit: bytesPerFile, value: each(packed), reference: each(strs)},
+		)
+		res.note("It was %s, and %s at its peak, while the scouts were registering.",
+			byteCount.format(float64(plain)), byteCount.format(float64(peak)))
+		return res, nil
+	}
+}
+
+// residentAfter is the master's memory after it has served its list.
+func (s *stage) residentAfter(ctx context.Context, l *lab, header string) (int64, error) {
+	r := request{addr: s.master.HTTP, path: "/files", header: header}
+	if _, err := race(ctx, 3, nil, r); err != nil {
+		return 0, err
+	}
+	testfleet.Sleep(ctx, l.lasting(10*time.Second, 0))
+	return s.master.Resident()
+}
+
+// stringsMemory is what a process holds that has the names as []string.
+func (l *lab) stringsMemory(ctx context.Context, files int, m mix) (int64, error) {
+	p, err := l.peerProcess(ctx, "strings", strconv.Itoa(files), m.name)
+	if err != nil {
+		return 0, err
+	}
+	defer p.Kill()
+	if _, err := p.AwaitMsg(listTime, 0, "ready"); err != nil {
+		return 0, err
+	}
+	return p.Resident()
+}
+
+// holdStrings is the process that has the names as []string, in as little as
+// Go can have them.
+func holdStrings(args []string) error {
+	n, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	shape := filestest.Apart
+	if args[1] == interleaved.name {
+		shape = filestest.Interleaved
+	}
+	names := make([]string, n)
+	r := rand.New(rand.NewPCG(1, 1))
+	for i := range names {
+		names[i] = strings.Clone(shape(i%100, i/100, r))
+	}
+	runtime.GC()
+	debug.FreeOSMemory()
+	say("ready", "")
+	testfleet.Sleep(context.Background(), listTime)
+	runtime.KeepAlive(names)
+	return nil
+}
+
+// peerProcess starts this program as one of its peers, which ends with the
+// task.
+func (l *lab) peerProcess(ctx context.Context, peer string, args ...string) (*testfleet.Process, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	p, err := testfleet.Start(self, append([]string{peer}, args...)...)
+	if err != nil {
+		return nil, err
+	}
+	l.endWithTask(ctx, p)
+	return p, nil
+}
+
+// say logs a line as the programs do.
+func say(msg, addr string) { fmt.Fprintf(os.Stderr, "{\"msg\":%q,\"grpc\":%q}\n", msg, addr) }

@@ -9,6 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"scout/cmd/internal/testfleet"
 )
 
 var freshRows = []row{
@@ -84,7 +88,7 @@ func freshIn(ctx context.Context, l *lab, dir string, files int, spots []string)
 				return res, err
 			}
 			took[j] = append(took[j], d)
-			pause(ctx, 3*time.Millisecond)
+			testfleet.Sleep(ctx, 3*time.Millisecond)
 		}
 	}
 	if err := raw.close(); err != nil {
@@ -132,7 +136,7 @@ func (l *lab) toucher(ctx context.Context, dir string, files int, spots []string
 	if err != nil {
 		return nil, err
 	}
-	if err := w.pid.calm(ctx, 10*time.Second); err != nil {
+	if err := w.scout.Rest(ctx, 10*time.Second); err != nil {
 		return nil, err
 	}
 	return &toucher{watched: w, asker: a, spots: spots}, nil
@@ -163,4 +167,107 @@ func (t *toucher) clean() {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench: clean up:", err)
 	}
+}
+
+// kernel is a reader of inotify that does nothing else: nobody who asks the
+// kernel can know of a file any sooner.
+type kernel struct {
+	fd   int
+	dir  string
+	seen chan time.Time // when events were read
+}
+
+func newKernel(dir string) (*kernel, error) {
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("inotify: %w", err)
+	}
+	if _, err := unix.InotifyAddWatch(fd, dir, unix.IN_CREATE); err != nil {
+		unix.Close(fd) //nolint:errcheck // it was not used
+		return nil, fmt.Errorf("inotify: %s: %w", dir, err)
+	}
+	k := &kernel{fd: fd, dir: dir, seen: make(chan time.Time)}
+	go k.read()
+	return k, nil
+}
+
+// read passes on when events come, until one is of the file that ends it.
+func (k *kernel) read() {
+	defer close(k.seen)
+	buf := make([]byte, 4096)
+	for {
+		n, err := unix.Read(k.fd, buf)
+		if err != nil || n >= unix.SizeofInotifyEvent+len(last) && string(buf[unix.SizeofInotifyEvent:][:len(last)]) == last {
+			return
+		}
+		k.seen <- time.Now()
+	}
+}
+
+const last = "last"
+
+// touch makes a file and returns how long it took until that was read.
+func (k *kernel) touch(name string) (time.Duration, error) {
+	began := time.Now()
+	if err := touch(filepath.Join(k.dir, name)); err != nil {
+		return 0, err
+	}
+	return (<-k.seen).Sub(began), nil
+}
+
+func (k *kernel) close() error {
+	if err := touch(filepath.Join(k.dir, last)); err != nil {
+		return err
+	}
+	if _, more := <-k.seen; more {
+		return fmt.Errorf("inotify: an event too many in %s", k.dir)
+	}
+	return unix.Close(k.fd)
+}
+
+var wireRows = []row{{
+	name: "bytes on the wire for one created file", at: tree, small: smallTree,
+	growth: []growth{byTree}, run: wire,
+	how: "What passes a proxy between scout and scoutmaster, both ways, as TCP carries it, on average of files that are made one by one. " +
+		"The heartbeat is set to an hour, so that none of it is in the figure.",
+}}
+
+// wire is what a change costs between scout and master.
+func wire(ctx context.Context, l *lab, p point) (res result, err error) {
+	dir, err := l.watchable(p.files)
+	if err != nil {
+		return res, err
+	}
+	m, err := l.master(ctx, "-heartbeat", "1h", "-deadline", "2h")
+	if err != nil {
+		return res, err
+	}
+	between, err := testfleet.NewProxy(m.GRPC)
+	if err != nil {
+		return res, err
+	}
+	defer between.Close()
+	w, err := l.watchFor(ctx, m, between.Address(), dir, p.files)
+	if err != nil {
+		return res, err
+	}
+	t := &toucher{watched: w, spots: []string{directoryName(0), directoryName(1)}}
+	if t.asker, err = newAsker(ctx, m.HTTP); err != nil {
+		return res, err
+	}
+	defer t.clean()
+	testfleet.Sleep(ctx, l.lasting(3*time.Second, time.Second))
+	up, down := between.Up.Load(), between.Down.Load()
+	n := l.rounds(100, 20)
+	for i := range n {
+		if _, err := t.touch(fileName("created", i)); err != nil {
+			return res, err
+		}
+	}
+	testfleet.Sleep(ctx, 100*time.Millisecond) // what acknowledges the last
+	up, down = between.Up.Load()-up, between.Down.Load()-down
+	res.add(figure{unit: byteCount, value: float64(up+down) / float64(n), bound: atMost(300)})
+	res.note("%s up and %s down, for a name of %d bytes.", byteCount.format(float64(up)/float64(n)),
+		byteCount.format(float64(down)/float64(n)), len(filepath.Join(t.spots[0], fileName("created", 0))))
+	return res, nil
 }

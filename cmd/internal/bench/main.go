@@ -1,5 +1,17 @@
 //go:build linux
 
+// Command bench measures what Scout costs and how fast it is, each figure beside
+// its reference, in the same run on the same machine:
+//
+//	go run ./cmd/internal/bench [-rows REGEXP] [-short] [-out docs/benchmarks.md]
+//
+// It runs the real programs. Where a figure is about one directory, that is a
+// real one; where it is about a fleet, the scouts are played by this process
+// (by package testfleet) and the scoutmaster is a process of its own, so that its memory
+// and processor time are its own.
+//
+// A row of the report is a [row]: what it measures, at which [point], and how.
+// It knows nothing of how Scout works inside.
 package main
 
 import (
@@ -21,6 +33,14 @@ type options struct {
 	out     string         // the report in Markdown, or ""
 	dir     string         // where directories are made to be watched
 	install bool           // nginx may be installed
+}
+
+// peers are references that this program plays itself, each in a process of its
+// own: the first argument names one.
+var peers = map[string]func(args []string) error{
+	"stat":    statDirectories,
+	"strings": holdStrings,
+	"streams": serveStreams,
 }
 
 func main() {
@@ -54,7 +74,7 @@ func parse(args []string) (options, error) {
 	rows := flags.String("rows", "", "run only the rows whose names match this `regexp`")
 	flags.BoolVar(&o.short, "short", false, "small sizes, in a minute: does every row run?")
 	flags.BoolVar(&o.growth, "growth", true, "-growth=false: only the sizes that the bounds are for")
-	flags.StringVar(&o.out, "out", "", "write the report to this `file`, and its plots beside it")
+	flags.StringVar(&o.out, "out", "", "write the report to this `file`")
 	flags.StringVar(&o.dir, "dir", os.TempDir(), "make the directories to be watched in this `directory`")
 	flags.BoolVar(&o.install, "install", false, "install nginx with the system's packager if it is missing")
 	if err := flags.Parse(args); err != nil {

@@ -8,6 +8,11 @@ import (
 	"os"
 	"os/exec"
 	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"scout/cmd/internal/testfleet"
 )
 
 var (
@@ -161,11 +166,11 @@ func (l *lab) load(ctx context.Context, p point, every time.Duration, before fun
 				return 0, err
 			}
 		}
-		used, passed, err := w.pid.cpuOver(ctx, l.lasting(3*time.Second, time.Second))
+		load, err := w.scout.CPUOver(ctx, l.lasting(3*time.Second, time.Second))
 		if err != nil {
 			return 0, err
 		}
-		loads = append(loads, used.Seconds()/passed.Seconds())
+		loads = append(loads, load)
 	}
 	return median(loads), w.stop()
 }
@@ -177,7 +182,7 @@ func (l *lab) quiet(ctx context.Context, p point, args ...string) (*watched, err
 		return nil, err
 	}
 	w, err := l.watch(ctx, dir, p.files, args...)
-	pause(ctx, l.lasting(5*time.Second, 500*time.Millisecond))
+	testfleet.Sleep(ctx, l.lasting(5*time.Second, 500*time.Millisecond))
 	return w, err
 }
 
@@ -187,20 +192,24 @@ func idle(ctx context.Context, l *lab, p point) (res result, err error) {
 	if err != nil {
 		return res, err
 	}
-	peer, err := l.peerProcess(ctx, "glance", w.dir, "5s")
+	peer, err := l.peerProcess(ctx, "stat", w.dir, "5s")
 	if err != nil {
 		return res, err
 	}
-	if _, err := peer.AwaitMsg(listTime, "ready"); err != nil {
+	if _, err := peer.AwaitMsg(listTime, 0, "ready"); err != nil {
 		return res, err
 	}
+	span := l.lasting(10*time.Second, 5*time.Second)
 	var ours, theirs []float64
 	for range l.rounds(5, 1) {
-		loads, err := loadsOver(ctx, l.lasting(10*time.Second, 5*time.Second), w.pid, pid(peer.Process.Pid))
-		if err != nil {
+		var mine, its float64
+		both, ctx := errgroup.WithContext(ctx)
+		both.Go(func() (err error) { mine, err = w.scout.CPUOver(ctx, span); return err })
+		both.Go(func() (err error) { its, err = peer.CPUOver(ctx, span); return err })
+		if err := both.Wait(); err != nil {
 			return res, err
 		}
-		ours, theirs = append(ours, loads[0]), append(theirs, loads[1])
+		ours, theirs = append(ours, mine), append(theirs, its)
 	}
 	peer.Kill()
 	res.add(figure{unit: ofOneCore, value: median(ours), reference: median(theirs), bound: atMost(0.005)})
@@ -213,16 +222,52 @@ func scoutMemory(ctx context.Context, l *lab, p point) (res result, err error) {
 	if err != nil {
 		return res, err
 	}
-	pause(ctx, l.lasting(10*time.Second, 0))
-	now, err := w.pid.resident()
+	testfleet.Sleep(ctx, l.lasting(10*time.Second, 0))
+	now, err := w.scout.Resident()
 	if err != nil {
 		return res, err
 	}
-	peak, err := w.pid.peak()
+	peak, err := w.scout.Peak()
 	res.add(
 		figure{unit: bytesPerFile, value: float64(now) / float64(p.files), bound: atMost(45)},
 		figure{name: "peak", unit: bytesPerFile, value: float64(peak) / float64(p.files), bound: atMost(80)},
 	)
 	res.note("%s, and %s at its peak.", byteCount.format(float64(now)), byteCount.format(float64(peak)))
 	return res, err
+}
+
+// statDirectories is the process that does no more than a poll has to: one stat of each
+// directory in a tree, by its name, every so often.
+func statDirectories(args []string) error {
+	every, err := time.ParseDuration(args[1])
+	if err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(args[0])
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	say("ready", "")
+	for {
+		testfleet.Sleep(context.Background(), every)
+		if err := inDirectory(args[0], func(fd int) error { return statEach(fd, names) }); err != nil {
+			return err
+		}
+	}
+}
+
+func statEach(fd int, names []string) error {
+	var st unix.Stat_t
+	for _, name := range names {
+		if err := unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			return fmt.Errorf("stat %s: %w", name, err)
+		}
+	}
+	return nil
 }

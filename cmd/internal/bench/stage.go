@@ -31,7 +31,6 @@ type stage struct {
 	point   point
 	mix     mix
 	master  *testfleet.Master
-	pid     pid
 	idle    int64 // bytes of memory that the master had before anybody asked it
 	sources []*testfleet.Directory
 	changes int // made so far
@@ -95,7 +94,6 @@ func (s *stage) start(ctx context.Context, l *lab) (err error) {
 		return err
 	}
 	context.AfterFunc(ctx, s.master.Kill)
-	s.pid = pid(s.master.Cmd.Process.Pid)
 	ctx, s.leave = context.WithCancel(ctx)
 	s.left = make(chan struct{})
 	f := testfleet.PlayedScouts{Master: s.master.GRPC, Directories: s.sources}
@@ -106,10 +104,10 @@ func (s *stage) start(ctx context.Context, l *lab) (err error) {
 	if _, err := s.listed(); err != nil {
 		return err
 	}
-	if err := s.pid.calm(ctx, time.Minute); err != nil {
+	if err := s.master.Rest(ctx, time.Minute); err != nil {
 		return err
 	}
-	s.idle, err = s.pid.resident()
+	s.idle, err = s.master.Resident()
 	return err
 }
 

@@ -31,15 +31,15 @@ func TestChaosShort(t *testing.T) {
 		t.Skip("real programs and real time")
 	}
 	seed := seed(t)
-	noCables, noLimits := cablesWork(), limitsWork()
+	noCables, noLimits := testfleet.NamespacesWork(), limitsWork()
 	t.Logf("SEED=%d; why there are no namespaces: %v; no limits: %v", seed, noCables, noLimits)
 	dir := t.TempDir()
-	programs, err := testfleet.Build(dir, buildFlags...)
+	programs, err := testfleet.Build(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := plan{
-		programs: programs, seed: seed, scouts: 6, scale: slowness,
+		programs: programs, seed: seed, scouts: 6, scale: slowness(),
 		faults: 9 * time.Second, rest: 5 * time.Second, calm: time.Second, history: filepath.Join(dir, "history"),
 	}
 	inNamespaces, withMaster := p, p
@@ -59,4 +59,12 @@ func TestChaosShort(t *testing.T) {
 			}
 		})
 	}
+}
+
+// slowness is how many times as long everything may take as on a quiet machine.
+func slowness() float64 {
+	if testfleet.Raced() {
+		return 3
+	}
+	return 2
 }

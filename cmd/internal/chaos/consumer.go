@@ -3,10 +3,8 @@
 package main
 
 import (
-	"cmp"
 	"compress/gzip"
 	"context"
-	"encoding/json"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -130,7 +128,7 @@ func (c *consumer) read(l *history.List, a answer) {
 	if a.unchanged {
 		return
 	}
-	entries, err := parse(a.body)
+	entries, err := testfleet.ParseList(a.body)
 	if err != nil {
 		l.Wrong = err.Error()
 		return
@@ -198,22 +196,4 @@ func digest(key string) uint64 {
 	h := fnv.New64a()
 	h.Write([]byte(key))
 	return h.Sum64()
-}
-
-// parse reads a list: it has to be JSON, in order, and without anything twice.
-func parse(body []byte) ([]testfleet.Entry, error) {
-	var list struct{ Files []testfleet.Entry }
-	if err := json.Unmarshal(body, &list); err != nil {
-		return nil, fmt.Errorf("%w: %.200q", err, body)
-	}
-	for i, e := range list.Files {
-		if i > 0 && compare(list.Files[i-1], e) >= 0 {
-			return nil, fmt.Errorf("entry %d is %+v, after %+v", i, e, list.Files[i-1])
-		}
-	}
-	return list.Files, nil
-}
-
-func compare(a, b testfleet.Entry) int {
-	return cmp.Or(strings.Compare(a.Name(), b.Name()), strings.Compare(a.Host, b.Host), strings.Compare(a.Dir(), b.Dir()))
 }

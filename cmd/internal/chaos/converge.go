@@ -3,13 +3,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net/http"
-	"os/exec"
 	"slices"
-	"strings"
 	"time"
 
 	"scout/cmd/internal/testfleet"
@@ -21,7 +18,7 @@ import (
 func (e *epoch) converge() error {
 	want := make([][]string, len(e.scouts))
 	for i, s := range e.scouts {
-		found, err := find(s.tree.path)
+		found, err := testfleet.Find(s.tree.path)
 		if err != nil {
 			return err
 		}
@@ -35,8 +32,8 @@ func (e *epoch) converge() error {
 			model = append(model, string(n.Path))
 		}
 		slices.Sort(model)
-		if err := same("the model", model, "find", want[i]); err != nil {
-			return fmt.Errorf("scout %d: %w", i, err)
+		if err := testfleet.Diff(model, want[i]); err != nil {
+			return fmt.Errorf("scout %d: the model is wrong: %w", i, err)
 		}
 	}
 	limit := time.Now().Add(e.bounds.Recovery + e.bounds.Late)
@@ -55,14 +52,14 @@ func (e *epoch) compareList(want [][]string) error {
 	if err != nil {
 		return err
 	}
-	entries, err := parse(a.body)
+	entries, err := testfleet.ParseList(a.body)
 	if err != nil {
 		return err
 	}
 	total := 0
 	for i, s := range e.scouts {
-		if err := same("the list", of(entries, s), "find", want[i]); err != nil {
-			return fmt.Errorf("in the end, scout %d in %s: %w%s%s", i, s.tree.path, err, s.tail(), e.master.tail())
+		if err := testfleet.Diff(testfleet.Names(entries, s.host, s.tree.path), want[i]); err != nil {
+			return fmt.Errorf("in the end, scout %d in %s: %w\n%s\n%s", i, s.tree.path, err, s.process.Tail(), e.master.process.Tail())
 		}
 		total += len(want[i])
 	}
@@ -70,36 +67,4 @@ func (e *epoch) compareList(want [][]string) error {
 		return fmt.Errorf("in the end %d entries are listed, find has %d", len(entries), total)
 	}
 	return nil
-}
-
-// of returns the names that are listed of a scout.
-func of(entries []testfleet.Entry, s *scout) (names []string) {
-	for _, e := range entries {
-		if e.Host == s.host && e.Dir() == s.tree.path {
-			names = append(names, e.Name())
-		}
-	}
-	return names
-}
-
-// find returns all that is not a directory, in order.
-func find(dir string) ([]string, error) {
-	out, err := exec.CommandContext(context.Background(), "find", dir, "!", "-type", "d", "-printf", `%P\0`).Output()
-	if err != nil || len(out) == 0 {
-		return nil, err
-	}
-	names := strings.Split(string(bytes.TrimSuffix(out, []byte{0})), "\x00")
-	slices.Sort(names)
-	return names, nil
-}
-
-// same says how two sorted lists differ.
-func same(a string, as []string, b string, bs []string) error {
-	if slices.Equal(as, bs) {
-		return nil
-	}
-	missing := slices.DeleteFunc(slices.Clone(bs), func(s string) bool { return slices.Contains(as, s) })
-	extra := slices.DeleteFunc(slices.Clone(as), func(s string) bool { return slices.Contains(bs, s) })
-	return fmt.Errorf("%s has %d names, %s %d: %s lacks %d: %.300q; has %d too many: %.300q",
-		a, len(as), b, len(bs), a, len(missing), missing, len(extra), extra)
 }

@@ -111,7 +111,7 @@ func (e *epoch) run(ctx context.Context) error {
 		return err
 	})
 	err := e.torment(ctx)
-	sleep(ctx, e.calm)
+	testfleet.Sleep(ctx, e.calm)
 	close(calm)
 	if err := errors.Join(err, raging.Wait()); err != nil {
 		return err
@@ -224,12 +224,11 @@ func (e *epoch) startMaster() error {
 	}
 	set := settings[e.IntN(len(settings))]
 	e.bounds = history.Usual(set.heartbeat, set.deadline, e.scale)
-	e.master = &master{binary: e.programs.Scoutmaster, grpc: anyPort, http: anyPort, args: []string{
+	e.master = &master{programs: e.programs, args: []string{
 		"-heartbeat", set.heartbeat.String(), "-deadline", set.deadline.String(),
 	}}
 	if e.cables {
-		e.master.grpc = ":0"
-		e.master.args = append(e.master.args, "-insecure")
+		e.master.args = append(e.master.args, "-grpc", ":0", "-insecure")
 	}
 	return e.master.start()
 }
@@ -245,7 +244,7 @@ func (e *epoch) newScout(number int) (*scout, error) {
 		poll = "500ms"
 	}
 	s := &scout{
-		number: number, binary: e.programs.Scout, host: fmt.Sprint("host-", number%3), tree: t,
+		number: number, programs: e.programs, host: fmt.Sprint("host-", number%3), tree: t,
 		args: []string{"-poll", poll}, limits: e.limits,
 	}
 	if number%6 == 5 {
@@ -258,13 +257,11 @@ func (e *epoch) newScout(number int) (*scout, error) {
 			s.args = append(s.args, "-exclude", x)
 		}
 	}
-	var err error
 	if e.cables {
 		s.args = append(s.args, "-insecure")
-		s.link, err = newCable(number, e.master.port())
-	} else {
-		s.link, err = newProxy(e.master.grpc)
 	}
+	var err error
+	s.link, err = newLink(e.master, e.cables)
 	return s, err
 }
 
@@ -297,7 +294,7 @@ func (e *epoch) close() {
 		if s.process != nil && !s.process.Ended() {
 			s.process.Kill()
 		}
-		s.link.close()
+		s.link.Close()
 	}
 	if e.master != nil && e.master.process != nil && !e.master.process.Ended() {
 		e.master.process.Kill()

@@ -8,10 +8,10 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"scout/cmd/internal/chaos/history"
+	"scout/cmd/internal/testfleet"
 )
 
 // floodFiles is how many files are made and removed while a scout is stopped,
@@ -60,13 +60,13 @@ func (p *plague) programTroubles(s *scout) []trouble {
 // linkTroubles are what a scout's way to the master may suffer from.
 func (p *plague) linkTroubles(s *scout) []trouble {
 	all := []trouble{
-		{history.Silent, p.condition(history.Silent, condition{silent: true})},
-		{history.Silent, p.condition(history.Silent, condition{silent: true, deaf: true})},
-		{history.Deaf, p.condition(history.Deaf, condition{deaf: true})},
-		{history.Slow, p.condition(history.Slow, condition{rate: 64 << 10, delay: 20 * time.Millisecond})},
+		{history.Silent, p.condition(history.Silent, testfleet.Condition{Silent: true})},
+		{history.Silent, p.condition(history.Silent, testfleet.Condition{Silent: true, Deaf: true})},
+		{history.Deaf, p.condition(history.Deaf, testfleet.Condition{Deaf: true})},
+		{history.Slow, p.condition(history.Slow, testfleet.Condition{Rate: 64 << 10, Delay: 20 * time.Millisecond})},
 	}
 	if s.link.cuts() {
-		all = append(all, trouble{history.Cut, p.condition(history.Cut, condition{cut: true})})
+		all = append(all, trouble{history.Cut, p.condition(history.Cut, testfleet.Condition{Cut: true})})
 	}
 	return all
 }
@@ -76,7 +76,7 @@ func (p *plague) haunt(ctx context.Context, s *scout, troubles []trouble, calm t
 	for {
 		t := troubles[p.IntN(len(troubles))]
 		length := p.length()
-		if !sleep(ctx, p.upTo(calm)) {
+		if !testfleet.Sleep(ctx, p.upTo(calm)) {
 			return nil
 		}
 		if err := t.make(ctx, s, length); err != nil {
@@ -87,7 +87,7 @@ func (p *plague) haunt(ctx context.Context, s *scout, troubles []trouble, calm t
 
 // hauntMaster does the same to the master.
 func (p *plague) hauntMaster(ctx context.Context, calm time.Duration) error {
-	for sleep(ctx, calm/2+p.upTo(calm)) {
+	for testfleet.Sleep(ctx, calm/2+p.upTo(calm)) {
 		length := p.length()
 		strikes := []func(context.Context, time.Duration) error{
 			p.endMaster((*program).kill), p.endMaster((*program).stop), p.pauseMaster,
@@ -109,16 +109,6 @@ func (p *plague) length() time.Duration {
 
 func (p *plague) upTo(d time.Duration) time.Duration { return time.Duration(p.Int64N(int64(d))) }
 
-// sleep waits and reports whether ctx is still on.
-func sleep(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
-	}
-}
-
 // fault makes a fault, keeps it up for a time, and ends it. It is ended when
 // ctx is done, too.
 func (p *plague) fault(ctx context.Context, f *fault, d time.Duration, begin, end func() error) error {
@@ -126,7 +116,7 @@ func (p *plague) fault(ctx context.Context, f *fault, d time.Duration, begin, en
 		return err
 	}
 	f.reach(history.On)
-	sleep(ctx, d)
+	testfleet.Sleep(ctx, d)
 	f.reach(history.Off)
 	if err := end(); err != nil {
 		return err
@@ -150,7 +140,7 @@ func (p *plague) endScout(end func(*program) error) func(context.Context, *scout
 
 func (p *plague) pauseScout(ctx context.Context, s *scout, d time.Duration) error {
 	return p.fault(ctx, p.recorder.fault(history.Frozen, s.number), d,
-		s.pause, func() error { return s.signal(syscall.SIGCONT) })
+		s.pause, s.unpause)
 }
 
 // endMaster returns what ends the master in some way, and starts it again.
@@ -163,14 +153,14 @@ func (p *plague) endMaster(end func(*program) error) func(context.Context, time.
 
 func (p *plague) pauseMaster(ctx context.Context, d time.Duration) error {
 	return p.fault(ctx, p.recorder.fault(history.MasterFrozen, history.All), d,
-		p.master.pause, func() error { return p.master.signal(syscall.SIGCONT) })
+		p.master.pause, p.master.unpause)
 }
 
 // condition returns what puts a scout's link into c.
-func (p *plague) condition(kind history.Kind, c condition) func(context.Context, *scout, time.Duration) error {
+func (p *plague) condition(kind history.Kind, c testfleet.Condition) func(context.Context, *scout, time.Duration) error {
 	return func(ctx context.Context, s *scout, d time.Duration) error {
 		return p.fault(ctx, p.recorder.fault(kind, s.number), d,
-			func() error { return s.link.set(c) }, func() error { return s.link.set(condition{}) })
+			func() error { return s.link.set(c) }, func() error { return s.link.set(testfleet.Condition{}) })
 	}
 }
 
@@ -225,7 +215,7 @@ func (p *plague) flood(ctx context.Context, s *scout, _ time.Duration) error {
 			return err
 		}
 		return p.vandal.ask(func() error { return p.vandal.flood(s.tree) })
-	}, func() error { return s.signal(syscall.SIGCONT) })
+	}, s.unpause)
 }
 
 // flood makes many files, and removes all but a few.

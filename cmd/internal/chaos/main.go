@@ -71,7 +71,7 @@ func (o options) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	noCables, noLimits := cablesWork(), limitsWork()
+	noCables, noLimits := testfleet.NamespacesWork(), limitsWork()
 	skip("network namespaces", noCables)
 	skip("exhausted watch limits", noLimits)
 

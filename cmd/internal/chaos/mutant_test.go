@@ -67,7 +67,7 @@ var mutants = []mutant{
 	},
 	{
 		name:   "silence is never noticed",
-		file:   "internal/stream/life.go",
+		file:   "internal/stream/liveness.go",
 		old:    "	left := deadline - l.silence()\n",
 		broken: "	left := deadline - min(deadline/2, l.silence())\n",
 		want:   []history.Rule{history.Lives},
@@ -133,7 +133,7 @@ func TestMutantsAreNoticed(t *testing.T) {
 				t.Fatal(err)
 			}
 			p := plan{
-				programs: programs, seed: seed(t), scouts: 6, scale: slowness, history: filepath.Join(dir, "history"),
+				programs: programs, seed: seed(t), scouts: 6, scale: slowness(), history: filepath.Join(dir, "history"),
 				faults: 15 * time.Second, rest: 3 * time.Second, calm: time.Second,
 			}
 			for range 4 {

@@ -3,16 +3,13 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"os/exec"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -21,24 +18,12 @@ import (
 )
 
 const (
-	// startTime is how long a program may take to come up on a busy machine, and
-	// stopTime to stop.
+	// startTime is how long a program may take to come up on a busy machine.
 	startTime = 30 * time.Second
-	stopTime  = 10 * time.Second
-	// restartPause is how long whoever keeps a scout running waits before
-	// starting it again.
+	// restartPause is how long a service manager waits before it starts a scout
+	// again.
 	restartPause = 200 * time.Millisecond
-	// anyPort has a program choose one.
-	anyPort = "0"
 )
-
-// launch starts a program that ends with this process.
-func launch(args ...string) (*testfleet.Process, error) {
-	cmd := exec.CommandContext(context.Background(), args[0], args[1:]...)
-	cmd.Env = []string{"GORACE=atexit_sleep_ms=0"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	return testfleet.Launch(cmd)
-}
 
 // program is one that is started again and again. Faults of different kinds may
 // use it at once.
@@ -54,56 +39,36 @@ func (p *program) is(process *testfleet.Process) {
 	p.process = process
 }
 
-func (p *program) signal(s syscall.Signal) error {
+// current returns the process that runs, or the last one that did.
+func (p *program) current() *testfleet.Process {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return send(p.process, s)
+	return p.process
 }
 
-func send(p *testfleet.Process, s syscall.Signal) error { return p.Cmd.Process.Signal(s) }
-
-// pause stops the program, and returns when it has stopped.
-func (p *program) pause() error {
-	if err := p.signal(syscall.SIGSTOP); err != nil {
-		return err
-	}
-	p.mu.Lock()
-	pid := p.process.Cmd.Process.Pid
-	p.mu.Unlock()
-	for began := time.Now(); time.Since(began) < stopTime; time.Sleep(time.Millisecond) {
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil {
-			return err
-		}
-		if _, state, _ := bytes.Cut(stat, []byte(") ")); state[0] == 'T' {
-			return nil
-		}
-	}
-	return fmt.Errorf("process %d does not stop", pid)
-}
+func (p *program) pause() error   { return p.current().Pause() }
+func (p *program) unpause() error { return p.current().Continue() }
 
 // kill ends the program the hard way, and returns when it has ended.
 func (p *program) kill() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.inspect()
-	if err := send(p.process, syscall.SIGKILL); err != nil {
-		return fmt.Errorf("%s has ended by itself: %w: %v", p.process.Path, err, p.tail())
+	if err := p.process.Signal(syscall.SIGKILL); err != nil {
+		return fmt.Errorf("it has ended by itself: %w", err)
 	}
-	_, err := p.process.AwaitExit(stopTime)
-	return err
+	p.process.Kill()
+	return nil
 }
 
 // stop ends the program as an operator does, and expects it to obey.
 func (p *program) stop() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	send(p.process, syscall.SIGCONT) //nolint:errcheck // the next one says it
-	err := send(p.process, syscall.SIGTERM)
-	code, late := p.process.AwaitExit(stopTime)
-	if err := errors.Join(err, late); err != nil || code != 0 {
-		p.complain(fmt.Sprintf("told to stop: exit code %d, %v: %v", code, err, p.tail()))
-		p.process.Kill()
+	p.process.Continue() //nolint:errcheck // Terminate says it
+	code, err := p.process.Terminate()
+	if err != nil || code != 0 {
+		p.complain(fmt.Sprintf("told to stop: exit code %d, %v: %s", code, err, p.process.Tail()))
 	}
 	p.inspect()
 	return err
@@ -124,58 +89,90 @@ func (p *program) inspect() {
 	}
 }
 
-// tail is the end of the log. It is not for those who use the program at once.
-func (p *program) tail() string {
-	var b strings.Builder
-	events := p.process.Events()
-	for _, e := range events[max(0, len(events)-20):] {
-		fmt.Fprintf(&b, "\n\t%v", e)
-	}
-	return b.String()
-}
-
 // master is the scoutmaster, which comes back at the same addresses.
 type master struct {
 	program
 
-	binary     string
+	programs   testfleet.Programs
 	args       []string
-	grpc, http string // addresses; the same from the first start on
+	grpc, http string // addresses; "" until it was started
 }
 
 func (m *master) start() error {
-	args := append([]string{m.binary, "-grpc", m.grpc, "-http", m.http, "-log-format", "json"}, m.args...)
-	p, err := launch(args...)
+	args := m.args
+	if m.http != "" {
+		args = append(args[:len(args):len(args)], "-grpc", m.grpc, "-http", m.http)
+	}
+	started, err := m.programs.StartMaster(args...)
 	if err != nil {
 		return err
 	}
-	serving, err := p.AwaitMsg(startTime, "serving")
-	if err != nil {
-		return err
-	}
-	m.is(p)
-	if m.http == anyPort {
-		m.grpc, m.http = serving.Text("grpc"), serving.Text("http")
-	}
+	m.is(started.Process)
+	m.grpc, m.http = started.GRPC, started.HTTP
 	return nil
 }
 
-func (m *master) port() string {
-	_, port, _ := net.SplitHostPort(m.grpc)
-	return port
+// link is a scout's way to the master.
+type link interface {
+	Close()
+	// address is where the scout finds the master.
+	address() string
+	// set puts the network into a condition. Once it returns, that is so.
+	set(c testfleet.Condition) error
+	// enter is what a command has to begin with to use the link.
+	enter() []string
+	// cuts reports whether the link can be cut, rather than only be silent.
+	cuts() bool
+}
+
+// proxied is a link over a proxy in this process.
+type proxied struct{ *testfleet.Proxy }
+
+func (p proxied) address() string { return p.Address() }
+func (p proxied) enter() []string { return nil }
+func (p proxied) cuts() bool      { return true }
+
+func (p proxied) set(c testfleet.Condition) error {
+	p.Set(c)
+	return nil
+}
+
+// networked is a link over a network of its own.
+type networked struct {
+	*testfleet.Namespace
+	port string // of the master
+}
+
+func (n networked) address() string                 { return net.JoinHostPort(n.Here, n.port) }
+func (n networked) enter() []string                 { return n.Enter() }
+func (n networked) cuts() bool                      { return false }
+func (n networked) set(c testfleet.Condition) error { return n.Set(c) }
+
+// newLink makes a scout's way to the master.
+func newLink(m *master, namespaces bool) (link, error) {
+	if !namespaces {
+		p, err := testfleet.NewProxy(m.grpc)
+		return proxied{p}, err
+	}
+	_, port, err := net.SplitHostPort(m.grpc)
+	if err != nil {
+		return nil, err
+	}
+	ns, err := testfleet.NewNamespace()
+	return networked{ns, port}, err
 }
 
 // scout is a scout whose process is started again and again.
 type scout struct {
 	program
 
-	number int
-	binary string
-	host   string
-	tree   *tree
-	args   []string
-	link   link
-	limits bool // it runs where it can be short of watches
+	number   int
+	programs testfleet.Programs
+	host     string
+	tree     *tree
+	args     []string
+	link     link
+	limits   bool // it runs where it can be short of watches
 }
 
 // start starts the scout until it is registered. A scout that does not reach
@@ -183,7 +180,7 @@ type scout struct {
 // running.
 func (s *scout) start(ctx context.Context) error {
 	for ctx.Err() == nil {
-		p, err := launch(s.command()...)
+		p, err := testfleet.Launch(s.command())
 		if err != nil {
 			return err
 		}
@@ -200,34 +197,26 @@ func (s *scout) start(ctx context.Context) error {
 	return ctx.Err()
 }
 
-func (s *scout) command() []string {
+// command is how the scout is started: where its link is, and where it may be
+// short of watches.
+func (s *scout) command() *exec.Cmd {
+	scout := s.programs.ScoutCommand(s.link.address(), s.tree.path, append(s.args, "-host", s.host)...)
 	args := s.link.enter()
 	if s.limits {
 		args = append(args, "unshare", "--user", "--map-root-user")
 	}
-	args = append(args, s.binary, "-dir", s.tree.path, "-master", s.link.address(), "-host", s.host, "-log-format", "json")
-	return append(args, s.args...)
+	args = append(args, scout.Args...)
+	return testfleet.Command(args[0], args[1:]...)
 }
 
 // limit sets how many watches the scout may have.
 func (s *scout) limit(watches int) error {
-	s.mu.Lock()
-	pid := s.process.Cmd.Process.Pid
-	s.mu.Unlock()
-	return run("nsenter", "--user", "--target", strconv.Itoa(pid), "sh", "-c",
+	pid := s.current().Process.Pid
+	return testfleet.Run("nsenter", "--user", "--target", strconv.Itoa(pid), "sh", "-c",
 		fmt.Sprintf("echo %d > /proc/sys/user/max_inotify_watches", watches))
 }
 
 // limitsWork says why no scout can be short of watches here, or nil.
 func limitsWork() error {
-	return run("unshare", "--user", "--map-root-user", "sh", "-c", "echo 1000 > /proc/sys/user/max_inotify_watches")
-}
-
-// run runs a command that says nothing unless it fails.
-func run(command ...string) error {
-	out, err := exec.CommandContext(context.Background(), command[0], command[1:]...).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("%s: %w: %s", strings.Join(command, " "), err, bytes.TrimSpace(out))
-	}
-	return nil
+	return testfleet.Run("unshare", "--user", "--map-root-user", "sh", "-c", "echo 1000 > /proc/sys/user/max_inotify_watches")
 }

@@ -4,9 +4,7 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -14,10 +12,10 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"scout/cmd/internal/chaos/history"
+	"scout/cmd/internal/testfleet"
 )
 
 const (
@@ -32,19 +30,13 @@ const (
 // format is one of those that changes are told in.
 type format struct {
 	query string
-	read  func(*bufio.Reader) (event, error)
+	read  func(*bufio.Reader) (testfleet.Change, error)
 }
 
 var (
-	eventStream = format{"format=events", readEvent}
-	eventLines  = format{"format=ndjson&watch=true", readLine}
+	eventStream = format{"format=events", testfleet.ReadEvent}
+	eventLines  = format{"format=ndjson&watch=true", testfleet.ReadLine}
 )
-
-// event is what a watcher is told at once.
-type event struct {
-	kind, id string
-	list     []byte // JSON
-}
 
 // watcher keeps a list by what it is told comes and goes. It leaves now and then,
 // and resumes where it was.
@@ -74,7 +66,7 @@ func (w *watcher) follow(ctx context.Context) {
 		err := w.watch(visit)
 		if visit.Err() == nil {
 			w.recorder.add(history.Event{List: &history.List{Consumer: w.name, Start: began, Error: err.Error()}})
-			sleep(ctx, sampleEvery)
+			testfleet.Sleep(ctx, sampleEvery)
 		}
 		leave()
 	}
@@ -97,14 +89,14 @@ func (w *watcher) watch(ctx context.Context) error {
 	if r.StatusCode != http.StatusOK {
 		return errors.New(r.Status)
 	}
-	events := make(chan event)
+	events := make(chan testfleet.Change)
 	ended := make(chan error, 1)
 	go func() { ended <- w.receive(ctx, bufio.NewReader(r.Body), events) }()
 	return w.listen(events, ended)
 }
 
 // receive passes on what is read until that fails.
-func (w *watcher) receive(ctx context.Context, body *bufio.Reader, events chan<- event) error {
+func (w *watcher) receive(ctx context.Context, body *bufio.Reader, events chan<- testfleet.Change) error {
 	for {
 		e, err := w.format.read(body)
 		if err != nil {
@@ -119,7 +111,7 @@ func (w *watcher) receive(ctx context.Context, body *bufio.Reader, events chan<-
 }
 
 // listen takes in events, and records what the list is in between.
-func (w *watcher) listen(events <-chan event, ended <-chan error) error {
+func (w *watcher) listen(events <-chan testfleet.Change, ended <-chan error) error {
 	w.current = false
 	resumed := time.After(w.fresh) // by then it was told what had happened
 	sample := time.NewTicker(sampleEvery)
@@ -142,15 +134,15 @@ func (w *watcher) listen(events <-chan event, ended <-chan error) error {
 
 // hear takes in an event, and records what the list is at the end of a moment.
 // Who is cut off in between is told the rest.
-func (w *watcher) hear(e event) {
+func (w *watcher) hear(e testfleet.Change) {
 	wrong := w.take(e)
 	switch {
-	case !withinMoment.MatchString(e.id):
-		w.record(e.id, wrong)
+	case !withinMoment.MatchString(e.ID):
+		w.record(e.ID, wrong)
 	case wrong != nil:
 		w.record("", wrong)
 	}
-	w.id = e.id
+	w.id = e.ID
 }
 
 // withinMoment is how the id of an event says that another of the same moment
@@ -158,15 +150,15 @@ func (w *watcher) hear(e event) {
 var withinMoment = regexp.MustCompile(`^[0-9a-f]{16}-[0-9]+-[0-9]+$`)
 
 // take does what an event says. An error is that it makes no sense.
-func (w *watcher) take(e event) error {
-	if e.kind == "heartbeat" || e.kind == "" {
+func (w *watcher) take(e testfleet.Change) error {
+	if e.Kind == "heartbeat" || e.Kind == "" {
 		return nil
 	}
-	entries, err := parse(e.list)
+	entries, err := testfleet.ParseEntries(e.Data)
 	if err != nil {
 		return err
 	}
-	if e.kind == "reset" {
+	if e.Kind == "reset" {
 		for key, n := range maps.Clone(w.list) {
 			w.remove(key, n)
 		}
@@ -177,8 +169,8 @@ func (w *watcher) take(e event) error {
 		switch {
 		case err != nil:
 			return err
-		case has != (e.kind == "remove"):
-			return fmt.Errorf("%s of %+v, which is listed: %v", e.kind, entry, has)
+		case has != (e.Kind == "remove"):
+			return fmt.Errorf("%s of %+v, which is listed: %v", e.Kind, entry, has)
 		case has:
 			w.remove(key, n)
 		default:
@@ -225,43 +217,4 @@ func (w *watcher) record(id string, wrong error) {
 	clear(w.came)
 	clear(w.went)
 	w.recorder.add(history.Event{List: l})
-}
-
-// readEvent reads one event of a text/event-stream.
-func readEvent(r *bufio.Reader) (e event, err error) {
-	for {
-		line, err := r.ReadString('\n')
-		if err != nil {
-			return e, err
-		}
-		line = strings.TrimSuffix(line, "\n")
-		field, value, _ := strings.Cut(line, ": ")
-		switch field {
-		case "":
-			if line == "" {
-				return e, nil
-			}
-		case "event":
-			e.kind = value
-		case "id":
-			e.id = value
-		case "data":
-			e.list = append(e.list, value...)
-		default:
-			return e, fmt.Errorf("a line of an event is %.99q", line)
-		}
-	}
-}
-
-// readLine reads one event that is a line.
-func readLine(r *bufio.Reader) (event, error) {
-	line, err := r.ReadBytes('\n')
-	if err != nil {
-		return event{}, err
-	}
-	var l struct{ Event, ID string }
-	if err := json.Unmarshal(line, &l); err != nil {
-		return event{}, fmt.Errorf("%w: %.99q", err, line)
-	}
-	return event{l.Event, l.ID, bytes.TrimSpace(line)}, nil
 }

@@ -45,11 +45,11 @@ func run(args []string) error {
 // startScout starts a scout and waits until its files are listed.
 func startScout(programs testfleet.Programs, master *testfleet.Master, dir string) (*testfleet.Process, error) {
 	fmt.Printf("$ scout -dir %s -master %s\n", dir, master.GRPC)
-	scout, err := programs.StartScout(dir, master.GRPC)
+	scout, err := programs.StartScout(master.GRPC, dir)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := scout.AwaitMsg(time.Minute, "snapshot sent"); err != nil {
+	if _, err := scout.AwaitMsg(time.Minute, 0, "snapshot sent"); err != nil {
 		return nil, err
 	}
 	return scout, nil
@@ -118,4 +118,56 @@ func play(programs testfleet.Programs, master *testfleet.Master, dir string) err
 		}
 	}
 	return nil
+}
+
+// list is what the master listed when it was last asked.
+type list struct {
+	master *testfleet.Master
+	known  map[testfleet.Entry]bool
+}
+
+func newList(m *testfleet.Master) *list { return &list{m, map[testfleet.Entry]bool{}} }
+
+// show asks the master and prints what has changed.
+func (l *list) show() error {
+	_, err := l.changes("")
+	return err
+}
+
+// await asks the master until so many entries have changed since then.
+func (l *list) await(changes int, since time.Time) error {
+	for changes > 0 {
+		n, err := l.changes(fmt.Sprintf("  (after %s)", time.Since(since).Round(100*time.Microsecond)))
+		if err != nil {
+			return err
+		}
+		changes -= n
+		if time.Since(since) > 10*time.Second {
+			return fmt.Errorf("%d expected changes did not come", changes)
+		}
+	}
+	return nil
+}
+
+func (l *list) changes(note string) (n int, err error) {
+	entries, err := l.master.Files()
+	if err != nil {
+		return 0, err
+	}
+	now := make(map[testfleet.Entry]bool, len(entries))
+	for _, e := range entries {
+		now[e] = true
+		if !l.known[e] {
+			fmt.Printf("    + %-20q on %s in %s%s\n", e.Filename, e.Host, e.Directory, note)
+			n++
+		}
+	}
+	for e := range l.known {
+		if !now[e] {
+			fmt.Printf("    - %-20q on %s in %s%s\n", e.Filename, e.Host, e.Directory, note)
+			n++
+		}
+	}
+	l.known = now
+	return n, nil
 }

@@ -57,7 +57,7 @@ func fetch(t *testing.T, m *master, ca *accesstest.Authority, path, secret strin
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(pem)
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, DisableKeepAlives: true}}
-	r, err := http.NewRequest(http.MethodGet, "https://localhost:"+port(m.http)+path, nil)
+	r, err := http.NewRequest(http.MethodGet, "https://localhost:"+port(m.HTTP)+path, nil)
 	must(t, err)
 	if secret != "" {
 		r.Header.Set("Authorization", "Bearer "+secret)
@@ -150,7 +150,7 @@ func TestKeptOut(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := launch(t, scoutCommand(tc.m.grpc, "web-01", tempDir(t), tc.args...))
+			s := launch(t, scoutCommand(tc.m.GRPC, "web-01", tempDir(t), tc.args...))
 			said := failure(t, s).Text("error")
 			for _, want := range tc.want {
 				if !strings.Contains(said, want) {
@@ -340,7 +340,7 @@ func TestLimitsOfScouts(t *testing.T) {
 		t.Errorf("logged as %v", e)
 	}
 
-	conn, err := grpc.NewClient(m.grpc, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(m.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	must(t, err)
 	defer conn.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -381,7 +381,7 @@ func TestLimitsOfConsumers(t *testing.T) {
 	m := startMaster(t, "-max-connections-per-address", "3")
 	ask := func(path, header string) (status int, body string) {
 		t.Helper()
-		r, err := http.NewRequest(http.MethodGet, "http://"+m.http+path, nil)
+		r, err := http.NewRequest(http.MethodGet, "http://"+m.HTTP+path, nil)
 		must(t, err)
 		r.Header.Set("X", header)
 		r.Close = true
@@ -399,7 +399,7 @@ func TestLimitsOfConsumers(t *testing.T) {
 	}
 
 	// One who never says what it wants is closed, on both ports.
-	for _, address := range []string{m.http, m.grpc} {
+	for _, address := range []string{m.HTTP, m.GRPC} {
 		c, err := net.Dial("tcp", address)
 		must(t, err)
 		c.Write([]byte("GET /files HTTP/1.1\r\nX: "))
@@ -412,7 +412,7 @@ func TestLimitsOfConsumers(t *testing.T) {
 
 	crowd := make([]net.Conn, 3)
 	for i := range crowd {
-		c, err := net.Dial("tcp", m.http)
+		c, err := net.Dial("tcp", m.HTTP)
 		must(t, err)
 		crowd[i] = c
 		fmt.Fprintf(c, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -446,8 +446,8 @@ func TestHostileNames(t *testing.T) {
 		cmd := command(programs.Scoutmaster, "-grpc", grpcPort, "-http", httpPort, "-log-format", format, "-log-level", "debug")
 		cmd.Stderr = &log
 		must(t, cmd.Start())
-		m := &master{grpc: "127.0.0.1:" + grpcPort, http: "127.0.0.1:" + httpPort}
-		within(t, patience, func() error { _, err := m.list(); return err })
+		m := masterAt("127.0.0.1:"+grpcPort, "127.0.0.1:"+httpPort)
+		within(t, patience, func() error { _, err := m.Files(); return err })
 		r := dialRaw(t, m)
 		r.send(&scoutv1.SessionRequest{Message: &scoutv1.SessionRequest_Hello{Hello: &scoutv1.Hello{
 			Host: "h\u202e\u200b", Directory: []byte("/d" + evil), Version: "v\u009b\u202e",

@@ -85,7 +85,7 @@ func (b *browser) text(selector string) string {
 // open shows the page of a master.
 func (b *browser) open(m *master) {
 	b.t.Helper()
-	b.do("open the page", chromedp.Navigate("http://"+m.http+"/"))
+	b.do("open the page", chromedp.Navigate("http://"+m.HTTP+"/"))
 	b.await(`document.querySelector("#link.live")`)
 }
 

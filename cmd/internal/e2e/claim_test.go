@@ -32,7 +32,7 @@ func TestClaim(t *testing.T) {
 	} {
 		t.Run(strings.TrimPrefix(path, root), func(t *testing.T) {
 			t.Parallel()
-			p := launch(t, scoutCommand(other.grpc, "elsewhere", path))
+			p := launch(t, scoutCommand(other.GRPC, "elsewhere", path))
 			if e := failure(t, p); !strings.Contains(e.Text("error"), "is watched by another scout on this machine") {
 				t.Errorf("%v", e)
 			}
@@ -41,7 +41,7 @@ func TestClaim(t *testing.T) {
 	for _, relative := range []string{"dir", "./dir/", "link", "../" + filepath.Base(root) + "/dir"} {
 		t.Run("relative "+relative, func(t *testing.T) {
 			t.Parallel()
-			cmd := scoutCommand(m.grpc, "elsewhere", relative)
+			cmd := scoutCommand(m.GRPC, "elsewhere", relative)
 			cmd.Dir = root
 			if e := failure(t, launch(t, cmd)); !strings.Contains(e.Text("error"), "is watched by another scout on this machine") {
 				t.Errorf("%v", e)
@@ -63,7 +63,7 @@ func TestResolvedDirectory(t *testing.T) {
 	write(t, dir, "file")
 	must(t, os.Symlink("dir", filepath.Join(root, "link")))
 	m := startMaster(t)
-	cmd := scoutCommand(m.grpc, "h", "./link/../link/")
+	cmd := scoutCommand(m.GRPC, "h", "./link/../link/")
 	cmd.Dir = root
 	converges(t, m, launchScout(t, cmd, "h", dir))
 }
@@ -97,7 +97,7 @@ func TestClaimLeavesNothing(t *testing.T) {
 	m := startMaster(t)
 	var s *scout
 	for range 3 {
-		s = launchScout(t, asNobody(scoutCommand(m.grpc, "h", dir)), "h", dir)
+		s = launchScout(t, asNobody(scoutCommand(m.GRPC, "h", dir)), "h", dir)
 		converges(t, m, s)
 		began := time.Now()
 		kill(t, s.Process)

@@ -23,14 +23,12 @@ func TestWallClockJumps(t *testing.T) {
 	if !*long {
 		t.Skip("builds everything again")
 	}
-	jumping, err := testfleet.Build(t.TempDir(), append([]string{"-overlay", jumpyTime(t)}, buildFlags...)...)
+	jumping, err := testfleet.Build(t.TempDir(), "-overlay", jumpyTime(t))
 	must(t, err)
-	p := launch(t, command(jumping.Scoutmaster, "-grpc", "0", "-http", "0"))
-	serving := await(t, p, "serving")
-	m := &master{p, serving.Text("grpc"), serving.Text("http")}
+	m := serving(t, launch(t, jumping.MasterCommand()))
 	dir := tempDir(t)
 	fill(t, dir, 10)
-	cmd := scoutCommand(m.grpc, "h", dir, "-poll", "100ms")
+	cmd := scoutCommand(m.GRPC, "h", dir, "-poll", "100ms")
 	cmd.Path, cmd.Args[0] = jumping.Scout, jumping.Scout
 	s := launchScout(t, cmd, "h", dir)
 	for i := range 15 {
@@ -46,7 +44,7 @@ func TestWallClockJumps(t *testing.T) {
 	synced := events(m.Process, 0, "files synced")
 	var least, most time.Time
 	for _, e := range synced {
-		if at := eventTime(t, e); least.IsZero() || at.Before(least) {
+		if at := e.Time(); least.IsZero() || at.Before(least) {
 			least = at
 		} else if at.After(most) {
 			most = at

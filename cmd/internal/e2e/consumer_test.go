@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"scout/cmd/internal/testfleet"
 )
 
 // consumer reads the list again and again while a test does its worst, and
@@ -93,23 +95,23 @@ func (c *consumer) read() error {
 	dead, whole := maps.Clone(c.dead), maps.Clone(c.whole)
 	c.mu.Unlock()
 
-	entries, err := c.master.list()
+	entries, err := c.master.Files()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if wrong := (*wrongListError)(nil); err != nil && c.away && !errors.As(err, &wrong) {
+	if wrong := (*testfleet.WrongListError)(nil); err != nil && c.away && !errors.As(err, &wrong) {
 		return nil
 	} else if err != nil {
 		return err
 	}
 	c.reads++
 	for s := range dead {
-		if names := of(entries, s.host, s.dir); c.dead[s] && len(names) > 0 {
+		if names := testfleet.Names(entries, s.host, s.dir); c.dead[s] && len(names) > 0 {
 			return fmt.Errorf("%s is gone, and %d of its files are listed: %.99q", s.host, len(names), names[0])
 		}
 	}
 	for s, names := range whole {
-		listed := of(entries, s.host, s.dir)
-		missing := without(names, listed)
+		listed := testfleet.Names(entries, s.host, s.dir)
+		missing := testfleet.Without(names, listed)
 		if c.whole[s] != nil && len(listed) > 0 && len(missing) > 0 {
 			return fmt.Errorf("%d of %d names of %s are missing, such as %.99q", len(missing), len(names), s.host, missing[0])
 		}

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"scout/cmd/internal/testfleet"
 )
 
 // exchange swaps two things in one step.
@@ -185,7 +187,7 @@ func answers(t *testing.T, m *master) (worst func() time.Duration) {
 			case <-time.After(5 * time.Millisecond):
 			}
 			began := time.Now()
-			if _, err := m.get("/files?prefix=none"); err != nil {
+			if _, err := m.Get("/files?prefix=none"); err != nil {
 				t.Errorf("the master does not answer: %v", err)
 				return
 			}
@@ -221,8 +223,8 @@ func TestConstantChurn(t *testing.T) {
 		name := fmt.Sprintf("sub%d/file", i)
 		write(t, s.dir, name)
 		took := within(t, patience, func() error {
-			entries, err := m.list()
-			if slices.Contains(of(entries, s.host, s.dir), name) {
+			entries, err := m.Files()
+			if slices.Contains(testfleet.Names(entries, s.host, s.dir), name) {
 				return nil
 			}
 			return first(err, fmt.Errorf("%s is not listed", name))
@@ -299,7 +301,7 @@ func TestUnreadableSubdirectory(t *testing.T) {
 	must(t, os.Chmod(at("private"), 0))
 	t.Cleanup(func() { os.Chmod(at("private"), 0o755); os.Chmod(at("public"), 0o755) })
 	m := startMaster(t, "-heartbeat", "200ms")
-	s := launchScout(t, asNobody(scoutCommand(m.grpc, "h", dir, "-poll", "100ms")), "h", dir)
+	s := launchScout(t, asNobody(scoutCommand(m.GRPC, "h", dir, "-poll", "100ms")), "h", dir)
 	within(t, patience, func() error { return m.lists("h", dir, "public/file") })
 	if e := await(t, m.Process, "scout degraded"); e.Number("unreadable") != 1 {
 		t.Errorf("%v", e)

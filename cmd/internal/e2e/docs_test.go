@@ -336,7 +336,7 @@ func TestPicture(t *testing.T) {
 			churn = `(cd cache; i=0; while kill -0 $$; do i=$((i+1)); touch $((RANDOM%10))$((RANDOM%10))/new-$i; test $((i%5)) != 0 || rm -f */new-$((i-RANDOM%40)); sleep 0.0$((RANDOM%9+1)); done) 2>/dev/null &`
 		}
 		script := fmt.Sprintf(`set -e; mount -t tmpfs none /srv; mkdir -p %s; cd %s; %s; %s exec "$0" "$@"`, s.dir, s.dir, s.script, churn)
-		cmd := command("unshare", "-m", "bash", "-c", strings.ReplaceAll(script, "&;", "&"), programs.Scout, "-dir", s.dir, "-host", s.host, "-master", m.grpc)
+		cmd := command("unshare", "-m", "bash", "-c", strings.ReplaceAll(script, "&;", "&"), programs.Scout, "-dir", s.dir, "-host", s.host, "-master", m.GRPC)
 		cmd.Env = append(cmd.Env, "PATH="+os.Getenv("PATH"))
 		p, err := testfleet.Launch(cmd)
 		must(t, err)

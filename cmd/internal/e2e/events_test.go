@@ -5,7 +5,6 @@ package e2e
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -36,7 +35,7 @@ func follow(t *testing.T, m *master, query, last string) *follower {
 	t.Helper()
 	ctx, end := context.WithCancel(t.Context())
 	f := &follower{end: end, more: make(chan struct{}), list: map[string]bool{}}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+m.http+"/files?"+query, nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+m.HTTP+"/files?"+query, nil)
 	must(t, err)
 	r.Header.Set("Accept", "text/event-stream")
 	if last != "" {
@@ -56,26 +55,19 @@ func follow(t *testing.T, m *master, query, last string) *follower {
 }
 
 func (f *follower) read(in *bufio.Reader) {
-	fields := map[string]string{}
 	for {
-		line, err := in.ReadString('\n')
+		change, err := testfleet.ReadEvent(in)
 		if err != nil {
 			f.note(func() { f.ended = true })
 			return
 		}
-		if line = strings.TrimSuffix(line, "\n"); line != "" {
-			field, value, _ := strings.Cut(line, ": ")
-			fields[field] = value
-			continue
-		}
-		var data struct{ Files []testfleet.Entry }
-		if text := fields["data"]; text != "" {
-			if err := json.Unmarshal([]byte(text), &data); err != nil {
-				panic(fmt.Sprintf("the event %v: %v", fields, err))
+		var entries []testfleet.Entry
+		if change.Data != nil {
+			if entries, err = testfleet.ParseEntries(change.Data); err != nil {
+				panic(fmt.Sprintf("the event %+v: %v", change, err))
 			}
 		}
-		f.note(func() { f.take(fields["event"], fields["id"], data.Files) })
-		clear(fields)
+		f.note(func() { f.take(change.Kind, change.ID, entries) })
 	}
 }
 
@@ -205,7 +197,7 @@ func TestFrozenFollowers(t *testing.T) {
 // frozen asks for events and never reads any.
 func frozen(t *testing.T, m *master) {
 	t.Helper()
-	answer, err := new(http.Client).Get("http://" + m.http + "/files?format=events")
+	answer, err := new(http.Client).Get("http://" + m.HTTP + "/files?format=events")
 	must(t, err)
 	if answer.StatusCode != 200 {
 		t.Fatal(answer.Status)

@@ -22,7 +22,7 @@ type unconfirmed struct{ Host, Directory, Reason string }
 
 // fresh asks for a list that lacks nothing.
 func (m *master) fresh(query string) ([]testfleet.Entry, []unconfirmed, error) {
-	body, err := m.get("/files?" + query)
+	body, err := m.Get("/files?" + query)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -67,7 +67,7 @@ func TestFreshListLacksNothing(t *testing.T) {
 				write(t, dir, fmt.Sprint(i), "there before")
 			}
 			m := startMaster(t)
-			s := launchScout(t, adapt(scoutCommand(m.grpc, "h", dir)), "h", dir)
+			s := launchScout(t, adapt(scoutCommand(m.GRPC, "h", dir)), "h", dir)
 			await(t, s.Process, "snapshot sent")
 			if name == "deaf" {
 				await(t, s.Process, "watches unavailable")
@@ -136,8 +136,7 @@ func TestFreshNamesWhoCannotAnswer(t *testing.T) {
 	must(t, os.Remove(filepath.Join(astray.dir, "file")))
 	must(t, os.Remove(astray.dir))
 	within(t, patience, func() error { return m.absent(astray) })
-	signal(t, frozen.Process, syscall.SIGSTOP)
-	within(t, patience, func() error { return stopped(frozen.Process.Process.Pid) })
+	must(t, frozen.Pause())
 
 	began := time.Now()
 	m.names(t, "fresh=500ms", map[string]string{"frozen": "no answer in time", "astray": "does not exist"})
@@ -195,7 +194,7 @@ func TestRoster(t *testing.T) {
 			Times        int
 		}
 	}
-	body, err := m.get("/scouts")
+	body, err := m.Get("/scouts")
 	must(t, err)
 	must(t, json.Unmarshal(body, &got))
 	if len(got.Scouts) != 1 || got.Scouts[0].Host != "h" || got.Scouts[0].State != "live" || got.Scouts[0].Files != 1 || got.Files != 1 || got.Scouts[0].Directory != dir {
@@ -210,17 +209,4 @@ func TestRoster(t *testing.T) {
 	if len(got.Refused) != 1 || got.Refused[0].Host != "h" || !strings.Contains(got.Refused[0].Holder, "session") {
 		t.Errorf("refused: %s", body)
 	}
-}
-
-// stopped is nil once no thread of a process runs any more: a signal that stops it
-// takes its time to reach them all.
-func stopped(pid int) error {
-	stats, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
-	for _, path := range stats {
-		stat, err := os.ReadFile(path)
-		if err == nil && !strings.Contains(string(stat), ") T ") {
-			return fmt.Errorf("it runs: %s", stat)
-		}
-	}
-	return err
 }

@@ -89,13 +89,13 @@ func TestHostility(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
 			a := &assault{t: t, ctx: ctx, master: m, victim: s}
-			before, used, began := m.resident(t), cpu(t, m.pid()), time.Now()
+			before, used, began := resident(t, m.Process), cpu(t, m.Process), time.Now()
 			var strangers sync.WaitGroup
 			for who := range test.by {
 				strangers.Go(func() { test.do(a, who) })
 			}
 			fresh, most := a.freshness(span)
-			busy := (cpu(t, m.pid()) - used).Seconds() / time.Since(began).Seconds()
+			busy := (cpu(t, m.Process) - used).Seconds() / time.Since(began).Seconds()
 			cancel()
 			strangers.Wait()
 			t.Logf("| %s | %d | %d | %.0f %% | %d → %d MiB | %d / %d ms |", test.name, test.by, a.did.Load(), 100*busy, before, most,
@@ -131,7 +131,7 @@ func (a *assault) freshness(span time.Duration) (fresh []time.Duration, most int
 		must(a.t, os.WriteFile(path, nil, 0o600))
 		fresh = append(fresh, lookFor(a.t, a.master, name, true))
 		must(a.t, os.Remove(path))
-		most = max(most, a.master.resident(a.t))
+		most = max(most, resident(a.t, a.master.Process))
 		time.Sleep(20 * time.Millisecond)
 	}
 	slices.Sort(fresh)
@@ -140,7 +140,7 @@ func (a *assault) freshness(span time.Duration) (fresh []time.Duration, most int
 
 // connect opens a connection of its own.
 func (a *assault) connect() *grpc.ClientConn {
-	conn, err := grpc.NewClient(a.master.grpc, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(a.master.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	must(a.t, err)
 	context.AfterFunc(a.ctx, func() { conn.Close() })
 	return conn
@@ -231,7 +231,7 @@ func (a *assault) garbage(int) {
 
 // noise sends bytes to the gRPC port, a connection at a time.
 func (a *assault) noise(int) {
-	a.storm(a.master.grpc, func(conn net.Conn) {
+	a.storm(a.master.GRPC, func(conn net.Conn) {
 		conn.Write(bytes.Repeat([]byte("\x00\xffPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), 100))
 		conn.Read(make([]byte, 100))
 	})
@@ -255,7 +255,7 @@ func (a *assault) storm(address string, do func(net.Conn)) {
 // halfMessage announces a message of four megabytes, and sends all of it but the
 // last byte.
 func (a *assault) halfMessage(int) {
-	a.storm(a.master.grpc, func(conn net.Conn) {
+	a.storm(a.master.GRPC, func(conn net.Conn) {
 		var headers bytes.Buffer
 		e := hpack.NewEncoder(&headers)
 		for _, f := range [][2]string{
@@ -404,7 +404,7 @@ func (a *assault) registers(as func(i int) (host, dir string)) {
 
 // neverReadsList asks and does not even close.
 func (a *assault) neverReadsList(int) {
-	a.storm(a.master.http, func(conn net.Conn) {
+	a.storm(a.master.HTTP, func(conn net.Conn) {
 		for range 100 {
 			if _, err := io.WriteString(conn, "GET /files HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
 				return
@@ -417,7 +417,7 @@ func (a *assault) neverReadsList(int) {
 
 // neverReadsEvents watches and takes nothing.
 func (a *assault) neverReadsEvents(int) {
-	a.storm(a.master.http, func(conn net.Conn) {
+	a.storm(a.master.HTTP, func(conn net.Conn) {
 		must(a.t, conn.(*net.TCPConn).SetReadBuffer(4<<10))
 		io.WriteString(conn, "GET /files?format=events HTTP/1.1\r\nHost: x\r\n\r\n")
 		a.did.Add(1)
@@ -426,7 +426,7 @@ func (a *assault) neverReadsEvents(int) {
 }
 
 func (a *assault) endlessHeaders(int) {
-	a.storm(a.master.http, func(conn net.Conn) {
+	a.storm(a.master.HTTP, func(conn net.Conn) {
 		io.WriteString(conn, "GET /files HTTP/1.1\r\nHost: x\r\n")
 		for i := 0; a.ctx.Err() == nil; i++ {
 			if _, err := fmt.Fprintf(conn, "X-%d: x\r\n", i); err != nil {
@@ -456,7 +456,7 @@ func (a *assault) asks(what func(i int) (method, url string)) {
 	own.Transport = &http.Transport{}
 	for i := 0; a.ctx.Err() == nil; i++ {
 		method, url := what(i)
-		r, err := http.NewRequestWithContext(a.ctx, method, "http://"+a.master.http+url, nil)
+		r, err := http.NewRequestWithContext(a.ctx, method, "http://"+a.master.HTTP+url, nil)
 		must(a.t, err)
 		answer, err := own.Do(r)
 		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {

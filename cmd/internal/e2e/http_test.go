@@ -46,7 +46,7 @@ func TestHTTP(t *testing.T) {
 		{"GET", "/files?bogus=1", 400, problem, "bogus"},
 		{"GET", "/files?prefix=%zz", 400, problem, "query"},
 	} {
-		request, err := http.NewRequest(test.method, "http://"+m.http+test.path, nil)
+		request, err := http.NewRequest(test.method, "http://"+m.HTTP+test.path, nil)
 		must(t, err)
 		r, err := client.Do(request)
 		must(t, err)
@@ -82,7 +82,7 @@ func checkProblem(t *testing.T, status int, words string, body []byte) {
 func TestGRPCHealth(t *testing.T) {
 	t.Parallel()
 	m := startMaster(t)
-	conn, err := grpc.NewClient(m.grpc, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(m.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	must(t, err)
 	defer conn.Close()
 	for _, service := range []string{"", scoutv1.ScoutmasterService_ServiceDesc.ServiceName} {

@@ -29,7 +29,7 @@ func roomyDir(t *testing.T) string {
 func lookFor(t *testing.T, m *master, name string, listed bool) time.Duration {
 	t.Helper()
 	return within(t, time.Minute, func() error {
-		body, err := m.get("/files?prefix=" + name)
+		body, err := m.Get("/files?prefix=" + name)
 		if err == nil && strings.Contains(string(body), `"`+name+`"`) != listed {
 			err = fmt.Errorf("of %s: %s", name, body)
 		}
@@ -100,11 +100,11 @@ func proveLarge(t *testing.T, dir string, n int) {
 		slowest = max(slowest, lookFor(t, m, name, false))
 	}
 	t.Logf("the slowest of 40 changes was seen after %s", slowest)
-	t.Logf("resident: the master %d MiB, the scout %d MiB", resident(t, m.Process.Process.Pid), resident(t, s.Process.Process.Pid))
+	t.Logf("resident: the master %d MiB, the scout %d MiB", resident(t, m.Process), resident(t, s.Process))
 
 	kill(t, s.Process)
 	gone := within(t, soon, func() error {
-		body, err := m.get("/files?prefix=0")
+		body, err := m.Get("/files?prefix=0")
 		if err == nil && string(body) != `{"files":[]}` {
 			err = fmt.Errorf("%d bytes are listed", len(body))
 		}
@@ -114,17 +114,6 @@ func proveLarge(t *testing.T, dir string, n int) {
 	if n := len(events(m.Process, 0, "scout registered")); n != 1 {
 		t.Errorf("%d registrations: %s", n, tail(m.Process))
 	}
-}
-
-// resident is how much memory a process has, in MiB.
-func resident(t *testing.T, pid int) int {
-	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
-	must(t, err)
-	var size, pages int
-	_, err = fmt.Sscan(string(text), &size, &pages)
-	must(t, err)
-	return pages * os.Getpagesize() >> 20
 }
 
 // A first scan that takes longer than the deadline: the scout is connected and
@@ -151,7 +140,7 @@ func TestScanLongerThanDeadline(t *testing.T) {
 	s := startScout(t, m, "h", dir, args...)
 	converges(t, m, s)
 	scanned := await(t, s.Process, "directory scanned")
-	took := eventTime(t, scanned).Sub(eventTime(t, await(t, s.Process, "registered")))
+	took := scanned.Time().Sub(await(t, s.Process, "registered").Time())
 	t.Logf("the scan took %s", took)
 	if took < deadline {
 		t.Errorf("the scan took %s only", took)

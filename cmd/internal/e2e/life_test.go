@@ -136,7 +136,7 @@ func TestFrozenScout(t *testing.T) {
 	}
 	c.isDead(s)
 
-	successor := launchScout(t, scoutCommand(m.grpc, "h", dir), "h", dir)
+	successor := launchScout(t, scoutCommand(m.GRPC, "h", dir), "h", dir)
 	if e := failure(t, successor.Process); !strings.Contains(e.Text("error"), "is watched by another scout on this machine") {
 		t.Errorf("a successor on this machine: %v", e)
 	}
@@ -203,7 +203,7 @@ func TestStopInAnyState(t *testing.T) {
 		t.Parallel()
 		m := startMaster(t)
 		signal(t, m.Process, syscall.SIGSTOP)
-		s := launchScout(t, scoutCommand(m.grpc, "h", tempDir(t)), "h", "")
+		s := launchScout(t, scoutCommand(m.GRPC, "h", tempDir(t)), "h", "")
 		await(t, s.Process, "directory claimed")
 		t.Log(expectExit(t, s.Process, syscall.SIGTERM, 3*time.Second))
 	})

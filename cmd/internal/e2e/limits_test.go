@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -19,6 +18,8 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"scout/cmd/internal/testfleet"
 )
 
 // limited is a scout whose user may have only so much of something.
@@ -56,7 +57,7 @@ func TestWatchesExhausted(t *testing.T) {
 				write(t, dir, fmt.Sprint("sub", i), "file")
 			}
 			m := startMaster(t, "-heartbeat", "200ms")
-			cmd := limited(t, scoutCommand(m.grpc, "h", dir, "-poll", "100ms"), test.what, test.n)
+			cmd := limited(t, scoutCommand(m.GRPC, "h", dir, "-poll", "100ms"), test.what, test.n)
 			s := launchScout(t, cmd, "h", dir)
 			converges(t, m, s)
 			if e := await(t, m.Process, "scout degraded"); e.Number("polled") != test.polled {
@@ -127,8 +128,7 @@ func TestMasterOutOfDescriptors(t *testing.T) {
 	t.Parallel()
 	const limit = 160 // scouts get 120 of them, consumers 20
 	p := launch(t, command("prlimit", fmt.Sprint("--nofile=", limit), programs.Scoutmaster, "-grpc", "0", "-http", "0"))
-	serving := await(t, p, "serving")
-	m := &master{p, serving.Text("grpc"), serving.Text("http")}
+	m := serving(t, p)
 	dir := tempDir(t)
 	names := fill(t, dir, 20)
 	s := startScout(t, m, "h", dir)
@@ -157,7 +157,7 @@ func TestMasterOutOfDescriptors(t *testing.T) {
 	c.done()
 	one := &http.Client{Transport: &http.Transport{MaxConnsPerHost: 1}, Timeout: patience}
 	must(t, m.listsVia(one, s, len(names)+5))
-	crowd := hangOn(t, m.http, 2*limit)
+	crowd := hangOn(t, m.HTTP, 2*limit)
 	within(t, patience, func() error {
 		for _, e := range events(p, 0, "connections refused") {
 			if e.Text("listener") == "http" {
@@ -203,20 +203,11 @@ func (m *master) freshlyLists(s *scout, n int) error {
 
 // listsVia asks a client of its own how many files of a scout there are.
 func (m *master) listsVia(client *http.Client, s *scout, n int) error {
-	r, err := client.Get("http://" + m.http + "/files")
+	entries, err := (&testfleet.Master{HTTP: m.HTTP, Client: client}).Files()
 	if err != nil {
 		return err
 	}
-	defer r.Body.Close()
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return err
-	}
-	entries, err := parse(body)
-	if err != nil {
-		return &wrongListError{err}
-	}
-	if got := len(of(entries, s.host, s.dir)); got != n {
+	if got := len(testfleet.Names(entries, s.host, s.dir)); got != n {
 		return fmt.Errorf("%d files are listed, of %d", got, n)
 	}
 	return nil
@@ -242,8 +233,7 @@ func TestMasterOutOfMemory(t *testing.T) {
 	cmd := command(programs.Scoutmaster, "-grpc", "0", "-http", "0", "-deadline", "1m")
 	cmd.Env = append(cmd.Env, "GOMEMLIMIT=48MiB")
 	p := launch(t, cmd)
-	serving := await(t, p, "serving")
-	m := &master{p, serving.Text("grpc"), serving.Text("http")}
+	m := serving(t, p)
 	dir := tempDir(t)
 	names := fill(t, dir, 20)
 	s := startScout(t, m, "h", dir)
@@ -292,7 +282,7 @@ func bulkyNames(session, n int) (names []string) {
 // hasOf looks for how many files with the names that fill and write give there
 // are, without reading those of others.
 func (m *master) hasOf(s *scout, n int) error {
-	body, err := m.get("/files?prefix=0&prefix=still&prefix=and")
+	body, err := m.Get("/files?prefix=0&prefix=still&prefix=and")
 	if err != nil {
 		return err
 	}

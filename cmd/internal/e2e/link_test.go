@@ -5,12 +5,12 @@ package e2e
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
-	"sync"
 	"testing"
 	"time"
+
+	"scout/cmd/internal/testfleet"
 )
 
 // megabit is a slow link, in bytes a second.
@@ -32,8 +32,8 @@ func TestSlowLink(t *testing.T) {
 	}
 	m := startMaster(t, "-heartbeat", "200ms", "-deadline", deadline.String())
 	p := newProxy(t, m)
-	p.rate = megabit
-	s := launchScout(t, scoutCommand(p.address, "h", dir), "h", dir)
+	p.Set(testfleet.Condition{Rate: megabit})
+	s := launchScout(t, scoutCommand(p.Address(), "h", dir), "h", dir)
 	within(t, 10*time.Minute, func() error {
 		if len(events(m.Process, 0, "files synced")) == 0 {
 			return fmt.Errorf("nothing is listed: %s\n%s", tail(m.Process), tail(s.Process))
@@ -51,7 +51,7 @@ func TestSlowLink(t *testing.T) {
 	}
 	write(t, dir, "later")
 	within(t, patience, func() error {
-		if body, err := m.get("/files?prefix=later"); err != nil || len(body) < 20 {
+		if body, err := m.Get("/files?prefix=later"); err != nil || len(body) < 20 {
 			return fmt.Errorf("%s, %w", body, err)
 		}
 		return nil
@@ -80,23 +80,23 @@ func TestProxyKeepsConnection(t *testing.T) {
 	p := newProxy(t, m)
 	dir := tempDir(t)
 	fill(t, dir, 10)
-	s := launchScout(t, scoutCommand(p.address, "h", dir), "h", dir)
+	s := launchScout(t, scoutCommand(p.Address(), "h", dir), "h", dir)
 	converges(t, m, s)
 
-	p.set(func(p *proxy) { p.keeps = true })
+	p.Set(testfleet.Condition{Keeps: true})
 	kill(t, m.Process)
 	began := time.Now()
 	m = startMaster(t, timing...)
-	p.set(func(p *proxy) { p.to = m.grpc })
+	p.SetTarget(m.GRPC)
 	must(t, os.Remove(filepath.Join(dir, "003")))
 	converges(t, m, s)
-	took := eventTime(t, await(t, m.Process, "scout registered")).Sub(began)
+	took := await(t, m.Process, "scout registered").Time().Sub(began)
 	t.Logf("registered again after %s, listed after %s", took, time.Since(began))
 	if took > 2*deadline+soon {
 		t.Errorf("registered again only after %s", took)
 	}
 	lost := await(t, s.Process, "master lost")
-	if silent := eventTime(t, lost).Sub(began); silent < deadline-600*time.Millisecond {
+	if silent := lost.Time().Sub(began); silent < deadline-600*time.Millisecond {
 		t.Errorf("the master was lost after %s, before the deadline: %v", silent, lost)
 	}
 }
@@ -109,11 +109,11 @@ func TestLinkCut(t *testing.T) {
 	p := newProxy(t, m)
 	dir := tempDir(t)
 	names := fill(t, dir, 50)
-	s := launchScout(t, scoutCommand(p.address, "h", dir), "h", dir)
+	s := launchScout(t, scoutCommand(p.Address(), "h", dir), "h", dir)
 	c := consume(t, m)
 	for round := range 3 {
 		converges(t, m, s)
-		p.cut()
+		p.Set(testfleet.Condition{Cut: true})
 		within(t, soon, func() error { return m.absent(s) })
 		c.isDead(s)
 		for _, name := range names[10*round:][:10] {
@@ -123,7 +123,7 @@ func TestLinkCut(t *testing.T) {
 		await(t, s.Process, "master lost")
 		c.isBack(s)
 		c.isWhole(s, names[10*round+10:])
-		p.mend()
+		p.Set(testfleet.Condition{})
 	}
 	converges(t, m, s)
 	c.done()
@@ -132,14 +132,14 @@ func TestLinkCut(t *testing.T) {
 // packets is what a network can do to them.
 var packets = []struct {
 	name string
-	lose func(*island)
+	lost testfleet.Condition
 	why  []string // the master may drop the scout
 }{
-	{"both ways", func(i *island) { i.loseUp(); i.loseDown() }, []string{"silent past deadline"}},
-	{"up", func(i *island) { i.loseUp() }, []string{"silent past deadline"}},
+	{"both ways", testfleet.Condition{Silent: true, Deaf: true}, []string{"silent past deadline"}},
+	{"up", testfleet.Condition{Silent: true}, []string{"silent past deadline"}},
 	// Without acknowledgements TCP soon sends nothing new, the scout's farewell
 	// neither.
-	{"down", func(i *island) { i.loseDown() }, []string{"stream broken", "silent past deadline"}},
+	{"down", testfleet.Condition{Deaf: true}, []string{"stream broken", "silent past deadline"}},
 }
 
 // Packets vanish, both ways or one way, and nothing tells so: both ends agree
@@ -151,18 +151,18 @@ func TestPacketsVanish(t *testing.T) {
 	for _, test := range packets {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			i := newIsland(t)
-			m := startMaster(t, "-grpc", i.here+":0", "-insecure", "-heartbeat", heartbeat.String(), "-deadline", deadline.String())
+			ns := newNamespace(t)
+			m := startMaster(t, "-grpc", ns.Here+":0", "-insecure", "-heartbeat", heartbeat.String(), "-deadline", deadline.String())
 			dir := tempDir(t)
 			fill(t, dir, 20)
-			cmd := scoutCommand(m.grpc, "h", dir, "-insecure")
-			s := launchScout(t, command("ip", append([]string{"netns", "exec", i.name}, cmd.Args...)...), "h", dir)
+			cmd := scoutCommand(m.GRPC, "h", dir, "-insecure")
+			s := launchScout(t, inNamespace(ns, cmd), "h", dir)
 			converges(t, m, s)
 
 			began := time.Now()
-			test.lose(i)
+			must(t, ns.Set(test.lost))
 			dropped, lost := await(t, m.Process, "scout dropped"), await(t, s.Process, "master lost")
-			for end, at := range map[string]time.Time{"master": eventTime(t, dropped), "scout": eventTime(t, lost)} {
+			for end, at := range map[string]time.Time{"master": dropped.Time(), "scout": lost.Time()} {
 				took := at.Sub(began)
 				t.Logf("the %s noticed after %s", end, took)
 				if took < deadline-2*heartbeat-100*time.Millisecond || took > deadline+heartbeat+soon {
@@ -180,78 +180,11 @@ func TestPacketsVanish(t *testing.T) {
 			if err := m.absent(s); err != nil {
 				t.Error(err)
 			}
-			i.mend()
+			must(t, ns.Set(testfleet.Condition{}))
 			converges(t, m, s)
 			if n := len(events(m.Process, 0, "registration refused")); n > 0 {
 				t.Errorf("its own ghost was in the way: %s", tail(m.Process))
 			}
 		})
 	}
-}
-
-// island is a network namespace, joined to this one by a link.
-type island struct {
-	t           *testing.T
-	name, link  string
-	here, there string // addresses of the link's ends
-}
-
-var islands struct {
-	sync.Mutex
-	n int
-}
-
-// newIsland makes an island that lasts as long as the test.
-func newIsland(t *testing.T) *island {
-	t.Helper()
-	needRoot(t)
-	islands.Lock()
-	n := (os.Getpid()*8 + islands.n) % 16_000
-	islands.n++
-	islands.Unlock()
-	i := &island{t: t, name: fmt.Sprint("scout-e2e-", n), link: fmt.Sprint("scout", n)}
-	net := fmt.Sprintf("198.%d.%d.", 18+n/8192, n/64%128*2)
-	i.here, i.there = fmt.Sprint(net, n%64*4+1), fmt.Sprint(net, n%64*4+2)
-	if out, err := ip("netns", "add", i.name); err != nil {
-		t.Skipf("SKIPPED: no network namespaces here: %v: %s", err, out)
-	}
-	t.Cleanup(func() { ip("netns", "del", i.name); ip("link", "del", i.link) })
-	for _, args := range [][]string{
-		{"link", "add", i.link, "type", "veth", "peer", "name", "eth0", "netns", i.name},
-		{"addr", "add", i.here + "/30", "dev", i.link},
-		{"link", "set", i.link, "up"},
-		{"-n", i.name, "addr", "add", i.there + "/30", "dev", "eth0"},
-		{"-n", i.name, "link", "set", "eth0", "up"},
-	} {
-		i.ip(args...)
-	}
-	return i
-}
-
-func ip(args ...string) ([]byte, error) { return exec.Command("ip", args...).CombinedOutput() }
-
-func (i *island) ip(args ...string) {
-	i.t.Helper()
-	if out, err := ip(args...); err != nil {
-		i.t.Fatalf("ip %q: %v: %s", args, err, out)
-	}
-}
-
-// loseUp makes what the island sends vanish: it goes to a station that is not
-// there.
-func (i *island) loseUp() {
-	i.ip("-n", i.name, "neigh", "replace", i.here, "lladdr", nowhere, "dev", "eth0", "nud", "permanent")
-}
-
-// loseDown makes what is sent to the island vanish.
-func (i *island) loseDown() {
-	i.ip("neigh", "replace", i.there, "lladdr", nowhere, "dev", i.link, "nud", "permanent")
-}
-
-const nowhere = "02:00:00:00:00:99"
-
-// mend lets everything through again.
-func (i *island) mend() {
-	ip("-n", i.name, "neigh", "del", i.here, "dev", "eth0")
-	ip("neigh", "del", i.there, "dev", i.link)
 }

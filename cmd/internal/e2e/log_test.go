@@ -43,7 +43,7 @@ func TestLogs(t *testing.T) {
 		msg    string
 		fields map[string]any
 	}{
-		{m.Process, "serving", map[string]any{"grpc": m.grpc, "http": m.http, "heartbeat": 1.0, "deadline": 3.0, "version": nil}},
+		{m.Process, "serving", map[string]any{"grpc": m.GRPC, "http": m.HTTP, "heartbeat": 1.0, "deadline": 3.0, "version": nil}},
 		{m.Process, "scout registered", map[string]any{"host": "h", "directory": dir, "session": session, "version": nil}},
 		{m.Process, "files synced", map[string]any{"host": "h", "directory": dir, "files": 5.0, "added": 5.0, "removed": 0.0, "revision": nil, "seconds": nil}},
 		{m.Process, "files synced", map[string]any{"host": "h", "directory": dir, "files": 6.0, "added": 1.0, "removed": 0.0, "revision": nil, "seconds": nil}},
@@ -105,7 +105,7 @@ func TestConsoleLog(t *testing.T) {
 		cmd.Stderr = &log
 		must(t, cmd.Start())
 		port := cmd.Args[4]
-		within(t, patience, func() error { _, err := (&master{http: "127.0.0.1:" + port}).list(); return err })
+		within(t, patience, func() error { _, err := masterAt("", "127.0.0.1:"+port).Files(); return err })
 		must(t, cmd.Process.Signal(syscall.SIGTERM))
 		must(t, cmd.Wait())
 		if text := log.String(); !strings.Contains(text, want) || strings.Contains(text, "{\"level\"") || (want == "" && text != "") {
@@ -119,12 +119,12 @@ func TestConsoleLog(t *testing.T) {
 func TestLogWithoutReader(t *testing.T) {
 	t.Parallel()
 	grpcPort, httpPort := freePort(t), freePort(t)
-	m := &master{grpc: "127.0.0.1:" + grpcPort, http: "127.0.0.1:" + httpPort}
+	m := masterAt("127.0.0.1:"+grpcPort, "127.0.0.1:"+httpPort)
 	unread(t, command(programs.Scoutmaster, "-grpc", grpcPort, "-http", httpPort))
-	within(t, patience, func() error { _, err := m.list(); return err })
+	within(t, patience, func() error { _, err := m.Files(); return err })
 	dir := tempDir(t)
 	write(t, dir, "a")
-	unread(t, command(programs.Scout, "-dir", dir, "-master", m.grpc, "-host", "h"))
+	unread(t, command(programs.Scout, "-dir", dir, "-master", m.GRPC, "-host", "h"))
 	within(t, patience, func() error { return m.lists("h", dir, "a") })
 	write(t, dir, "b")
 	within(t, patience, func() error { return m.lists("h", dir, "a", "b") })

@@ -25,9 +25,9 @@ func TestMetrics(t *testing.T) {
 	m := startMaster(t, "-pprof", "0")
 	dir := tempDir(t)
 	s := startScout(t, m, "web-01", dir, "-metrics", "0")
-	awaitSeries(t, "http://"+m.http+"/metrics", `scoutmaster_scouts{state="live"} 1`)
+	awaitSeries(t, "http://"+m.HTTP+"/metrics", `scoutmaster_scouts{state="live"} 1`)
 	write(t, dir, "new")
-	awaitSeries(t, "http://"+m.http+"/metrics",
+	awaitSeries(t, "http://"+m.HTTP+"/metrics",
 		`scoutmaster_files 1`, `scoutmaster_changes_total{change="added"} 1`,
 		`scoutmaster_change_visible_seconds_count 1`, `scoutmaster_snapshot_seconds_count 1`)
 	awaitSeries(t, "http://"+listening(t, s.Process, "metrics")+"/metrics",
@@ -35,7 +35,7 @@ func TestMetrics(t *testing.T) {
 	awaitSeries(t, "http://"+listening(t, m.Process, "pprof")+"/debug/pprof/goroutine?debug=1", "goroutine profile:")
 
 	kill(t, s.Process)
-	awaitSeries(t, "http://"+m.http+"/metrics",
+	awaitSeries(t, "http://"+m.HTTP+"/metrics",
 		`scoutmaster_scouts{state="live"} 0`, `scoutmaster_files 0`, `scoutmaster_scouts_dropped_total{reason="stream broken"} 1`)
 }
 
@@ -44,7 +44,7 @@ func TestNoSideDoors(t *testing.T) {
 	t.Parallel()
 	m := startMaster(t)
 	for _, path := range []string{"/debug/pprof/", "/debug/vars"} {
-		r, err := http.Get("http://" + m.http + path)
+		r, err := http.Get("http://" + m.HTTP + path)
 		must(t, err)
 		r.Body.Close()
 		if r.StatusCode != http.StatusNotFound {
@@ -104,7 +104,7 @@ func listening(t *testing.T, p *testfleet.Process, flag string) string {
 // not.
 func services(t *testing.T, m *master) (names []string) {
 	t.Helper()
-	conn, err := grpc.NewClient(m.grpc, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(m.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	must(t, err)
 	defer conn.Close()
 	stream, err := reflectionpb.NewServerReflectionClient(conn).ServerReflectionInfo(t.Context())

@@ -30,7 +30,7 @@ func TestAnswersConform(t *testing.T) {
 	gone := startScout(t, m, "gone", tempDir(t))
 	kill(t, gone.Process)
 	await(t, m.Process, "scout dropped")
-	refused := launchScout(t, scoutCommand(m.grpc, "web-01", dir), "web-01", dir)
+	refused := launchScout(t, scoutCommand(m.GRPC, "web-01", dir), "web-01", dir)
 	if _, err := refused.AwaitExit(patience); err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func described(t *testing.T, m *master) routers.Router {
 	for _, kind := range []string{"application/x-ndjson", "text/event-stream"} {
 		openapi3filter.RegisterBodyDecoder(kind, openapi3filter.FileBodyDecoder) // as it is
 	}
-	text, err := m.get("/openapi.json")
+	text, err := m.Get("/openapi.json")
 	must(t, err)
 	doc, err := openapi3.NewLoader().LoadFromData(text)
 	must(t, err)
@@ -89,7 +89,7 @@ func described(t *testing.T, m *master) routers.Router {
 
 // conforms asks, and holds the answer against the description of its GET.
 func conforms(router routers.Router, m *master, method, target string, header http.Header, status int) error {
-	r, err := http.NewRequest(method, "http://"+m.http+target, http.NoBody)
+	r, err := http.NewRequest(method, "http://"+m.HTTP+target, http.NoBody)
 	if err != nil {
 		return err
 	}

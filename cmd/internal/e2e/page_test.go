@@ -72,7 +72,7 @@ func TestPageAsksForTheToken(t *testing.T) {
 	m, dir := startMaster(t, "-http-token-file", tokens), tempDir(t)
 	write(t, dir, "one")
 	startScout(t, m, "h", dir)
-	b.do("open the page", chromedp.Navigate("http://"+m.http+"/"))
+	b.do("open the page", chromedp.Navigate("http://"+m.HTTP+"/"))
 	b.await(`!document.querySelector("#door").hidden`)
 	if shown := eval[[]string](b, rowsShown); len(shown) > 0 {
 		t.Errorf("%q is shown to a stranger", shown)

@@ -179,7 +179,7 @@ func TestGarbage(t *testing.T) {
 		"", "\n", "GET /files HTTP/1.1\r\nHost: x\r\n\r\n", "\x16\x03\x01\x02\x00\x01", strings.Repeat("\x00", 1<<16),
 		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + strings.Repeat("\xff", 100),
 	} {
-		for _, address := range []string{m.grpc, m.http} {
+		for _, address := range []string{m.GRPC, m.HTTP} {
 			conn, err := net.Dial("tcp", address)
 			must(t, err)
 			conn.SetDeadline(time.Now().Add(patience))

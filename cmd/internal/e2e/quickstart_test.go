@@ -22,7 +22,7 @@ func TestQuickStart(t *testing.T) {
 	write(t, dir, "there before")
 	m := startMaster(t)
 	cmd := command(programs.Scout)
-	cmd.Env = append(cmd.Env, "MONITOR_DIR="+dir, "SCOUT_MASTER_ADDRESS="+m.grpc)
+	cmd.Env = append(cmd.Env, "MONITOR_DIR="+dir, "SCOUT_MASTER_ADDRESS="+m.GRPC)
 	host, err := os.Hostname()
 	must(t, err)
 	s := launchScout(t, cmd, host, dir)
@@ -144,7 +144,7 @@ func TestFlagForms(t *testing.T) {
 		t.Errorf("by environment, and a flag against it: %v", serving)
 	}
 
-	m := &master{grpc: serving.Text("grpc"), http: serving.Text("http")}
+	m := masterAt(serving.Text("grpc"), serving.Text("http"))
 	for i, args := range []string{
 		"-dir %s -master %s -host h%d -recursive false -exclude *.o -exclude x",
 		"--dir %s --master %s --host h%d --recursive false --exclude *.o --exclude x",
@@ -155,7 +155,7 @@ func TestFlagForms(t *testing.T) {
 		write(t, dir, "sub", "not listed")
 		write(t, dir, "x")
 		write(t, dir, "main.o")
-		args := fmt.Sprintf(args, dir, m.grpc, i)
+		args := fmt.Sprintf(args, dir, m.GRPC, i)
 		launch(t, command(programs.Scout, strings.Fields(args)...))
 		within(t, patience, func() error { return m.lists(fmt.Sprint("h", i), dir, "listed") })
 	}
@@ -171,7 +171,7 @@ func TestExclude(t *testing.T) {
 	write(t, dir, "node_modules", "x", "y")
 	write(t, dir, ".git", "config")
 	m := startMaster(t)
-	cmd := scoutCommand(m.grpc, "h", dir)
+	cmd := scoutCommand(m.GRPC, "h", dir)
 	cmd.Env = append(cmd.Env, "SCOUT_EXCLUDE=**/*.tmp, {node_modules,vendor},.git")
 	launch(t, cmd)
 	within(t, patience, func() error { return m.lists("h", dir, "keep/a.go") })

@@ -40,7 +40,7 @@ func dialRaw(t *testing.T, m *master, options ...grpc.CallOption) *raw {
 // tryRaw is dialRaw of a master that may not take the connection.
 func tryRaw(t *testing.T, m *master, options ...grpc.CallOption) (*raw, error) {
 	t.Helper()
-	conn, err := grpc.NewClient(m.grpc, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(m.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	must(t, err)
 	t.Cleanup(func() { conn.Close() })
 	return call(t, conn, options...)

@@ -93,10 +93,10 @@ func TestOrphan(t *testing.T) {
 		t.Errorf("it noticed after %s", took)
 	}
 	orphaned := await(t, s.Process, "orphaned")
-	if waited := eventTime(t, orphaned).Sub(eventTime(t, lost)); waited < 9900*time.Millisecond {
+	if waited := orphaned.Time().Sub(lost.Time()); waited < 9900*time.Millisecond {
 		t.Errorf("orphaned after %s: %v", waited, orphaned)
 	}
-	if orphaned.Text("master") != m.grpc || orphaned.Text("reason") == "" || orphaned.Number("seconds") < 9.9 {
+	if orphaned.Text("master") != m.GRPC || orphaned.Text("reason") == "" || orphaned.Number("seconds") < 9.9 {
 		t.Errorf("%v", orphaned)
 	}
 	if err := elsewhere.absent(s); err != nil {
@@ -108,15 +108,6 @@ func TestOrphan(t *testing.T) {
 	if n := len(events(s.Process, 0, "orphaned")); n != 1 {
 		t.Errorf("it said so %d times: %s", n, tail(s.Process))
 	}
-}
-
-// eventTime is when an event was logged.
-func eventTime(t *testing.T, e map[string]any) time.Time {
-	t.Helper()
-	text, _ := e["time"].(string)
-	at, err := time.Parse(time.RFC3339, text)
-	must(t, err)
-	return at
 }
 
 // A master that was frozen for three deadlines does not blame those who stayed
@@ -248,7 +239,7 @@ func TestMasterStopsDespiteConsumer(t *testing.T) {
 // askAndDoNotRead has a request for the list in flight until the test ends.
 func askAndDoNotRead(t *testing.T, m *master) {
 	t.Helper()
-	conn, err := net.Dial("tcp", m.http)
+	conn, err := net.Dial("tcp", m.HTTP)
 	must(t, err)
 	t.Cleanup(func() { conn.Close() })
 	_, err = fmt.Fprintf(conn, "GET /files HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -157,7 +157,7 @@ func TestDirectoryReplacedByAnother(t *testing.T) {
 	must(t, os.Rename(r.dir, away))
 	must(t, os.Rename(other, r.dir))
 	r.back(t)
-	if e := failure(t, launch(t, scoutCommand(r.master.grpc, "x", r.dir))); !strings.Contains(e.Text("error"), "another scout") {
+	if e := failure(t, launch(t, scoutCommand(r.master.GRPC, "x", r.dir))); !strings.Contains(e.Text("error"), "another scout") {
 		t.Errorf("%v", e)
 	}
 	converges(t, r.master, r.scout, startScout(t, r.master, "h", away))
@@ -200,7 +200,7 @@ func TestDirectoryUnreadable(t *testing.T) {
 	parent := tempDir(t)
 	dir := filepath.Join(parent, "dir")
 	write(t, dir, "file")
-	s := launchScout(t, asNobody(scoutCommand(m.grpc, "h", dir)), "h", dir)
+	s := launchScout(t, asNobody(scoutCommand(m.GRPC, "h", dir)), "h", dir)
 	t.Cleanup(func() { os.Chmod(parent, 0o755); os.Chmod(dir, 0o755) })
 	for _, path := range []string{dir, parent} {
 		converges(t, m, s)

@@ -15,7 +15,7 @@ import (
 // the master.
 func slowReader(t *testing.T, m *master, rate int) {
 	t.Helper()
-	conn, err := net.Dial("tcp", m.http)
+	conn, err := net.Dial("tcp", m.HTTP)
 	must(t, err)
 	t.Cleanup(func() { conn.Close() })
 	must(t, conn.(*net.TCPConn).SetReadBuffer(4<<10))
@@ -50,11 +50,11 @@ func TestSlowConsumers(t *testing.T) {
 	names := fill(t, dir, 20)
 	s := startScout(t, m, "h", dir)
 	within(t, patience, func() error { return m.hasOf(s, len(names)) })
-	if _, err := m.get("/files"); err != nil { // what is kept of the text is there
+	if _, err := m.Get("/files"); err != nil { // what is kept of the text is there
 		t.Fatal(err)
 	}
 
-	before := m.resident(t)
+	before := resident(t, m.Process)
 	for range 50 {
 		slowReader(t, m, 1000)
 	}
@@ -64,7 +64,7 @@ func TestSlowConsumers(t *testing.T) {
 		write(t, dir, fmt.Sprint("still ", changes))
 		slowest = max(slowest, within(t, patience, func() error { return m.hasOf(s, len(names)+changes+1) }))
 		bulk.update(bulk.add(fmt.Sprint("zz", changes))) // of what the readers are in the middle of
-		most = max(most, m.resident(t))
+		most = max(most, resident(t, m.Process))
 	}
 	t.Logf("the slowest of %d changes took %s; %d MiB before, %d at most", changes, slowest, before, most)
 	if slowest > soon {

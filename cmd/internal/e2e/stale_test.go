@@ -85,7 +85,7 @@ func TestTagsAndCursorsFromBefore(t *testing.T) {
 // ask asks for a path, of which something with the tag is known, and returns
 // the status and the tag of the answer.
 func (m *master) ask(path, tag string) (status int, now string, err error) {
-	r, err := http.NewRequest(http.MethodGet, "http://"+m.http+path, nil)
+	r, err := http.NewRequest(http.MethodGet, "http://"+m.HTTP+path, nil)
 	if err != nil {
 		return 0, "", err
 	}
@@ -102,7 +102,7 @@ func (m *master) ask(path, tag string) (status int, now string, err error) {
 
 // keepsakes are what a consumer keeps of an answer: its tag and its cursor.
 func (m *master) keepsakes() (tag, cursor string, err error) {
-	body, err := m.get("/files?limit=3")
+	body, err := m.Get("/files?limit=3")
 	if err != nil {
 		return "", "", err
 	}
@@ -124,7 +124,7 @@ func (m *master) firstEvent(from string) (event, id string, err error) {
 	if from != "" {
 		path += "&last_event_id=" + url.QueryEscape(from)
 	}
-	answer, err := client.Get("http://" + m.http + path)
+	answer, err := client.Get("http://" + m.HTTP + path)
 	if err != nil {
 		return "", "", err
 	}

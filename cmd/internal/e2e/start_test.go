@@ -38,7 +38,7 @@ func TestWrongStarts(t *testing.T) {
 	must(t, os.Chmod(behind, 0o700))
 	must(t, os.Symlink("nowhere", filepath.Join(dir, "dangling")))
 	must(t, os.Symlink("loop", filepath.Join(dir, "loop")))
-	master := startMaster(t).grpc
+	master := startMaster(t).GRPC
 	free := net.JoinHostPort("localhost", freePort(t))
 
 	for name, test := range map[string]struct {
@@ -100,7 +100,7 @@ func TestWrongMasters(t *testing.T) {
 	for name, test := range map[string]struct{ address, want string }{
 		"a web server":                   {web.Listener.Addr().String(), "is this its gRPC address?"},
 		"a web server with TLS":          {secure.Listener.Addr().String(), "is this its gRPC address?"},
-		"a master's HTTP address":        {startMaster(t).http, "is this its gRPC address?"},
+		"a master's HTTP address":        {startMaster(t).HTTP, "is this its gRPC address?"},
 		"a listener that never accepts":  {serve(t, nil), "no answer within"},
 		"a listener that never answers":  {serve(t, func(net.Conn) {}), "no answer within"},
 		"a listener that hangs up":       {serve(t, func(c net.Conn) { c.Close() }), "scoutmaster at"},
@@ -125,7 +125,7 @@ func TestFrozenMasterAtStart(t *testing.T) {
 	t.Parallel()
 	m := startMaster(t)
 	signal(t, m.Process, syscall.SIGSTOP)
-	fails(t, "no answer within", programs.Scout, "-dir", tempDir(t), "-master", m.grpc)
+	fails(t, "no answer within", programs.Scout, "-dir", tempDir(t), "-master", m.GRPC)
 }
 
 // The master, too, says what is wrong and ends.

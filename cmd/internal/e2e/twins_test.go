@@ -17,7 +17,7 @@ import (
 // twin is a scout in a container of its own: what it sees at the path where is
 // another directory than what others see there.
 func twin(m *master, dir, where string) *exec.Cmd {
-	scout := scoutCommand(m.grpc, "twin", where)
+	scout := scoutCommand(m.GRPC, "twin", where)
 	return command("unshare", append([]string{"-m", "sh", "-c", `mount --bind "$0" "$1" && shift && exec "$@"`, dir, where}, scout.Args...)...)
 }
 
@@ -159,7 +159,7 @@ func TestGhostInFullFlow(t *testing.T) {
 			}
 		}()
 		within(t, patience, func() error {
-			names, err := m.list()
+			names, err := m.Files()
 			if err == nil && len(names) < 2 {
 				err = fmt.Errorf("%d entries", len(names))
 			}
@@ -229,10 +229,10 @@ func TestUsurpersForLong(t *testing.T) {
 		}
 		again.leave()
 		if warm == 0 && time.Since(began) > span/3 {
-			warm = m.resident(t)
+			warm = resident(t, m.Process)
 		}
 	}
-	after := m.resident(t)
+	after := resident(t, m.Process)
 	t.Logf("%d attempts; %d MiB after a third of them, %d after all", attempts, warm, after)
 	if after > warm+warm/2+16 {
 		t.Errorf("the master had %d MiB after a third of %d attempts, %d after all", warm, attempts, after)

@@ -54,7 +54,7 @@ func (p *PlayedScouts) play(ctx context.Context, i int, dir *Directory, started 
 		if err = p.scout(i, dir, once).Run(ctx); err == nil {
 			return nil
 		}
-		pause(ctx, time.Second+rand.N(time.Second))
+		Sleep(ctx, time.Second+rand.N(time.Second))
 	}
 	return fmt.Errorf("scout %d: %w", i, err)
 }
@@ -76,13 +76,6 @@ func OriginOf(i int) files.Origin {
 func Dial(master string) (*grpc.ClientConn, error) {
 	return grpc.NewClient(master, append(stream.DialOptions(),
 		grpc.WithTransportCredentials(insecure.NewCredentials()))...)
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
 }
 
 // listedCore is a log that keeps nothing and tells when a scout is listed.

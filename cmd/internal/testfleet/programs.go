@@ -1,22 +1,37 @@
 package testfleet
 
 import (
-	"encoding/base64"
-	"encoding/json"
+	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"sync"
 	"time"
 )
 
 // Programs are the paths of the two programs.
 type Programs struct{ Scout, Scoutmaster string }
 
-// Build builds both programs into dir.
+// Raced reports whether this process runs under the race detector, which makes
+// everything several times as slow.
+func Raced() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
+}
+
+// Build builds both programs into dir, with the race detector when this process
+// has it: a data race in them is then a stray line in their log.
 func Build(dir string, flags ...string) (Programs, error) {
+	if Raced() {
+		flags = append(flags, "-race")
+	}
 	args := append([]string{"build", "-o", dir + string(filepath.Separator)}, flags...)
 	cmd := exec.Command("go", append(args, "scout/cmd/scout", "scout/cmd/scoutmaster")...)
 	cmd.Stderr = os.Stderr
@@ -26,85 +41,118 @@ func Build(dir string, flags ...string) (Programs, error) {
 	return Programs{filepath.Join(dir, "scout"), filepath.Join(dir, "scoutmaster")}, nil
 }
 
-// startTime is how long a program may take to come up.
+// startTime is how long a program may take to come up on a busy machine.
 const startTime = 30 * time.Second
 
 // Master is a scoutmaster that runs.
 type Master struct {
 	*Process
+
 	GRPC, HTTP string // addresses
-	client     http.Client
+	Client     *http.Client
 }
 
-// StartMaster starts a scoutmaster on free ports, unless args say otherwise,
-// and waits until it serves.
+// MasterCommand returns a scoutmaster that is not started yet, on free ports
+// unless args say otherwise.
+func (p Programs) MasterCommand(args ...string) *exec.Cmd {
+	return Command(p.Scoutmaster, append([]string{"-grpc", "0", "-http", "0", "-log-format", "json"}, args...)...)
+}
+
+// StartMaster starts a scoutmaster like MasterCommand's and waits until it
+// serves.
 func (p Programs) StartMaster(args ...string) (*Master, error) {
-	proc, err := Start(p.Scoutmaster, append([]string{"-grpc", "0", "-http", "0", "-log-format", "json"}, args...), nil)
+	proc, err := Launch(p.MasterCommand(args...))
 	if err != nil {
 		return nil, err
 	}
-	e, err := proc.AwaitMsg(startTime, "serving")
+	m, err := proc.Serving()
 	if err != nil {
 		proc.Kill()
+	}
+	return m, err
+}
+
+// Serving waits until a process that is a scoutmaster serves.
+func (p *Process) Serving() (*Master, error) {
+	e, err := p.AwaitMsg(startTime, 0, "serving")
+	if err != nil {
 		return nil, err
 	}
-	return &Master{Process: proc, GRPC: e.Text("grpc"), HTTP: e.Text("http")}, nil
+	return &Master{p, e.Text("grpc"), e.Text("http"), &http.Client{Timeout: time.Minute}}, nil
 }
 
-// StartScout starts a scout and does not wait.
-func (p Programs) StartScout(dir, master string, args ...string) (*Process, error) {
-	return Start(p.Scout, append([]string{"-dir", dir, "-master", master, "-log-format", "json"}, args...), nil)
-}
+// Get asks the master for a path, such as "/files", and returns the body of an
+// answer that is 200 OK.
+func (m *Master) Get(path string) ([]byte, error) { return Get(m.Client, "http://"+m.HTTP+path) }
 
-// Entry is one entry of the list.
-type Entry struct {
-	Filename        string `json:"filename"`
-	FilenameBase64  string `json:"filename_base64"`
-	Host            string `json:"host"`
-	Directory       string `json:"directory"`
-	DirectoryBase64 string `json:"directory_base64"`
-}
-
-// Name returns the exact bytes of the filename.
-func (e Entry) Name() string {
-	if b, err := base64.StdEncoding.DecodeString(e.FilenameBase64); err == nil && e.FilenameBase64 != "" {
-		return string(b)
-	}
-	return e.Filename
-}
-
-// Dir returns the exact bytes of the directory.
-func (e Entry) Dir() string {
-	if b, err := base64.StdEncoding.DecodeString(e.DirectoryBase64); err == nil && e.DirectoryBase64 != "" {
-		return string(b)
-	}
-	return e.Directory
-}
-
-// Get asks the master for a path, such as "/files", and returns the answer's
-// body.
-func (m *Master) Get(path string) ([]byte, error) {
-	r, err := m.client.Get("http://" + m.HTTP + path)
+// Get asks for a URL and returns the body of an answer that is 200 OK.
+func Get(client *http.Client, url string) ([]byte, error) {
+	r, err := client.Get(url)
 	if err != nil {
 		return nil, err
 	}
 	defer r.Body.Close() //nolint:errcheck // it was read
 	body, err := io.ReadAll(r.Body)
 	if err == nil && r.StatusCode != http.StatusOK {
-		err = fmt.Errorf("GET %s: %s: %s", path, r.Status, body)
+		err = fmt.Errorf("GET %s: %s: %s", url, r.Status, body)
 	}
 	return body, err
 }
 
-// Files returns the list, or the part of it that a query selects.
-func (m *Master) Files(query string) ([]Entry, error) {
-	body, err := m.Get("/files" + query)
+// Files returns the whole list, which ParseList has checked.
+func (m *Master) Files() ([]Entry, error) {
+	body, err := m.Get("/files")
 	if err != nil {
 		return nil, err
 	}
-	var list struct{ Files []Entry }
-	if err := json.Unmarshal(body, &list); err != nil {
-		return nil, fmt.Errorf("GET /files: %w", err)
+	return ParseList(body)
+}
+
+// ScoutCommand returns a scout that is not started yet.
+func (p Programs) ScoutCommand(master, dir string, args ...string) *exec.Cmd {
+	return Command(p.Scout, append([]string{"-dir", dir, "-master", master, "-log-format", "json"}, args...)...)
+}
+
+// StartScout starts a scout and does not wait.
+func (p Programs) StartScout(master, dir string, args ...string) (*Process, error) {
+	return Launch(p.ScoutCommand(master, dir, args...))
+}
+
+var taken sync.Map // ports that FreePort has returned: nobody may listen yet
+
+// FreePort returns a port that nobody listens on. It is below those that the
+// kernel gives to others.
+func FreePort() (string, error) {
+	for n := 12000 + os.Getpid()%8000; n < 32000; n += 7 {
+		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(n))
+		if err != nil {
+			continue
+		}
+		if err := l.Close(); err != nil {
+			return "", err
+		}
+		if _, taken := taken.LoadOrStore(n, true); !taken {
+			return strconv.Itoa(n), nil
+		}
 	}
-	return list.Files, nil
+	return "", fmt.Errorf("no port is free")
+}
+
+// Sleep waits and reports whether ctx is still on.
+func Sleep(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+// Run runs a command that says nothing unless it fails.
+func Run(command ...string) error {
+	out, err := exec.Command(command[0], command[1:]...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%q: %w: %s", command, err, out)
+	}
+	return nil
 }

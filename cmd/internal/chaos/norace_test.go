@@ -1,7 +1,0 @@
-//go:build linux && !race
-
-package main
-
-var buildFlags []string
-
-const slowness = 2

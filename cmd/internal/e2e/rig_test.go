@@ -1,0 +1,408 @@
+//go:build linux
+
+package e2e
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"scout/cmd/internal/testfleet"
+)
+
+var (
+	// programs are built once for all tests.
+	programs testfleet.Programs
+	// raced says that everything is several times as slow.
+	raced = testfleet.Raced()
+	// long runs what takes minutes, too.
+	long = flag.Bool("long", os.Getenv("SCOUT_E2E_LONG") == "1", "run the tests that take minutes")
+)
+
+func TestMain(m *testing.M) {
+	// The tests wait for programs rather than compute.
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		panic(err)
+	}
+	flag.Parse()
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "scout-e2e-")
+	if err == nil {
+		defer os.RemoveAll(dir)
+		err = os.Chmod(dir, 0o755) // other users run them too
+	}
+	if err == nil {
+		programs, err = testfleet.Build(dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	code := m.Run()
+	for _, left := range children() {
+		fmt.Fprintln(os.Stderr, "a test left a process:", left)
+		code = 1
+	}
+	return code
+}
+
+// children returns the processes that this one has started and that still run.
+func children() (found []string) {
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range stats {
+		stat, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended
+		}
+		end := strings.LastIndexByte(string(stat), ')')
+		fields := strings.Fields(string(stat)[end+1:]) // from the state on
+		if len(fields) > 1 && fields[1] == strconv.Itoa(os.Getpid()) {
+			found = append(found, string(stat[:end+1]))
+		}
+	}
+	return found
+}
+
+const (
+	// patience bounds what should take moments, on a machine that is busy.
+	patience = 30 * time.Second
+	// stopTime is how long a program may take to stop.
+	stopTime = 10 * time.Second
+	// nobody is a user who may write nowhere.
+	nobody = 65534
+)
+
+func command(program string, args ...string) *exec.Cmd { return testfleet.Command(program, args...) }
+
+// asNobody makes cmd run without root's privileges, which would read anything.
+func asNobody(cmd *exec.Cmd) *exec.Cmd {
+	if os.Getuid() == 0 {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}
+	}
+	return cmd
+}
+
+// launch starts a program, which is stopped at the end of the test. It must
+// then stop as it should, and its whole log must be JSON: a stack trace or a
+// report of the race detector is not.
+func launch(t *testing.T, cmd *exec.Cmd) *testfleet.Process {
+	t.Helper()
+	p, err := testfleet.Launch(cmd)
+	must(t, err)
+	t.Cleanup(func() {
+		if !p.Ended() {
+			p.Continue()
+			expectExit(t, p, syscall.SIGTERM, stopTime)
+		}
+		for _, line := range p.Stray() {
+			t.Errorf("%s wrote %q", filepath.Base(cmd.Path), line)
+		}
+	})
+	return p
+}
+
+// expectExit sends a signal and waits for exit code 0. It returns how long that
+// took. A program that does not stop is made to say what it does.
+func expectExit(t *testing.T, p *testfleet.Process, sig syscall.Signal, limit time.Duration) time.Duration {
+	t.Helper()
+	began := time.Now()
+	p.Signal(sig)
+	code, err := p.AwaitExit(limit)
+	if err != nil {
+		p.Signal(syscall.SIGQUIT)
+		p.AwaitExit(time.Second)
+		p.Kill()
+		t.Errorf("%s runs on %s after %s", filepath.Base(p.Path), limit, sig)
+	} else if code != 0 {
+		t.Errorf("%s: exit code %d after %s: %s", filepath.Base(p.Path), code, sig, tail(p))
+	}
+	return time.Since(began)
+}
+
+// signal sends a signal to a program that runs.
+func signal(t *testing.T, p *testfleet.Process, sig syscall.Signal) {
+	t.Helper()
+	must(t, p.Signal(sig))
+}
+
+// kill ends a program the hard way.
+func kill(t *testing.T, p *testfleet.Process) {
+	t.Helper()
+	signal(t, p, syscall.SIGKILL)
+	_, err := p.AwaitExit(patience)
+	must(t, err)
+}
+
+// await waits for an event with the message, and fails the test without.
+func await(t *testing.T, p *testfleet.Process, msg string) testfleet.Event {
+	t.Helper()
+	return awaitFrom(t, p, 0, msg)
+}
+
+// awaitFrom waits for such an event among those after the first from.
+func awaitFrom(t *testing.T, p *testfleet.Process, from int, msg string) testfleet.Event {
+	t.Helper()
+	e, err := p.AwaitMsg(patience, from, msg)
+	must(t, err)
+	return e
+}
+
+func events(p *testfleet.Process, from int, msg string) []testfleet.Event { return p.Logged(from, msg) }
+
+func tail(p *testfleet.Process) string { return p.Tail() }
+
+// client asks masters as any consumer would.
+var client = &http.Client{Timeout: time.Minute}
+
+// master is a scoutmaster that runs.
+type master struct{ *testfleet.Master }
+
+// startMaster starts a scoutmaster on free ports, unless args say otherwise.
+func startMaster(t *testing.T, args ...string) *master {
+	t.Helper()
+	return serving(t, launch(t, programs.MasterCommand(args...)))
+}
+
+// serving waits until a program that is a scoutmaster serves.
+func serving(t *testing.T, p *testfleet.Process) *master {
+	t.Helper()
+	m, err := p.Serving()
+	must(t, err)
+	return &master{m}
+}
+
+// masterAt is a scoutmaster whose log nobody reads.
+func masterAt(grpc, http string) *master {
+	return &master{&testfleet.Master{GRPC: grpc, HTTP: http, Client: client}}
+}
+
+// port returns the port of an address.
+func port(address string) string {
+	_, port, _ := net.SplitHostPort(address)
+	return port
+}
+
+// freePort returns a port that nobody listens on, nor will be given by chance.
+func freePort(t *testing.T) string {
+	t.Helper()
+	port, err := testfleet.FreePort()
+	must(t, err)
+	return port
+}
+
+// scout is a scout that runs.
+type scout struct {
+	*testfleet.Process
+	host, dir string
+}
+
+// startScout starts a scout and waits until it is registered. It must be told
+// what happens: it does not poll, unless args say so.
+func startScout(t *testing.T, m *master, host, dir string, args ...string) *scout {
+	t.Helper()
+	s := launchScout(t, scoutCommand(m.GRPC, host, dir, args...), host, dir)
+	await(t, s.Process, "registered")
+	return s
+}
+
+func scoutCommand(master, host, dir string, args ...string) *exec.Cmd {
+	return programs.ScoutCommand(master, dir, append([]string{"-host", host, "-poll", "1h"}, args...)...)
+}
+
+func launchScout(t *testing.T, cmd *exec.Cmd, host, dir string) *scout {
+	t.Helper()
+	return &scout{launch(t, cmd), host, dir}
+}
+
+// newProxy starts a proxy for a master, until the test ends.
+func newProxy(t *testing.T, m *master) *testfleet.Proxy {
+	t.Helper()
+	p, err := testfleet.NewProxy(m.GRPC)
+	must(t, err)
+	t.Cleanup(p.Close)
+	return p
+}
+
+// newNamespace makes a network namespace that lasts as long as the test.
+func newNamespace(t *testing.T) *testfleet.Namespace {
+	t.Helper()
+	needRoot(t)
+	ns, err := testfleet.NewNamespace()
+	if err != nil {
+		t.Skipf("SKIPPED: no network namespaces here: %v", err)
+	}
+	t.Cleanup(ns.Close)
+	return ns
+}
+
+// inNamespace has cmd run in a network namespace.
+func inNamespace(ns *testfleet.Namespace, cmd *exec.Cmd) *exec.Cmd {
+	args := append(ns.Enter(), cmd.Args...)
+	return command(args[0], args[1:]...)
+}
+
+// tempDir is a directory of the test's own that others may enter.
+func tempDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, d := range []string{filepath.Dir(dir), dir} {
+		must(t, os.Chmod(d, 0o755))
+	}
+	resolved, err := filepath.EvalSymlinks(dir)
+	must(t, err)
+	return resolved
+}
+
+// must fails the test at an error of its own doing.
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// write makes a file, and the directories on the way to it.
+func write(t *testing.T, parts ...string) {
+	t.Helper()
+	path := filepath.Join(parts...)
+	must(t, os.MkdirAll(filepath.Dir(path), 0o755))
+	must(t, os.WriteFile(path, nil, 0o644))
+}
+
+// rounds is how often to do what is as good a test when done less often, if
+// time is short.
+func rounds(n int) int {
+	if testing.Short() {
+		return (n + 3) / 4
+	}
+	return n
+}
+
+// needRoot skips a test that this user cannot run.
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("needs root")
+	}
+}
+
+// find is the judge: what must be listed of a directory, in order.
+func find(t *testing.T, dir string) []string {
+	t.Helper()
+	names, err := testfleet.Find(dir)
+	must(t, err)
+	return names
+}
+
+// converges waits until the list is what find says of the scouts' directories,
+// in which nothing happens any more, and nothing else. It returns how long that
+// took.
+func converges(t *testing.T, m *master, scouts ...*scout) time.Duration {
+	t.Helper()
+	return convergesWithin(t, patience, m, scouts...)
+}
+
+func convergesWithin(t *testing.T, limit time.Duration, m *master, scouts ...*scout) time.Duration {
+	t.Helper()
+	took, err := settles(t, limit, m, scouts...)
+	if err != nil {
+		t.Errorf("after %s: %v\n%s", took.Round(time.Millisecond), err, tail(m.Process))
+		for _, s := range scouts {
+			t.Log(tail(s.Process))
+		}
+		t.FailNow()
+	}
+	return took
+}
+
+// settles is converges with an error for the caller to report.
+func settles(t *testing.T, limit time.Duration, m *master, scouts ...*scout) (time.Duration, error) {
+	t.Helper()
+	want := make([][]string, len(scouts))
+	for i, s := range scouts {
+		want[i] = find(t, s.dir)
+	}
+	return eventually(limit, func() error {
+		entries, err := m.Files()
+		if err != nil {
+			return err
+		}
+		total := 0
+		for i, s := range scouts {
+			if err := testfleet.Diff(testfleet.Names(entries, s.host, s.dir), want[i]); err != nil {
+				return fmt.Errorf("%s in %s: %w", s.host, s.dir, err)
+			}
+			total += len(want[i])
+		}
+		if len(entries) != total {
+			return fmt.Errorf("%d entries are listed, %d are these scouts'", len(entries), total)
+		}
+		return nil
+	})
+}
+
+// eventually repeats check until it is nil, and returns how long that took and
+// what the last one said. A list that no master may give ends it at once.
+func eventually(limit time.Duration, check func() error) (time.Duration, error) {
+	began := time.Now()
+	for {
+		start := time.Now()
+		err := check()
+		took := time.Since(began)
+		if wrong := (*testfleet.WrongListError)(nil); err == nil || errors.As(err, &wrong) || took > limit {
+			return took, err
+		}
+		time.Sleep(max(5*time.Millisecond, 2*time.Since(start))) // leave the machine to the programs
+	}
+}
+
+// within is eventually for a test that ends without.
+func within(t *testing.T, limit time.Duration, check func() error) time.Duration {
+	t.Helper()
+	took, err := eventually(limit, check)
+	if err != nil {
+		t.Fatalf("after %s: %v", took.Round(time.Millisecond), err)
+	}
+	return took
+}
+
+// lists checks that the list has exactly these names of a scout.
+func (m *master) lists(host, dir string, want ...string) error {
+	entries, err := m.Files()
+	if err != nil {
+		return err
+	}
+	return testfleet.Diff(testfleet.Names(entries, host, dir), want)
+}
+
+// absent checks that nothing of a scout is listed.
+func (m *master) absent(s *scout) error { return m.lists(s.host, s.dir) }
+
+// resident is how much memory a program has, in MiB.
+func resident(t *testing.T, p *testfleet.Process) int {
+	t.Helper()
+	bytes, err := p.Resident()
+	must(t, err)
+	return int(bytes >> 20)
+}
+
+// cpu is the processor time that a program has used.
+func cpu(t *testing.T, p *testfleet.Process) time.Duration {
+	t.Helper()
+	used, err := p.CPU()
+	must(t, err)
+	return used
+}
