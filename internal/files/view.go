@@ -3,6 +3,7 @@ package files
 import (
 	"cmp"
 	"strings"
+	"time"
 )
 
 // Origin is a directory on a host.
@@ -24,6 +25,9 @@ type View struct {
 	Scanned    int    // files found so far by a first scan
 	Unreadable int    // directories that cannot be read; their files are not in Set
 	Polled     int    // directories that are polled because they cannot be watched
+	Incomplete string // why files may be missing from Set, one line for people; "" if none are
+
+	PollRound time.Duration // how long the poll takes to verify every directory once; 0 if not known
 }
 
 // Delta is the difference between two Sets. No name is in both parts.

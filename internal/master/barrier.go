@@ -16,7 +16,8 @@ import (
 // their disks, and returns the list when each has answered or ctx is done. The
 // list has all that was on a scout's disk at the call, unless Barrier names the
 // scout with the reason why this is not certain: the scout was hidden, left
-// without deregistering, or did not answer in time. Barrier does not wait for a
+// without deregistering, did not answer in time, or cannot list a part of its
+// directory. Barrier does not wait for a
 // hidden scout. A scout that deregisters meanwhile takes its files along and is
 // not named; a scout that registers meanwhile is not asked.
 func (r *Registry) Barrier(ctx context.Context, wanted func(files.Origin) bool) (*listing.Version, []roster.Unconfirmed) {
@@ -104,7 +105,7 @@ func (s *rescan) unconfirmed() string {
 	case isClosed(s.withheld):
 		return "its files were hidden for a moment"
 	case s.confirmed:
-		return ""
+		return m.condition.Incomplete
 	}
 	return fmt.Sprintf("no answer in time; it was last heard %s ago", m.peer.Silence().Round(time.Millisecond))
 }

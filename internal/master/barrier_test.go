@@ -80,6 +80,11 @@ func TestBarrier(t *testing.T) {
 		{"one hides", func(f *scouts) { f.rescanned("a"); f.members["b"].Hide("gone", 0) }, 1, time.Second, []string{"b: gone"}},
 		{"one rescans and hides", func(f *scouts) { f.rescanned("b"); f.members["b"].Hide("gone", 0); f.rescanned("a") }, 1, time.Second, []string{"b: gone"}},
 		{"one deregisters", func(f *scouts) { f.rescanned("a"); f.members["b"].Leave(stream.LeftDeregistered) }, 1, time.Second, nil},
+		{"one cannot see everything", func(f *scouts) {
+			f.members["b"].Report(stream.Condition{Unreadable: 1, Incomplete: "d cannot be read"})
+			f.rescanned("a")
+			f.rescanned("b")
+		}, 2, time.Second, []string{"b: d cannot be read"}},
 		{"one is lost", func(f *scouts) { f.rescanned("a"); f.members["b"].Leave(stream.LeftSilent) }, 1, time.Second, []string{"b: it has left: silent past deadline"}},
 		{"one scans again", func(f *scouts) { f.rescanned("a"); f.members["b"].Hide("scanning", 7) }, 1, time.Second, []string{"b: scanning, 7 files so far"}},
 		{"one hides and is back", func(f *scouts) {

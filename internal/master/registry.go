@@ -154,12 +154,8 @@ type member struct {
 	leaveReason stream.LeaveReason // when it has left
 	withheld    chan struct{}      // closed when it is hidden or has left
 
-	degraded degradation
+	condition stream.Condition
 }
-
-// degradation is what a scout cannot do as it should: directories that it
-// cannot read, and directories that it polls because it cannot watch them.
-type degradation struct{ unreadable, polled uint64 }
 
 func (m *member) String() string {
 	return fmt.Sprintf("session %s from %s", m.peer.Session, m.peer.Address)
@@ -232,19 +228,33 @@ func (m *member) hidingLevel() zapcore.Level {
 }
 
 // Report notes what a beat says of the scout's directory.
-func (m *member) Report(unreadable, polled uint64) {
+func (m *member) Report(c stream.Condition) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := degradation{unreadable, polled}
-	if m.phase == left || m.degraded == now {
+	if m.phase == left {
 		return
 	}
-	m.degraded = now
+	before := m.condition
+	m.condition = c
+	before.PollRound = c.PollRound // is no matter for the log
+	if c == before {
+		return
+	}
 	level, msg := zap.WarnLevel, "scout degraded"
-	if now == (degradation{}) {
+	if !isDegraded(c) {
 		level, msg = zap.InfoLevel, "scout recovered"
 	}
-	m.log.state(level, msg, zap.Uint64("unreadable", unreadable), zap.Uint64("polled", polled))
+	fields := []zap.Field{zap.Uint64("unreadable", c.Unreadable), zap.Uint64("polled", c.Polled)}
+	if c.Incomplete != "" {
+		fields = append(fields, zap.String("reason", c.Incomplete))
+	}
+	m.log.state(level, msg, fields...)
+}
+
+// isDegraded reports whether a scout cannot list, or cannot watch, a part of its
+// directory.
+func isDegraded(c stream.Condition) bool {
+	return c.Unreadable > 0 || c.Polled > 0 || c.Incomplete != ""
 }
 
 // withhold removes what is shown, and ends the rescans that wait for it. The

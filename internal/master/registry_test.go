@@ -236,10 +236,10 @@ func TestANewcomerThatLeavesReplacesNobody(t *testing.T) {
 func TestDegradation(t *testing.T) {
 	r, logs := observed()
 	m := join(t, r, (&fakePeer{}).peer("a"))
-	m.Report(0, 0)
-	m.Report(1, 2)
-	m.Report(1, 2)
-	m.Report(0, 0)
+	m.Report(stream.Condition{})
+	m.Report(stream.Condition{Unreadable: 1, Polled: 2})
+	m.Report(stream.Condition{Unreadable: 1, Polled: 2})
+	m.Report(stream.Condition{})
 	if got := messages(logs); !slices.Equal(got, []string{"scout registered", "scout degraded", "scout recovered"}) {
 		t.Errorf("%q", got)
 	}

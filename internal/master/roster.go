@@ -63,17 +63,18 @@ func (m *member) describe(now time.Time) (roster.Scout, bool) {
 	return roster.Scout{
 		Origin: m.peer.Origin, State: m.state(), Reason: m.reason(), Scanned: m.scanned,
 		Files: m.files, Revision: m.revision,
-		Unreadable: m.degraded.unreadable, Polled: m.degraded.polled,
+		Unreadable: m.condition.Unreadable, Polled: m.condition.Polled, PollRound: m.condition.PollRound,
 		Registered: m.registered, Heard: now.Add(-m.peer.Silence()),
 		Version: m.peer.Version, Session: m.peer.Session, Address: m.peer.Address,
 	}, m.phase != left
 }
 
-// reason is why the member is hidden, or "". The caller holds mu.
+// reason is why the member is hidden or, if it is shown, why files may be
+// missing, or "". The caller holds mu.
 func (m *member) reason() string {
 	switch {
 	case m.phase == shown:
-		return ""
+		return m.condition.Incomplete
 	case m.phase == waiting:
 		return "its first snapshot has not come yet"
 	case m.scanned > 0:
@@ -116,7 +117,7 @@ func (r *Registry) of(wanted func(files.Origin) bool) []*member {
 // state is the member's state for people. The caller holds mu.
 func (m *member) state() roster.State {
 	switch {
-	case m.phase == shown && m.degraded != (degradation{}):
+	case m.phase == shown && isDegraded(m.condition):
 		return roster.Degraded
 	case m.phase == shown:
 		return roster.Live

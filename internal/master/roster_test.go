@@ -22,7 +22,7 @@ func TestRosterStates(t *testing.T) {
 		time.Sleep(time.Minute)
 		f.show("a")
 		f.show("b")
-		f.members["b"].Report(1, 2)
+		f.members["b"].Report(stream.Condition{Unreadable: 1, Polled: 2, Incomplete: "/mnt does not answer", PollRound: time.Minute})
 		f.members["c"].Hide("scanning", 7)
 		f.members["d"].Hide("the directory does not exist", 0)
 		if err := f.members["a"].Apply(files.Delta{Removed: filestest.Set(), Added: filestest.Set("x", "y")}, stream.Arrival{Revision: 2}); err != nil {
@@ -37,7 +37,7 @@ func TestRosterStates(t *testing.T) {
 		}
 		want := []roster.Scout{
 			scout("a", roster.Scout{State: roster.Live, Files: 3, Revision: 2}),
-			scout("b", roster.Scout{State: roster.Degraded, Files: 1, Revision: 1, Unreadable: 1, Polled: 2}),
+			scout("b", roster.Scout{State: roster.Degraded, Files: 1, Revision: 1, Unreadable: 1, Polled: 2, Reason: "/mnt does not answer", PollRound: time.Minute}),
 			scout("c", roster.Scout{State: roster.Scanning, Reason: "scanning, 7 files so far", Scanned: 7}),
 			scout("d", roster.Scout{State: roster.Unavailable, Reason: "the directory does not exist"}),
 			scout("e", roster.Scout{State: roster.Scanning, Reason: "its first snapshot has not come yet"}),
@@ -153,12 +153,12 @@ func TestStateCounts(t *testing.T) {
 	expect(map[roster.State]int{roster.Scanning: 1})
 	m.Reset(filestest.Set("a"), stream.Arrival{Revision: 1})
 	expect(map[roster.State]int{roster.Live: 1})
-	m.Report(0, 2)
+	m.Report(stream.Condition{Unreadable: 0, Polled: 2})
 	expect(map[roster.State]int{roster.Degraded: 1})
 	m.Hide(stream.Resyncing, 0)
 	expect(map[roster.State]int{roster.Scanning: 1})
 	m.Reset(filestest.Set("a"), stream.Arrival{Revision: 1})
-	m.Report(0, 0)
+	m.Report(stream.Condition{})
 	other := peer
 	other.Origin.Host = "web-02"
 	n := join(t, r, other)

@@ -27,8 +27,8 @@ type State string
 const (
 	// Live: all its files are listed.
 	Live State = "live"
-	// Degraded: its files are listed, but it cannot read some directories, or polls
-	// directories that it cannot watch.
+	// Degraded: its files are listed, but it cannot list a part of its directory, or
+	// polls directories that it cannot watch.
 	Degraded State = "degraded"
 	// Scanning: it is hidden until it has scanned its directory and the master has
 	// its files.
@@ -48,13 +48,14 @@ var States = [...]State{Live, Degraded, Scanning, Unavailable}
 type Scout struct {
 	Origin  files.Origin
 	State   State
-	Reason  string // why it is hidden; "" when it is not
+	Reason  string // why it is hidden, or why files may be missing; "" if neither
 	Scanned uint64 // while it scans: number of files found so far
 
 	Files      int
-	Revision   uint64 // of the scout's last update; 0 when its files are not listed
-	Unreadable uint64 // directories that it cannot read
-	Polled     uint64 // directories that it polls because it cannot watch them
+	Revision   uint64        // of the scout's last update; 0 when its files are not listed
+	Unreadable uint64        // directories that it cannot read
+	Polled     uint64        // directories that it polls because it cannot watch them
+	PollRound  time.Duration // how long its poll takes to verify every directory once; 0 if not known
 
 	Registered time.Time
 	Heard      time.Time // when the master last heard from it

@@ -22,7 +22,7 @@ func (c counter) Join(context.Context, Peer) (Member, error) { return c, nil }
 func (c counter) Reset(set *files.Set, _ Arrival)            { c.shown <- set.Len() }
 func (c counter) Apply(d files.Delta, _ Arrival) error       { c.shown <- d.Added.Len(); return nil }
 func (counter) Hide(string, uint64)                          {}
-func (counter) Report(uint64, uint64)                        {}
+func (counter) Report(Condition)                             {}
 func (counter) Leave(LeaveReason)                            {}
 
 // benchmarkSession is a source, with a scout and a master that count what

@@ -213,10 +213,10 @@ func (m *member) Hide(reason string, scanned uint64) {
 	m.note("hide %s %d", reason, scanned)
 }
 
-func (m *member) Report(_, polled uint64) {
+func (m *member) Report(c Condition) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.polled = polled
+	m.polled = c.Polled
 	m.reports++
 }
 

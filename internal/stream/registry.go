@@ -66,12 +66,18 @@ type Member interface {
 	// registration. It is called again as the reason or the number of files
 	// scanned so far changes.
 	Hide(reason string, scanned uint64)
-	// Report notes what the scout's last beat said of its directory: how many
-	// of its directories cannot be read, and how many are polled for want of a
-	// watch.
-	Report(unreadable, polled uint64)
+	// Report notes the condition of the directory as of the scout's last beat.
+	Report(c Condition)
 	// Leave ends the registration, and with it all that the scout shows.
 	Leave(reason LeaveReason)
+}
+
+// Condition says how well a scout sees its directory.
+type Condition struct {
+	Unreadable uint64        // directories that cannot be read
+	Polled     uint64        // directories that are polled because they cannot be watched
+	Incomplete string        // why files may be missing, one line for people; "" if none are
+	PollRound  time.Duration // how long the poll takes to verify every directory once; 0 if not known
 }
 
 // Arrival is what is to be said of an update that has come whole.

@@ -176,12 +176,21 @@ func (r *replica) beat(b *scoutv1.Beat) error {
 	if r.receiving() {
 		return violation("a Beat between the parts of an update")
 	}
-	r.member.Report(b.GetUnreadable(), b.GetPolled())
+	r.member.Report(Condition{
+		Unreadable: b.GetUnreadable(), Polled: b.GetPolled(),
+		Incomplete: oneLine(b.GetIncomplete(), maxReason),
+		PollRound:  milliseconds(b.GetPollMillis()),
+	})
 	said := fingerprint{b.GetRevision(), b.GetCount(), b.GetDigest()}
 	if !r.differs() && said != r.shown {
 		return &difference{r.shown, said}
 	}
 	return nil
+}
+
+// milliseconds returns n ms, or the longest Duration.
+func milliseconds(n uint64) time.Duration {
+	return time.Duration(min(n, uint64(math.MaxInt64/time.Millisecond))) * time.Millisecond
 }
 
 // looked reports whether a Looked is about the copy that there is.

@@ -310,7 +310,7 @@ func TestBeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
 		src := newSource()
-		src.show(files.View{Set: setOf("a"), Unreadable: 2, Polled: 3})
+		src.show(files.View{Set: setOf("a"), Unreadable: 2, Polled: 3, Incomplete: "bad\xff", PollRound: 1500 * time.Millisecond})
 		done := make(chan struct{})
 		startScripted(t, n, func(s serverStream) error {
 			defer close(done)
@@ -324,11 +324,11 @@ func TestBeats(t *testing.T) {
 				}
 			}
 			word(s) // offer
-			expect(7*time.Second, &scoutv1.Beat{Unreadable: 2, Polled: 3})
+			expect(7*time.Second, &scoutv1.Beat{Unreadable: 2, Polled: 3, PollMillis: 1500, Incomplete: "bad\ufffd"})
 			_ = s.Send(grant)
 			word(s) // snapshot
 			_ = s.Send(probe)
-			want := &scoutv1.Beat{Revision: 1, Count: 1, Digest: setOf("a").Digest(), Unreadable: 2, Polled: 3}
+			want := &scoutv1.Beat{Revision: 1, Count: 1, Digest: setOf("a").Digest(), Unreadable: 2, Polled: 3, PollMillis: 1500, Incomplete: "bad\ufffd"}
 			expect(7*time.Second, want)
 			expect(14*time.Second, want)
 			return nil

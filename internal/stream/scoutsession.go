@@ -60,15 +60,16 @@ type scoutSession struct {
 	rescan rescan
 
 	// What the master was told; run's alone.
-	phase    scoutPhase
-	sent     *files.Set       // what it shows, in phaseSynced
-	reason   string           // in phaseUnavailable: why there is no set,
-	scanned  int              // and how far a scan has come
-	revision uint64           // of the last update
-	learned  time.Time        // when the oldest of what it may not know yet was learned; zero: just now
-	spacing  spacing          // of the Offers that answer Resyncs
-	offerDue <-chan time.Time // an Offer has to wait for it; nil: it may go
-	slow     *time.Timer      // in phaseOffered: complains of a Grant that does not come
+	phase      scoutPhase
+	sent       *files.Set       // what it shows, in phaseSynced
+	reason     string           // in phaseUnavailable: why there is no set,
+	scanned    int              // and how far a scan has come
+	revision   uint64           // of the last update
+	incomplete string           // what the last Beat said
+	learned    time.Time        // when the oldest of what it may not know yet was learned; zero: just now
+	spacing    spacing          // of the Offers that answer Resyncs
+	offerDue   <-chan time.Time // an Offer has to wait for it; nil: it may go
+	slow       *time.Timer      // in phaseOffered: complains of a Grant that does not come
 }
 
 // openSession registers a scout over conn, which is the session's from here on.
@@ -193,7 +194,7 @@ func (c *scoutSession) loop(ctx context.Context) error {
 		}
 		c.learned = time.Time{}
 		if rescanned && c.phase == phaseSynced && v.Set == c.sent {
-			if err := c.looked(); err != nil {
+			if err := c.looked(v); err != nil {
 				return err
 			}
 		}
@@ -282,8 +283,14 @@ func (c *scoutSession) enter(p scoutPhase) {
 	}
 }
 
-// looked answers the Look under way: the master was told all that it found.
-func (c *scoutSession) looked() error {
+// looked answers the Look under way: the master was told all that it found. What
+// the scout could not see goes before the answer.
+func (c *scoutSession) looked(v files.View) error {
+	if v.Incomplete != c.incomplete {
+		if err := c.beat(); err != nil {
+			return err
+		}
+	}
 	return c.say(&scoutv1.SessionRequest{Message: &scoutv1.SessionRequest_Looked{
 		Looked: &scoutv1.Looked{Ticket: c.rescan.finish()},
 	}})
@@ -351,7 +358,11 @@ func (c *scoutSession) beat() error {
 			return err
 		}
 	}
-	beat := &scoutv1.Beat{Unreadable: uint64(v.Unreadable), Polled: uint64(v.Polled)}
+	c.incomplete = v.Incomplete
+	beat := &scoutv1.Beat{
+		Unreadable: uint64(v.Unreadable), Polled: uint64(v.Polled),
+		PollMillis: uint64(v.PollRound.Milliseconds()), Incomplete: oneLine(v.Incomplete, maxReason),
+	}
 	if c.phase == phaseSynced {
 		beat.Revision, beat.Count, beat.Digest = c.revision, uint64(c.sent.Len()), c.sent.Digest()
 	}

@@ -240,7 +240,7 @@ func TestScoutsGolden(t *testing.T) {
 		Scouts: []roster.Scout{
 			{Origin: origin, State: roster.Live, Files: 3, Revision: 7, Registered: at, Heard: at.Add(time.Minute), Version: "v1", Session: "S", Address: "10.0.0.1:1"},
 			{Origin: files.Origin{Host: "web-02", Directory: "/srv/\xff"}, State: roster.Scanning, Reason: "scanning", Registered: at, Heard: at},
-			{Origin: files.Origin{Host: "web-03", Directory: "/srv/data"}, State: roster.Degraded, Polled: 3, Unreadable: 4, Registered: at, Heard: at},
+			{Origin: files.Origin{Host: "web-03", Directory: "/srv/data"}, State: roster.Degraded, Polled: 3, Unreadable: 4, Reason: "/mnt does not answer", PollRound: 2500 * time.Millisecond, Registered: at, Heard: at},
 			{Origin: files.Origin{Host: "web-04", Directory: "/srv/data"}, State: roster.Unavailable, Reason: "the \"directory\"\nis gone", Registered: at, Heard: at},
 		},
 		Left:    []roster.Left{{Origin: origin, Reason: "stream broken", When: at, Session: "R", Address: "10.0.0.1:2", Times: 2}},

@@ -38,6 +38,11 @@ func (o *jsonObject) number(name string, value uint64) {
 	o.buf = strconv.AppendUint(o.buf, value, 10)
 }
 
+func (o *jsonObject) seconds(name string, value time.Duration) {
+	o.key(name)
+	o.buf = strconv.AppendFloat(o.buf, value.Seconds(), 'f', -1, 64)
+}
+
 func (o *jsonObject) time(name string, value time.Time) {
 	o.text(name, value.UTC().Format("2006-01-02T15:04:05.000Z07:00"))
 }

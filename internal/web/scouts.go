@@ -88,6 +88,9 @@ func appendScout(p []byte, s roster.Scout) []byte {
 	o.number("revision", s.Revision)
 	o.number("unreadable", s.Unreadable)
 	o.number("polled", s.Polled)
+	if s.PollRound > 0 {
+		o.seconds("poll_seconds", s.PollRound)
+	}
 	o.time("registered", s.Registered)
 	o.time("heard", s.Heard)
 	o.text("version", s.Version)

@@ -29,7 +29,7 @@ var masterEvents = []event{
 	{"files synced", "", "host, directory, files, added, removed, revision, seconds, updates", "a snapshot or a change is visible; seconds since its first part arrived"},
 	{"scout hidden", "", "host, directory, reason", "it cannot serve: it scans, its directory is gone …"},
 	{"scout shown", "", "host, directory, reason", "it is listed again"},
-	{"scout degraded, scout recovered", "", "host, directory, unreadable, polled", "directories that it cannot read, or polls because it cannot watch them"},
+	{"scout degraded, scout recovered", "", "host, directory, unreadable, polled, reason", "directories that it cannot read, or polls because it cannot watch them; why files may be missing"},
 	{"scout dropped", "", "host, directory, reason, session", "`deregistered`, `stream broken`, `silent past deadline`, `replaced`, `protocol violation`, `limit exceeded`, `permission withdrawn`, `no room`, `scoutmaster stopping`"},
 	{"limit exceeded", "", "host, directory, session, peer, limit", "a scout exceeded a limit; its stream has ended"},
 	{"permission withdrawn", "", "host, directory, session, peer, reason, identity", "the token or rule of a scout is gone; its stream has ended"},

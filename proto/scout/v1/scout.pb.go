@@ -1067,7 +1067,12 @@ type Beat struct {
 	// Directories that cannot be read, and so are missing from the list.
 	Unreadable uint64 `protobuf:"varint,4,opt,name=unreadable,proto3" json:"unreadable,omitempty"`
 	// Directories that are polled because they cannot be watched.
-	Polled        uint64 `protobuf:"varint,5,opt,name=polled,proto3" json:"polled,omitempty"`
+	Polled uint64 `protobuf:"varint,5,opt,name=polled,proto3" json:"polled,omitempty"`
+	// The time in which every directory is verified once, whatever was notified,
+	// in milliseconds; 0 if it is not known.
+	PollMillis uint64 `protobuf:"varint,6,opt,name=poll_millis,json=pollMillis,proto3" json:"poll_millis,omitempty"`
+	// Why files may be missing from the list, for people; empty if none are.
+	Incomplete    string `protobuf:"bytes,7,opt,name=incomplete,proto3" json:"incomplete,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1135,6 +1140,20 @@ func (x *Beat) GetPolled() uint64 {
 		return x.Polled
 	}
 	return 0
+}
+
+func (x *Beat) GetPollMillis() uint64 {
+	if x != nil {
+		return x.PollMillis
+	}
+	return 0
+}
+
+func (x *Beat) GetIncomplete() string {
+	if x != nil {
+		return x.Incomplete
+	}
+	return ""
 }
 
 // MasterBeat says that the master is alive.
@@ -1227,7 +1246,7 @@ const file_scout_v1_scout_proto_rawDesc = "" +
 	"\x04Look\x12\x16\n" +
 	"\x06ticket\x18\x01 \x01(\x04R\x06ticket\" \n" +
 	"\x06Looked\x12\x16\n" +
-	"\x06ticket\x18\x01 \x01(\x04R\x06ticket\"\x88\x01\n" +
+	"\x06ticket\x18\x01 \x01(\x04R\x06ticket\"\xc9\x01\n" +
 	"\x04Beat\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\x04R\x05count\x12\x16\n" +
@@ -1235,7 +1254,12 @@ const file_scout_v1_scout_proto_rawDesc = "" +
 	"\n" +
 	"unreadable\x18\x04 \x01(\x04R\n" +
 	"unreadable\x12\x16\n" +
-	"\x06polled\x18\x05 \x01(\x04R\x06polled\"\f\n" +
+	"\x06polled\x18\x05 \x01(\x04R\x06polled\x12\x1f\n" +
+	"\vpoll_millis\x18\x06 \x01(\x04R\n" +
+	"pollMillis\x12\x1e\n" +
+	"\n" +
+	"incomplete\x18\a \x01(\tR\n" +
+	"incomplete\"\f\n" +
 	"\n" +
 	"MasterBeat2X\n" +
 	"\x12ScoutmasterService\x12B\n" +
