@@ -16,62 +16,106 @@ import (
 // their disks, and returns the list when each has answered or ctx is done. The
 // list has all that was on a scout's disk at the call, unless Barrier names the
 // scout with the reason why this is not certain: the scout was hidden, left
-// without deregistering, did not answer in time, or cannot list a part of its
-// directory. Barrier does not wait for a
+// without deregistering, did not answer in time, cannot list a part of its
+// directory, or is connected to another scoutmaster. Barrier does not wait for a
 // hidden scout. A scout that deregisters meanwhile takes its files along and is
 // not named; a scout that registers meanwhile is not asked.
 func (r *Registry) Barrier(ctx context.Context, wanted func(files.Origin) bool) (*listing.Version, []roster.Unconfirmed) {
-	members := r.of(wanted)
-	slices.SortFunc(members, func(a, b *member) int { return a.peer.Origin.Compare(b.peer.Origin) })
-	asked := make([]*rescan, 0, len(members))
-	for _, m := range members {
-		asked = append(asked, m.rescan())
+	rescans := r.state.beginRescans(wanted)
+	for _, q := range rescans {
+		if q.member = r.member(q.session.id); q.member != nil && q.ask {
+			q.answered = q.member.peer.Rescan()
+		}
 	}
-	for _, s := range asked {
-		s.wait(ctx)
+	for _, q := range rescans {
+		q.wait(ctx)
 	}
-	for _, s := range asked {
-		s.leftBefore = s.member.hasLeft()
-	}
-	list := r.listing.Current() // before the reasons: it has the files of a scout that is hidden from here on
+	list := r.state.judge(rescans)
 	var unconfirmed []roster.Unconfirmed
-	for _, s := range asked {
-		if reason := s.unconfirmed(); reason != "" {
-			unconfirmed = append(unconfirmed, roster.Unconfirmed{Origin: s.member.peer.Origin, Reason: reason})
+	for _, q := range rescans {
+		if reason := q.reason(); reason != "" {
+			unconfirmed = append(unconfirmed, roster.Unconfirmed{Origin: q.session.scout.Origin, Reason: reason})
 		}
 	}
 	return list, unconfirmed
 }
 
-// rescan is a rescan that was asked of one member.
+// rescan is a rescan that a barrier asks of one session.
 type rescan struct {
-	member   *member
-	answered <-chan struct{} // nil when it was not asked
-	withheld <-chan struct{} // closed once the member was hidden, or has left
+	session  *session
+	ask      bool            // it is not hidden
+	withheld <-chan struct{} // closed once the session was hidden, or has left
+	member   *member         // nil: at another scoutmaster
+	answered <-chan struct{} // nil: was not asked
 
-	// As of before the list was taken.
-	confirmed  bool // it had answered
-	leftBefore bool // it had left, and taken its files along
+	verdict rescanVerdict
+	doubt   string // why its files may be lacking
 }
 
-func (m *member) rescan() *rescan {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	s := &rescan{member: m, withheld: m.withheld}
-	if m.phase == waiting || m.phase == shown {
-		s.answered = m.peer.Rescan()
+// rescanVerdict is what a list that was taken after a rescan has of the session.
+type rescanVerdict int
+
+const (
+	confirmed  rescanVerdict = iota // all that was on the disk
+	unanswered                      // what was known before
+	doubtful                        // see doubt
+)
+
+// beginRescans returns a rescan of each session of the wanted origins, in the
+// order of the origins.
+func (s *State) beginRescans(wanted func(files.Origin) bool) []*rescan {
+	sessions := s.sessions(wanted)
+	slices.SortFunc(sessions, func(a, b *session) int { return a.scout.Origin.Compare(b.scout.Origin) })
+	rescans := make([]*rescan, len(sessions))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, x := range sessions {
+		rescans[i] = &rescan{session: x, ask: x.phase == waiting || x.phase == shown, withheld: x.withheld}
 	}
-	return s
+	return rescans
 }
 
-// wait waits until the member has answered, or was hidden, or has left.
-func (s *rescan) wait(ctx context.Context) {
+// wait waits until the scout has answered, or was hidden, or has left.
+func (q *rescan) wait(ctx context.Context) {
+	if q.answered == nil {
+		return
+	}
 	select {
-	case <-s.answered:
-	case <-s.withheld:
+	case <-q.answered:
+	case <-q.withheld:
 	case <-ctx.Done():
 	}
-	s.confirmed = isClosed(s.answered) // whatever the select chose
+}
+
+// judge takes the list, and finds what it has of each session.
+func (s *State) judge(rescans []*rescan) *listing.Version {
+	answered := make([]bool, len(rescans)) // before the list is taken
+	for i, q := range rescans {
+		answered[i] = isClosed(q.answered)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, q := range rescans {
+		x := q.session
+		q.verdict = doubtful
+		switch {
+		case x.phase == left && x.leaveReason == stream.LeftDeregistered:
+			q.verdict = confirmed // nothing is listed of it
+		case x.phase == left:
+			q.doubt = "it has left: " + string(x.leaveReason)
+		case x.source == nil:
+			q.doubt = x.reason()
+		case isClosed(q.withheld):
+			q.doubt = "its files were hidden for a moment"
+		case answered[i] && x.condition.Incomplete != "":
+			q.doubt = x.condition.Incomplete
+		case answered[i]:
+			q.verdict = confirmed
+		default:
+			q.verdict = unanswered
+		}
+	}
+	return s.list.Current()
 }
 
 func isClosed(c <-chan struct{}) bool {
@@ -83,29 +127,15 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-func (m *member) hasLeft() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.phase == left
-}
-
-// unconfirmed returns the reason why the list, which was taken before, may lack
-// files of the member, or "".
-func (s *rescan) unconfirmed() string {
-	m := s.member
-	m.mu.Lock()
-	defer m.mu.Unlock()
+// reason is why the list may lack files of the scout, or "".
+func (q *rescan) reason() string {
 	switch {
-	case m.phase == left && m.leaveReason == stream.LeftDeregistered && (s.leftBefore || s.confirmed):
+	case q.verdict == confirmed:
 		return ""
-	case m.phase == left:
-		return "it has left: " + string(m.leaveReason)
-	case m.phase != shown:
-		return m.reason()
-	case isClosed(s.withheld):
-		return "its files were hidden for a moment"
-	case s.confirmed:
-		return m.condition.Incomplete
+	case q.verdict == doubtful:
+		return q.doubt
+	case q.member == nil:
+		return "it is connected to another scoutmaster, which was not asked"
 	}
-	return fmt.Sprintf("no answer in time; it was last heard %s ago", m.peer.Silence().Round(time.Millisecond))
+	return fmt.Sprintf("no answer in time; it was last heard %s ago", q.member.peer.Silence().Round(time.Millisecond))
 }

@@ -147,43 +147,35 @@ func TestBarrierOfSomeOrigins(t *testing.T) {
 	}
 }
 
-// A scout that was hidden when the list was taken is named, though it is shown
-// again.
+// A scout that was hidden meanwhile is named, though it is shown again.
 func TestBarrierNamesAScoutThatWasHidden(t *testing.T) {
-	f := newScouts(t, "a")
-	f.show("a")
-	f.rescanned("a")
-	m := f.Registry.members[files.Origin{Host: "a", Directory: home.Directory}]
-	l := m.rescan()
-	l.wait(t.Context())
-	m.Hide("gone", 0)
-	f.show("a")
-	if got := l.unconfirmed(); got != "its files were hidden for a moment" {
-		t.Errorf("reason: %q", got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newScouts(t, "a", "b")
+		s.show("a")
+		s.show("b")
+		s.rescanned("a")
+		time.AfterFunc(time.Second, func() {
+			s.members["a"].Hide("gone", 0)
+			s.show("a")
+			s.rescanned("b")
+		})
+		s.expect(time.Minute, 2, "a: its files were hidden for a moment")
+	})
 }
 
-// A scout that has not rescanned, and deregisters after the list was taken, is
-// named.
-func TestBarrierNamesAScoutThatLeavesLate(t *testing.T) {
-	f := newScouts(t, "a")
-	f.show("a")
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	m := f.Registry.members[files.Origin{Host: "a", Directory: home.Directory}]
-	early, late := m.rescan(), m.rescan()
-	for _, l := range []*rescan{early, late} {
-		l.wait(ctx)
-	}
-	late.leftBefore = m.hasLeft()
-	m.Leave(stream.LeftDeregistered)
-	early.leftBefore = m.hasLeft()
-	if got := early.unconfirmed(); got != "" {
-		t.Errorf("it has taken its files along: %q", got)
-	}
-	if got := late.unconfirmed(); got != "it has left: deregistered" {
-		t.Errorf("its files are listed: %q", got)
-	}
+// A scout that has answered and then deregisters is neither listed nor named.
+func TestBarrierWithAScoutThatDeregisters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScouts(t, "a", "b")
+		s.show("a")
+		s.show("b")
+		s.rescanned("a")
+		time.AfterFunc(time.Second, func() {
+			s.members["a"].Leave(stream.LeftDeregistered)
+			s.rescanned("b")
+		})
+		s.expect(time.Minute, 1)
+	})
 }
 
 func BenchmarkBarrier(b *testing.B) {

@@ -2,7 +2,8 @@ package master
 
 import (
 	"context"
-	"fmt"
+	"errors"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -20,31 +21,72 @@ import (
 // that the successor of a dead one is in within a second.
 const probeTimeout = 750 * time.Millisecond
 
-// Registry has the live scouts. It lets one scout at a time hold an origin, and
-// shows in the Listing what each holder shows.
+// Registry lets the scouts of this scoutmaster in, one at a time for an origin,
+// and writes what their sessions say into the log. The State says what counts.
 type Registry struct {
-	listing *listing.Listing
-	logs    *scoutLogs
+	state *State
+	log   Log
+	logs  *scoutLogs
+	reach Reach
 
-	mu      sync.Mutex
-	members map[files.Origin]*member
+	mu      sync.Mutex // may be taken while a State is locked, and not the other way round
+	life    *life
 	gone    gone
 	left    recent[files.Origin, roster.Left]
 	refused recent[refusal, roster.Refused]
 }
 
-// NewRegistry returns a Registry without members.
+// life is what a Registry is to its log from one beginning to the next: a
+// scoutmaster that was taken for lost, or is in a new epoch, begins anew with
+// another Instance, because none of its old entries counts any more. The
+// Registry's mu guards what changes.
+type life struct {
+	epoch    uint64
+	instance Instance
+	ctx      context.Context // done when the life is over
+	end      context.CancelFunc
+	sessions uint64             // the number of the last session
+	members  map[uint64]*member // by number
+}
+
+func newLife(epoch uint64) *life {
+	l := &life{epoch: epoch, instance: Instance(rand.Uint64()), members: make(map[uint64]*member)}
+	l.ctx, l.end = context.WithCancel(context.Background())
+	return l
+}
+
+// Reach asks something of the sessions at other scoutmasters.
+type Reach interface {
+	// Probe is [stream.Peer.Probe] of a session.
+	Probe(ctx context.Context, id SessionID) bool
+}
+
+// NewRegistry returns the Registry of a scoutmaster that is alone, without
+// members.
 func NewRegistry(l *listing.Listing, log *zap.Logger) *Registry {
-	return &Registry{listing: l, logs: newScoutLogs(log), members: make(map[files.Origin]*member)}
+	r := newRegistry(l, log)
+	r.log = newAlone(r.state)
+	first := Entry{Epoch: r.life.epoch, Session: SessionID{Instance: r.life.instance}, Serial: 1, Body: new(Tick)}
+	if err := r.log.Append(context.Background(), &first); err != nil {
+		panic(err) // the first Tick of an epoch counts
+	}
+	return r
+}
+
+func newRegistry(l *listing.Listing, log *zap.Logger) *Registry {
+	r := &Registry{logs: newScoutLogs(log)}
+	r.state = NewState(l, r)
+	r.life = newLife(l.Current().Epoch)
+	return r
 }
 
 // Join registers a scout, see [stream.Registry]. A holder that does not answer
 // at once when asked is a stale holder, and the newcomer takes its place.
 func (r *Registry) Join(ctx context.Context, p stream.Peer) (stream.Member, error) {
-	m := &member{registry: r, peer: p, registered: time.Now(), withheld: make(chan struct{}), log: r.logs.open(p.Origin)}
-	err := r.join(ctx, m)
-	if err != nil {
-		m.log.close()
+	m := &member{registry: r, peer: p, log: r.logs.open(p.Origin)}
+	r.enter(m)
+	if err := m.join(ctx); err != nil {
+		m.end()
 		return nil, err
 	}
 	m.log.state(zap.InfoLevel, "scout registered", zap.String("session", p.Session),
@@ -52,40 +94,189 @@ func (r *Registry) Join(ctx context.Context, p stream.Peer) (stream.Member, erro
 	return m, nil
 }
 
-// join claims m's origin, until it has it or a live scout holds it.
-func (r *Registry) join(ctx context.Context, m *member) error {
+// enter gives m a number.
+func (r *Registry) enter(m *member) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m.life = r.life
+	m.life.sessions++
+	m.id = SessionID{m.life.instance, m.life.sessions}
+	m.life.members[m.id.Number] = m
+}
+
+// ask asks a holder for a sign of life. It returns nil if the holder is gone.
+func (r *Registry) ask(ctx context.Context, holder *session, newcomer *member) error {
+	probe, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	if r.probe(probe, holder.id) {
+		held := &stream.HeldError{Origin: newcomer.peer.Origin, Holder: holder.String()}
+		r.noteRefused(newcomer.peer, held.Holder)
+		newcomer.log.registrationRefused(held.Holder, newcomer.peer.Address)
+		return held
+	}
+	return ctx.Err()
+}
+
+// probe asks a session, wherever it is.
+func (r *Registry) probe(ctx context.Context, id SessionID) bool {
+	if m := r.member(id); m != nil {
+		return m.peer.Probe(ctx)
+	}
+	return r.reach != nil && r.reach.Probe(ctx, id)
+}
+
+// member returns this scoutmaster's member of a session, or nil.
+func (r *Registry) member(id SessionID) *member {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if id.Instance != r.life.instance {
+		return nil
+	}
+	return r.life.members[id.Number]
+}
+
+// append appends an entry until it is known what has become of it.
+func (r *Registry) append(ctx context.Context, e *Entry) error {
 	for {
-		holder := r.claim(m, nil)
-		if holder == nil {
-			return nil
-		}
-		if err := r.ask(ctx, holder, m); err != nil {
+		err := r.log.Append(ctx, e)
+		if !errors.Is(err, ErrUncertain) || ctx.Err() != nil {
 			return err
-		}
-		if r.claim(m, holder) == nil {
-			return nil
 		}
 	}
 }
 
-// claim gives m its origin if nobody holds it, or if the stale holder does. It
-// returns the holder otherwise.
-func (r *Registry) claim(m, stale *member) *member {
+// joined is part of watcher.
+func (r *Registry) joined(s *session) {
 	r.mu.Lock()
-	holder := r.members[m.peer.Origin]
-	if holder != nil && holder != stale {
-		r.mu.Unlock()
-		return holder
+	defer r.mu.Unlock()
+	r.gone.remove(s.scout.Origin)
+	if s.id.Instance == r.life.instance && r.life.members[s.id.Number] == nil {
+		go r.abandon(s.id)
 	}
-	r.members[m.peer.Origin] = m
-	r.gone.remove(m.peer.Origin)
-	r.mu.Unlock()
+}
 
-	if holder != nil {
-		holder.peer.Evict("replaced by " + m.peer.Address)
-		holder.Leave(stream.LeftReplaced)
+// abandon ends a session whose Joined has counted after the scout had left. Its
+// second entry is that it has left.
+func (r *Registry) abandon(id SessionID) {
+	r.mu.Lock()
+	l := r.life
+	r.mu.Unlock()
+	e := &Entry{Epoch: l.epoch, Session: id, Serial: 2, Body: &Left{string(stream.LeftBroken)}}
+	r.append(l.ctx, e) //nolint:errcheck // after any other error the life is over, and the session with it
+}
+
+// ended is part of watcher.
+func (r *Registry) ended(s, successor *session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	origin, reason := s.scout.Origin, s.leaveReason
+	r.left.note(origin, roster.Left{
+		Origin: origin, Reason: string(reason), When: time.Now(), Session: s.scout.Session, Address: s.scout.Address,
+	})
+	if successor == nil && reason != stream.LeftDeregistered {
+		r.gone.add(origin)
 	}
-	return nil
+	if s.id.Instance != r.life.instance {
+		return
+	}
+	if m := r.life.members[s.id.Number]; m != nil {
+		if successor != nil {
+			m.peer.Evict("replaced by " + successor.scout.Address)
+		}
+		m.logDropped(reason)
+	}
+}
+
+// master is part of watcher. A scoutmaster that is taken for lost begins anew.
+func (r *Registry) master(m *scoutmaster) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if m.instance == r.life.instance && m.phase == masterLost {
+		r.beginAnew(r.life.epoch, "this scoutmaster was taken for lost")
+	}
+}
+
+// begun is part of watcher.
+func (r *Registry) begun(epoch uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.beginAnew(epoch, "the log was made anew")
+}
+
+// differs is part of watcher.
+func (r *Registry) differs(*scoutmaster, uint64) {}
+
+// beginAnew begins another life, and ends the sessions of this one. The caller
+// holds mu.
+func (r *Registry) beginAnew(epoch uint64, reason string) {
+	for _, m := range r.life.members {
+		m.peer.Evict(reason)
+		m.logDropped(stream.LeftStopping)
+	}
+	r.life.end()
+	r.life = newLife(epoch)
+}
+
+// member is one session of this scoutmaster, from Join to Leave. It writes what
+// the session says into the log, and what counts into this scoutmaster's own.
+type member struct {
+	registry *Registry
+	life     *life
+	id       SessionID
+	peer     stream.Peer
+	log      *scoutLog
+
+	// One goroutine, that of the session, uses what follows.
+	serial    uint64
+	entry     Entry  // the last one
+	update    Update // the last one
+	names     Shown  // what the scout shows
+	hiddenFor string // the reason, while it is hidden
+	synced    bool   // it was shown once
+	condition stream.Condition
+}
+
+// append adds an entry of the session to the log.
+func (m *member) append(ctx context.Context, body Body) error {
+	m.serial++
+	m.entry = Entry{Epoch: m.life.epoch, Session: m.id, Serial: m.serial, Body: body}
+	return m.registry.append(ctx, &m.entry)
+}
+
+// join claims the scout's origin, until it has it or a live scout holds it.
+func (m *member) join(ctx context.Context) error {
+	ctx, cancel := m.within(ctx)
+	defer cancel()
+	j := Joined{
+		Origin: m.peer.Origin, Session: m.peer.Session, Version: m.peer.Version, Address: m.peer.Address, Registered: time.Now(),
+	}
+	for {
+		err := m.append(ctx, &j)
+		held, ok := errors.AsType[*heldError](err)
+		if !ok {
+			return err
+		}
+		if err := m.registry.ask(ctx, held.holder, m); err != nil {
+			return err
+		}
+		j.Replaces, m.serial = held.holder.id, 0
+	}
+}
+
+// within returns a context that is done with ctx, or when the life is over.
+func (m *member) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(m.life.ctx, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+// end takes the member off the Registry.
+func (m *member) end() {
+	r := m.registry
+	r.mu.Lock()
+	delete(m.life.members, m.id.Number)
+	r.mu.Unlock()
+	m.log.close()
 }
 
 // identity names the scout's proven identity, if there is one.
@@ -96,122 +287,56 @@ func (m *member) identity() zap.Field {
 	return zap.String("identity", m.peer.Identity)
 }
 
-// ask asks a holder for a sign of life. It returns nil if the holder is gone.
-func (r *Registry) ask(ctx context.Context, holder, newcomer *member) error {
-	probe, cancel := context.WithTimeout(ctx, probeTimeout)
-	defer cancel()
-	if holder.peer.Probe(probe) {
-		held := &stream.HeldError{Origin: holder.peer.Origin, Holder: holder.String()}
-		r.noteRefused(newcomer.peer, held.Holder)
-		newcomer.log.registrationRefused(held.Holder, newcomer.peer.Address)
-		return held
-	}
-	return ctx.Err()
-}
-
-// leave removes m, unless a successor has its place.
-func (r *Registry) leave(m *member, reason stream.LeaveReason) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.left.note(m.peer.Origin, roster.Left{
-		Origin: m.peer.Origin, Reason: string(reason), When: time.Now(),
-		Session: m.peer.Session, Address: m.peer.Address,
-	})
-	if r.members[m.peer.Origin] != m {
-		return
-	}
-	delete(r.members, m.peer.Origin)
-	if reason != stream.LeftDeregistered {
-		r.gone.add(m.peer.Origin)
-	}
-}
-
-// phase is how far a member has come: see the package's table.
-type phase int
-
-const (
-	waiting phase = iota // for the first snapshot
-	hidden
-	shown
-	left
-)
-
-// member is one scout that holds its origin, from Join to Leave.
-type member struct {
-	registry   *Registry
-	peer       stream.Peer
-	log        *scoutLog
-	registered time.Time
-
-	mu          sync.Mutex // a session calls one at a time, but a successor may call Leave
-	phase       phase
-	source      *listing.Source    // what the Listing has of it, while it is shown
-	files       int                // how many files that is
-	revision    uint64             // of its last update, while it is shown
-	hiddenFor   string             // the reason, while it is hidden
-	scanned     uint64             // how many files it has found, while it is hidden because it scans
-	synced      bool               // it was shown once
-	leaveReason stream.LeaveReason // when it has left
-	withheld    chan struct{}      // closed when it is hidden or has left
-
-	condition stream.Condition
-}
-
-func (m *member) String() string {
-	return fmt.Sprintf("session %s from %s", m.peer.Session, m.peer.Address)
-}
-
 // Reset shows a whole list.
 func (m *member) Reset(set *files.Set, by stream.Arrival) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.phase == left {
-		return
+	names := Shown{uint64(set.Len()), set.Digest()}
+	err := m.append(m.life.ctx, &Update{Reset: true, Delta: files.Delta{Added: set}, Revision: by.Revision, Shown: names})
+	if err != nil {
+		return // it has left
 	}
-	removed := m.files
-	m.files, m.revision = set.Len(), by.Revision
-	m.source = m.registry.listing.Show(m.peer.Origin, set, m.source)
-	if m.phase == hidden {
+	if m.hiddenFor != "" {
 		m.log.state(zap.InfoLevel, "scout shown", zap.String("reason", "snapshot received"))
-		m.hiddenFor, m.scanned = "", 0
-		m.withheld = make(chan struct{})
+		m.hiddenFor = ""
 	}
-	m.phase, m.synced = shown, true
-	m.logSynced(set.Len(), set.Len(), removed, by)
+	m.logSynced(set.Len(), int(m.names.Count), names, by)
+	m.names, m.synced = names, true
 }
 
 // Apply changes what is shown.
 func (m *member) Apply(d files.Delta, by stream.Arrival) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.phase != shown {
-		return nil
+	names := Shown{
+		m.names.Count + uint64(d.Added.Len()) - uint64(d.Removed.Len()),
+		m.names.Digest + d.Added.Digest() - d.Removed.Digest(),
 	}
-	n, err := m.registry.listing.Change(m.source, d)
+	m.update = Update{Delta: d, Revision: by.Revision, Shown: names}
+	err := m.append(m.life.ctx, &m.update)
+	m.update = Update{} // it would keep the names
+	if errors.Is(err, errNotCounted) {
+		return nil // it has left
+	}
 	if err != nil {
 		return err
 	}
-	m.files, m.revision = n, by.Revision
-	m.logSynced(m.files, d.Added.Len(), d.Removed.Len(), by)
+	m.logSynced(d.Added.Len(), d.Removed.Len(), names, by)
+	m.names = names
 	return nil
 }
 
-func (m *member) logSynced(files, added, removed int, by stream.Arrival) {
-	m.log.filesSynced(syncedLine{files: files, added: added, removed: removed, revision: by.Revision, took: time.Since(by.Began)})
+func (m *member) logSynced(added, removed int, now Shown, by stream.Arrival) {
+	m.log.filesSynced(syncedLine{
+		files: int(now.Count), added: added, removed: removed, revision: by.Revision, took: time.Since(by.Began),
+	})
 }
 
-// Hide takes away what is shown.
+// Hide removes what is shown.
 func (m *member) Hide(reason string, scanned uint64) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.phase == left {
-		return
-	}
 	if reason == "" {
 		reason = "the scout gives no reason"
 	}
-	m.withhold()
-	m.phase, m.scanned = hidden, scanned
+	if err := m.append(m.life.ctx, &Hidden{Reason: reason, Scanned: scanned}); err != nil {
+		return // it has left
+	}
+	m.names = Shown{}
 	if m.hiddenFor != reason {
 		m.hiddenFor = reason
 		m.log.state(m.hidingLevel(), "scout hidden", zap.String("reason", reason))
@@ -227,16 +352,17 @@ func (m *member) hidingLevel() zapcore.Level {
 	return zapcore.InfoLevel
 }
 
-// Report notes what a beat says of the scout's directory.
+// Report notes the condition of the scout's directory.
 func (m *member) Report(c stream.Condition) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.phase == left {
+	before := m.condition
+	before.PollRound = c.PollRound // is no matter for the log lines
+	if c == before && similar(c.PollRound, m.condition.PollRound) {
 		return
 	}
-	before := m.condition
+	if err := m.append(m.life.ctx, &Status{c}); err != nil {
+		return // it has left
+	}
 	m.condition = c
-	before.PollRound = c.PollRound // is no matter for the log
 	if c == before {
 		return
 	}
@@ -251,34 +377,24 @@ func (m *member) Report(c stream.Condition) {
 	m.log.state(level, msg, fields...)
 }
 
+// similar reports whether two durations differ by no more than a tenth: not
+// enough to be worth an entry.
+func similar(a, b time.Duration) bool { return max(a, b)-min(a, b) <= max(a, b)/10 }
+
 // isDegraded reports whether a scout cannot list, or cannot watch, a part of its
 // directory.
 func isDegraded(c stream.Condition) bool {
 	return c.Unreadable > 0 || c.Polled > 0 || c.Incomplete != ""
 }
 
-// withhold removes what is shown, and ends the rescans that wait for it. The
-// caller sets the phase.
-func (m *member) withhold() {
-	if m.source != nil {
-		m.registry.listing.Drop(m.source)
-		m.source, m.files, m.revision = nil, 0, 0
-	}
-	if m.phase != hidden {
-		close(m.withheld)
-	}
-}
-
 // Leave ends the registration.
 func (m *member) Leave(reason stream.LeaveReason) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.phase == left {
-		return
-	}
-	m.withhold()
-	m.phase, m.leaveReason = left, reason
-	m.registry.leave(m, reason)
+	m.append(m.life.ctx, &Left{string(reason)}) //nolint:errcheck // it has left, or its scoutmaster's life is over
+	m.end()
+}
+
+// logDropped logs that the session has ended, for the State or another session
+// has said so.
+func (m *member) logDropped(reason stream.LeaveReason) {
 	m.log.state(zap.InfoLevel, "scout dropped", zap.String("reason", string(reason)), zap.String("session", m.peer.Session))
-	m.log.close()
 }

@@ -65,7 +65,7 @@ func join(t *testing.T, r *Registry, p stream.Peer) stream.Member {
 }
 
 func listed(r *Registry) (names []string) {
-	for e := r.listing.Current().Entries(); e.Next(); {
+	for e := r.state.list.Current().Entries(); e.Next(); {
 		names = append(names, string(e.Name()))
 	}
 	return names

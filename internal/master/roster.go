@@ -11,22 +11,24 @@ import (
 	"scout/internal/stream"
 )
 
+// describeAtOnce is how many sessions are described while changes wait.
+const describeAtOnce = 256
+
 // Roster returns the registered scouts, those that have left and those that were
-// refused. It costs about a microsecond a scout and blocks nobody.
+// refused. It costs about a microsecond a scout and delays changes by no more
+// than some of them.
 func (r *Registry) Roster() roster.Roster {
-	members := r.of(everybody)
+	sessions := r.state.sessions(everybody)
 	r.mu.Lock()
 	left := r.left.all(func(e *roster.Left, times int) { e.Times = times })
 	refused := r.refused.all(func(e *roster.Refused, times int) { e.Times = times })
 	gone := r.gone.count()
 	r.mu.Unlock()
 
-	scouts := make([]roster.Scout, 0, len(members))
-	now := time.Now()
-	for _, m := range members {
-		if s, ok := m.describe(now); ok {
-			scouts = append(scouts, s)
-		}
+	scouts := make([]roster.Scout, 0, len(sessions))
+	for some := range slices.Chunk(sessions, describeAtOnce) {
+		described := r.state.describe(&scouts, some)
+		r.hear(scouts[len(scouts)-len(described):], described)
 	}
 	slices.SortFunc(scouts, func(a, b roster.Scout) int { return a.Origin.Compare(b.Origin) })
 	return roster.Roster{Scouts: scouts, Left: left, Refused: refused, Gone: gone}
@@ -56,76 +58,108 @@ func machine(address string) string {
 	return host
 }
 
-// describe returns the member for people, and false if it has left.
-func (m *member) describe(now time.Time) (roster.Scout, bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return roster.Scout{
-		Origin: m.peer.Origin, State: m.state(), Reason: m.reason(), Scanned: m.scanned,
-		Files: m.files, Revision: m.revision,
-		Unreadable: m.condition.Unreadable, Polled: m.condition.Polled, PollRound: m.condition.PollRound,
-		Registered: m.registered, Heard: now.Add(-m.peer.Silence()),
-		Version: m.peer.Version, Session: m.peer.Session, Address: m.peer.Address,
-	}, m.phase != left
+// sessions returns the sessions of the wanted origins.
+func (s *State) sessions(wanted func(files.Origin) bool) []*session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sessions := make([]*session, 0, len(s.holders))
+	for origin, x := range s.holders {
+		if wanted(origin) {
+			sessions = append(sessions, x)
+		}
+	}
+	return sessions
 }
 
-// reason is why the member is hidden or, if it is shown, why files may be
-// missing, or "". The caller holds mu.
-func (m *member) reason() string {
-	switch {
-	case m.phase == shown:
-		return m.condition.Incomplete
-	case m.phase == waiting:
-		return "its first snapshot has not come yet"
-	case m.scanned > 0:
-		return fmt.Sprintf("%s, %d files so far", m.hiddenFor, m.scanned)
+func everybody(files.Origin) bool { return true }
+
+// describe appends what people are told of sessions, and returns the sessions
+// that have not left.
+func (s *State) describe(scouts *[]roster.Scout, sessions []*session) []*session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sessions = slices.DeleteFunc(sessions, func(x *session) bool { return x.phase == left })
+	for _, x := range sessions {
+		*scouts = append(*scouts, roster.Scout{
+			Origin: x.scout.Origin, State: x.state(), Reason: x.reason(), Scanned: x.scanned,
+			Files: int(x.names.Count), Revision: x.revision,
+			Unreadable: x.condition.Unreadable, Polled: x.condition.Polled, PollRound: x.condition.PollRound,
+			Registered: x.scout.Registered, Version: x.scout.Version, Session: x.scout.Session, Address: x.scout.Address,
+		})
 	}
-	return m.hiddenFor
+	return sessions
+}
+
+// hear fills in when the scouts of sessions of this scoutmaster were heard last.
+func (r *Registry) hear(scouts []roster.Scout, sessions []*session) {
+	members := r.members(sessions)
+	now := time.Now()
+	for i, m := range members {
+		if m != nil {
+			scouts[i].Heard = now.Add(-m.peer.Silence())
+		}
+	}
+}
+
+// members returns the member of each session, nil for one at another scoutmaster.
+func (r *Registry) members(sessions []*session) []*member {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	members := make([]*member, len(sessions))
+	for i, x := range sessions {
+		if x.id.Instance == r.life.instance {
+			members[i] = r.life.members[x.id.Number]
+		}
+	}
+	return members
+}
+
+// state is the session's state for people.
+func (x *session) state() roster.State {
+	switch {
+	case x.source != nil && isDegraded(x.condition):
+		return roster.Degraded
+	case x.source != nil:
+		return roster.Live
+	case x.phase == waiting || x.hiddenFor == stream.Scanning || x.hiddenFor == stream.Resyncing || x.scanned > 0:
+		return roster.Scanning
+	default:
+		return roster.Unavailable
+	}
+}
+
+// reason is why nothing is listed of the session or, if something is, why files
+// may be missing, or "".
+func (x *session) reason() string {
+	switch {
+	case x.source != nil:
+		return x.condition.Incomplete
+	case x.phase == waiting:
+		return "its first snapshot has not come yet"
+	case x.scanned > 0:
+		return fmt.Sprintf("%s, %d files so far", x.hiddenFor, x.scanned)
+	}
+	return x.hiddenFor
 }
 
 // StateCounts counts the registered scouts by state, and those that are gone.
 // Any goroutine may call it.
 func (r *Registry) StateCounts() map[roster.State]int {
-	counts := make(map[roster.State]int, len(roster.States))
-	for _, m := range r.of(everybody) {
-		m.mu.Lock()
-		counts[m.state()]++
-		m.mu.Unlock()
-	}
+	counts := r.state.counts()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	counts[roster.Gone] = r.gone.count()
 	return counts
 }
 
-func everybody(files.Origin) bool { return true }
-
-// of returns the members of the wanted origins. The caller must not hold a
-// member's lock.
-func (r *Registry) of(wanted func(files.Origin) bool) []*member {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	members := make([]*member, 0, len(r.members))
-	for origin, m := range r.members {
-		if wanted(origin) {
-			members = append(members, m)
-		}
+func (s *State) counts() map[roster.State]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	counts := make(map[roster.State]int, len(roster.States)+1)
+	for _, x := range s.holders {
+		counts[x.state()]++
 	}
-	return members
-}
-
-// state is the member's state for people. The caller holds mu.
-func (m *member) state() roster.State {
-	switch {
-	case m.phase == shown && isDegraded(m.condition):
-		return roster.Degraded
-	case m.phase == shown:
-		return roster.Live
-	case m.phase == waiting || m.hiddenFor == stream.Scanning || m.hiddenFor == stream.Resyncing || m.scanned > 0:
-		return roster.Scanning
-	default:
-		return roster.Unavailable
-	}
+	return counts
 }
 
 // recentMost is how many events of a kind are kept.

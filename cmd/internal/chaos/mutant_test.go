@@ -31,12 +31,13 @@ type mutant struct {
 var mutants = []mutant{
 	{
 		name: "one change in a hundred is not listed",
-		file: "internal/master/registry.go",
-		old:  "	n, err := m.registry.listing.Change(m.source, d)\n",
-		broken: `	if changes++; changes%100 == 0 {
-		return nil
-	}
-	n, err := m.registry.listing.Change(m.source, d)
+		file: "internal/master/state.go",
+		old:  "		if _, err := tx.Change(x.source, d); err != nil {\n",
+		broken: `		if changes++; changes%100 == 0 {
+			s.setSource(x, x.source, names)
+			break
+		}
+		if _, err := tx.Change(x.source, d); err != nil {
 `,
 		variables: "changes int",
 		want:      []history.Rule{history.Missing, history.Ghost},
@@ -55,12 +56,12 @@ var mutants = []mutant{
 	},
 	{
 		name: "every other scout that leaves stays listed",
-		file: "internal/master/registry.go",
-		old:  "	m.withhold()\n	m.phase, m.leaveReason = left, reason\n",
+		file: "internal/master/state.go",
+		old:  "	s.drop(tx, x)\n	x.end(reason)\n",
 		broken: `	if leaves++; leaves%2 == 0 {
-		m.withhold()
+		s.drop(tx, x)
 	}
-	m.phase, m.leaveReason = left, reason
+	x.end(reason)
 `,
 		variables: "leaves int",
 		want:      []history.Rule{history.Lives, history.Malformed},
