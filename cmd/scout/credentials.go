@@ -1,11 +1,14 @@
 package main
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 
 	"scout/cmd/internal/cli"
 	"scout/cmd/internal/netflags"
 	"scout/internal/access"
+	"scout/internal/hostport"
 )
 
 // credentialFlags are the flags that fill c.
@@ -23,15 +26,36 @@ func credentialFlags(c *access.Credentials) []cli.Flag {
 		})
 }
 
-// checkMaster checks the flags together: they make sense, and no secret travels
+// setMasters parses addresses that are separated by commas.
+func (c *config) setMasters(list string) error {
+	c.masters = nil
+	for s := range strings.SplitSeq(list, ",") {
+		master, err := hostport.ParseDial(strings.TrimSpace(s))
+		if err != nil {
+			return err
+		}
+		if slices.Contains(c.masters, master) {
+			return fmt.Errorf("%s is there twice: give each scoutmaster once", master)
+		}
+		c.masters = append(c.masters, master)
+	}
+	return nil
+}
+
+// checkMasters checks the flags together: they make sense, and no secret travels
 // where others could read it.
-func (c *config) checkMaster() error {
+func (c *config) checkMasters() error {
 	a := c.access
 	if err := netflags.CheckCertificate(a.Cert, a.Key); err != nil {
 		return err
 	}
-	if err := netflags.CheckSecret("token-file", a.Token, c.master, a.TLS(), "add -tls-ca, or use a tunnel that ends on this machine"); err != nil {
-		return err
+	for _, master := range c.masters {
+		if err := netflags.CheckSecret("token-file", a.Token, master, a.TLS(), "add -tls-ca, or use a tunnel that ends on this machine"); err != nil {
+			return err
+		}
+		if err := netflags.CheckDial("master", master, c.insecure || a.TLS()); err != nil {
+			return err
+		}
 	}
-	return netflags.CheckDial("master", c.master, c.insecure || a.TLS())
+	return nil
 }

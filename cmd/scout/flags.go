@@ -13,7 +13,7 @@ import (
 // config is the configuration of a scout.
 type config struct {
 	dir       string        // as given: not resolved yet, nor known to exist
-	master    string        // host:port
+	masters   []string      // host:port each
 	poll      time.Duration // how often the directory is checked without being notified
 	host      string        // the name that the files are listed under; UTF-8
 	exclude   []string      // valid globs on the path relative to dir
@@ -53,7 +53,7 @@ recovers by itself from the loss of the scoutmaster, the network or the director
 
 // check looks at the flags together.
 func (c *config) check() error {
-	if err := c.checkMaster(); err != nil {
+	if err := c.checkMasters(); err != nil {
 		return err
 	}
 	if err := netflags.CheckProfiles(c.pprof); err != nil || c.metrics == "" {
@@ -70,8 +70,8 @@ func (c *config) flags() []cli.Flag {
 			Once:  "a scout watches one directory: start one scout for each",
 		},
 		{
-			Name: "master", Env: "SCOUT_MASTER_ADDRESS", Value: "HOST:PORT", Required: true, Set: cli.To(&c.master, hostport.ParseDial),
-			Usage: "the scoutmaster's gRPC address",
+			Name: "master", Env: "SCOUT_MASTER_ADDRESS", Value: "HOST:PORT", Required: true, Set: c.setMasters,
+			Usage: "the scoutmaster's gRPC address; several, separated by commas, and a name that stands for several addresses, are tried in turn",
 		},
 		{
 			Name: "poll", Value: "DURATION", Default: "5s", Set: cli.To(&c.poll, cli.Duration),

@@ -11,7 +11,7 @@ import (
 )
 
 func TestFlags(t *testing.T) {
-	standard := config{dir: "d", master: "localhost:3000", poll: 5 * time.Second, host: hostName(), recursive: true}
+	standard := config{dir: "d", masters: []string{"localhost:3000"}, poll: 5 * time.Second, host: hostName(), recursive: true}
 	with := func(change func(*config)) config { c := standard; change(&c); return c }
 	const required = "-dir d -master localhost:3000 "
 	tests := []struct {
@@ -25,18 +25,19 @@ func TestFlags(t *testing.T) {
 		{args: required + "-exclude *.{o,tmp} --exclude=.git", want: with(func(c *config) { c.exclude = []string{"*.{o,tmp}", ".git"} })},
 		{args: required + "-metrics 9100 -pprof localhost:1", want: with(func(c *config) { c.metrics, c.pprof = "127.0.0.1:9100", "localhost:1" })},
 		{args: "-dir d -master web-01:3000 -tls-ca a -tls-cert c -tls-key k -tls-server-name n -token-file t", want: with(func(c *config) {
-			c.master = "web-01:3000"
+			c.masters = []string{"web-01:3000"}
 			c.access = access.Credentials{CA: "a", Cert: "c", Key: "k", ServerName: "n", Token: "t"}
 		})},
+		{args: "-dir d -master a:1,[::1]:2,3 -insecure", want: with(func(c *config) { c.masters, c.insecure = []string{"a:1", "[::1]:2", "127.0.0.1:3"}, true })},
 		{args: required + "-token-file t", want: with(func(c *config) { c.access.Token = "t" })},
-		{args: "-dir d -master web-01:3000 -insecure", want: with(func(c *config) { c.master, c.insecure = "web-01:3000", true })},
+		{args: "-dir d -master web-01:3000 -insecure", want: with(func(c *config) { c.masters, c.insecure = []string{"web-01:3000"}, true })},
 		{
 			env: map[string]string{
 				"MONITOR_DIR": "/srv/\xff", "SCOUT_MASTER_ADDRESS": "web-01:3000", "SCOUT_POLL": "10s", "SCOUT_HOST": "wéb",
 				"SCOUT_EXCLUDE": "*.{o,tmp}, .git,", "SCOUT_RECURSIVE": "false", "SCOUT_INSECURE": "1",
 			},
 			want: config{
-				dir: "/srv/\xff", master: "web-01:3000", poll: 10 * time.Second, host: "wéb",
+				dir: "/srv/\xff", masters: []string{"web-01:3000"}, poll: 10 * time.Second, host: "wéb",
 				exclude: []string{"*.{o,tmp}", ".git"}, insecure: true,
 			},
 		},
@@ -62,12 +63,15 @@ func TestWrongFlags(t *testing.T) {
 		required + "-pprof :1 -insecure": "flag -pprof: :1 can be reached from other machines, and profiles show what is in memory: give the port alone",
 		"":                               "flag -dir is missing: give -dir DIR or set MONITOR_DIR (the directory to watch; a relative path and links in it are resolved)",
 		required + "-dir e":              "flag -dir is given twice: a scout watches one directory: start one scout for each",
-		"-dir d":                         "flag -master is missing: give -master HOST:PORT or set SCOUT_MASTER_ADDRESS (the scoutmaster's gRPC address)",
+		"-dir d":                         "flag -master is missing: give -master HOST:PORT or set SCOUT_MASTER_ADDRESS (the scoutmaster's gRPC address; several, separated by commas, and a name that stands for several addresses, are tried in turn)",
 		"-dir d -master web:3000":        "flag -master: web:3000 is beyond this machine and the connection is not encrypted: add -tls-ca, use a tunnel that ends on this machine, or add -insecure if you trust the network",
 		"-dir d -master web:3000 -insecure -token-file t": "flag -token-file: tokens would travel to web:3000 unencrypted, which -insecure does not allow either: " +
 			"add -tls-ca, or use a tunnel that ends on this machine",
 		required + "-tls-cert c":                       "flag -tls-key is missing: give the key that belongs to -tls-cert",
 		required + "-tls-key k":                        "flag -tls-cert is missing: give the certificate that -tls-key belongs to",
+		"-dir d -master localhost:1,web:3000":          "flag -master: web:3000 is beyond this machine and the connection is not encrypted: add -tls-ca, use a tunnel that ends on this machine, or add -insecure if you trust the network",
+		"-dir d -master localhost:1,localhost:1":       "flag -master: localhost:1 is there twice: give each scoutmaster once",
+		"-dir d -master localhost:1,":                  `flag -master: "" is not host:port with a port of 1-65535`,
 		"-dir d -master :3000":                         `flag -master: ":3000" names no host: give localhost:3000 or another host`,
 		required + "-exclude [":                        `flag -exclude: "[" is not a glob pattern: check its brackets, or put a backslash before what is meant literally`,
 		required + "-exclude /srv/a":                   `flag -exclude: "/srv/a" can match nothing: patterns are relative to the directory, as in **/*.tmp`,

@@ -5,14 +5,13 @@ import (
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/grpc"
 
 	"scout/cmd/internal/debughttp"
 	"scout/cmd/internal/logging"
 	"scout/cmd/internal/memory"
 	"scout/cmd/internal/systemd"
 	"scout/cmd/internal/version"
-	"scout/internal/access"
+	"scout/internal/dial"
 	"scout/internal/files"
 	"scout/internal/metrics"
 	"scout/internal/stream"
@@ -49,8 +48,9 @@ func run(ctx context.Context, c config, status *logging.Status, log *zap.Logger)
 	}
 	service := &systemd.Service{Log: log}
 	session := &stream.Scout{
-		Origin: origin, Version: version.String(), Directory: watcher, Master: c.master, Log: log, Recorder: counts, Pulse: service.Beat,
-		Dial: func() (*grpc.ClientConn, error) { return dial(c.master, c.access) },
+		Origin: origin, Version: version.String(), Directory: watcher, Log: log, Recorder: counts, Pulse: service.Beat,
+		Dialer:      &dial.Dialer{Masters: c.masters, Spread: origin.Host + origin.Directory},
+		Credentials: c.access.DialOptions, // reads the files each time
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return watcher.Run(ctx) })
@@ -64,13 +64,4 @@ func run(ctx context.Context, c config, status *logging.Status, log *zap.Logger)
 	}
 	log.Info("stopped")
 	return nil
-}
-
-// dial uses the credentials that are in their files at the time.
-func dial(master string, c access.Credentials) (*grpc.ClientConn, error) {
-	options, err := c.DialOptions()
-	if err != nil {
-		return nil, err
-	}
-	return grpc.NewClient(master, append(stream.DialOptions(), options...)...)
 }

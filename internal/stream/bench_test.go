@@ -38,7 +38,7 @@ func benchmarkSession(b *testing.B) (*source, counter) {
 	ctx, cancel := context.WithCancel(context.Background())
 	src := newSource()
 	src.cannot("scanning")
-	scout := &Scout{Origin: web01, Directory: src, Dial: n.dial, Log: zap.NewNop()}
+	scout := &Scout{Origin: web01, Directory: src, Dialer: n.dialer(), Credentials: plaintext, Log: zap.NewNop()}
 	done := make(chan error, 3)
 	go func() { done <- server.Serve(n.listener) }()
 	go func() { done <- sessions.Run(ctx) }()

@@ -8,12 +8,14 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"scout/internal/dial"
 )
 
 var (
 	errRefused   = errors.New("registration refused")
 	errUnwanted  = errors.New("the master ended the session")
-	errNoAnswer  = fmt.Errorf("no answer within %v", registerBound)
+	errNoAnswer  = errors.New("no answer")
 	errNoWelcome = errors.New("it answers, but not with a Welcome that makes sense")
 	errTiming    = errors.New("its Welcome makes no sense")
 	errEnded     = errors.New("the master ended the call")
@@ -45,6 +47,15 @@ func explain(master string, err error) error {
 	}
 }
 
+// unresolved returns one line about masters of which no address is known.
+func unresolved(masters string, err error) error {
+	var name *dial.NameError
+	if errors.As(err, &name) {
+		return fmt.Errorf("scoutmaster at %s: %w (check the name and this machine's name servers, or give an IP address)", masters, err)
+	}
+	return fmt.Errorf("scoutmaster at %s: %w", masters, err)
+}
+
 // lost returns why a session ended, in the master's words if it gave any. It
 // wraps errUnwanted when the master does not want what the scout shows.
 func lost(err error) error {
@@ -67,10 +78,7 @@ func plain(err error) string {
 	text = strings.TrimPrefix(text, "transport: Error while dialing: ")
 	text = strings.TrimPrefix(text, "transport: authentication handshake failed: ")
 	text = strings.TrimPrefix(text, "error reading server preface: ")
-	switch {
-	case strings.HasSuffix(text, "produced zero addresses"):
-		text = "the name has no address"
-	case strings.Contains(text, tooLong):
+	if strings.Contains(text, tooLong) {
 		text = overlong
 	}
 	return oneLine(text, maxReason)
@@ -90,6 +98,7 @@ func cure(why string) string {
 // cures begin with complaints of the other side: their text contains that of a
 // complaint about the other side.
 var cures = []struct{ says, cure string }{
+	{"the proxy of HTTPS_PROXY: ", "name the scoutmaster in NO_PROXY if it can be reached without the proxy"},
 	{"remote error: tls: certificate required", "give this scout a certificate with -tls-cert and -tls-key"},
 	{"remote error: tls: unknown certificate authority", "give a certificate of an authority in the scoutmaster's -tls-client-ca"},
 	{"remote error: tls: bad certificate", "give a certificate of an authority in the scoutmaster's -tls-client-ca, for client authentication"},

@@ -58,7 +58,7 @@ func newMasterSession(s *Server, stream scoutv1.ScoutmasterService_SessionServer
 		probes:  wake.NewSignal(),
 		rescans: newRescanRequests(),
 		id:      rand.Text()[:8],
-		address: address(stream.Context()),
+		address: addressOf(stream.Context()),
 		replica: replica{quota: s.quota, queue: s.queue, recorder: s.config.Recorder},
 		spacing: spacing{first: firstResync, most: lastResync},
 	}
@@ -67,7 +67,7 @@ func newMasterSession(s *Server, stream scoutv1.ScoutmasterService_SessionServer
 	return m
 }
 
-func address(ctx context.Context) string {
+func addressOf(ctx context.Context) string {
 	if p, ok := peer.FromContext(ctx); ok {
 		return p.Addr.String()
 	}

@@ -25,9 +25,14 @@ const (
 type backoff struct {
 	started time.Time     // when the last attempt began
 	ceiling time.Duration // of the next interval
+	hurries int           // how often other masters may be tried at once
 }
 
-func newBackoff() *backoff { return &backoff{ceiling: firstRetry} }
+// mostHurries is how often a scout goes on to another master at once before a
+// session must have proven itself.
+const mostHurries = 3
+
+func newBackoff() *backoff { return &backoff{ceiling: firstRetry, hurries: mostHurries} }
 
 // lost begins the attempts after a session. The first one comes soon if the
 // session had proven itself, and as late as any if the master did not want what
@@ -35,11 +40,17 @@ func newBackoff() *backoff { return &backoff{ceiling: firstRetry} }
 func (b *backoff) lost(lasted time.Duration, unwanted bool) {
 	b.started = time.Now()
 	if lasted >= provenAfter {
-		b.ceiling = firstRetry
+		b.ceiling, b.hurries = firstRetry, mostHurries
 	}
 	if unwanted {
-		b.ceiling = lastRetry
+		b.ceiling, b.hurries = lastRetry, 0
 	}
+}
+
+// hurry reports whether other masters may be tried at once.
+func (b *backoff) hurry() bool {
+	b.hurries--
+	return b.hurries >= 0
 }
 
 // wait returns when the next attempt is due. It returns false when ctx was done

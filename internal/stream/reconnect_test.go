@@ -2,6 +2,9 @@ package stream
 
 import (
 	"context"
+	"fmt"
+	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -9,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"scout/internal/dial"
 	"scout/internal/files"
 )
 
@@ -268,5 +272,163 @@ func TestBackoffDone(t *testing.T) {
 	b := &backoff{started: time.Now(), ceiling: time.Hour}
 	if b.wait(ctx) {
 		t.Error("it waited though nobody wants another attempt")
+	}
+}
+
+// several is networks, each with an address of its own, and what a scout of all
+// of them dials with.
+func several(t *testing.T, count int) ([]*network, func(*Scout)) {
+	var all []*network
+	byAddress := make(map[string]*network)
+	var masters []string
+	for i := range count {
+		n, address := newNetwork(t), fmt.Sprintf("10.0.0.%d:3000", i+1)
+		all, masters = append(all, n), append(masters, address)
+		byAddress[address] = n
+	}
+	return all, func(s *Scout) {
+		s.Dialer = &dial.Dialer{Masters: masters, Connect: func(ctx context.Context, network, address string) (net.Conn, error) {
+			return byAddress[address].connect(ctx, network, address)
+		}}
+	}
+}
+
+// A scout that loses its master goes on to another at once, and comes back to
+// the first only when that is lost.
+func TestNextMaster(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nets, configure := several(t, 3)
+		var masters []*master
+		for _, n := range nets {
+			masters = append(masters, startMaster(t, n))
+		}
+		startScout(t, nets[0], newSource("a"), configure)
+		for range 5 {
+			time.Sleep(provenAfter)
+			at := slices.IndexFunc(masters, func(m *master) bool { return len(m.registry.live()) == 1 })
+			if at < 0 {
+				t.Fatal("it is registered nowhere")
+			}
+			masters[at].stop()
+			synctest.Wait()
+			if got := slices.IndexFunc(masters, func(m *master) bool { return len(m.registry.live()) == 1 }); got < 0 || got == at {
+				t.Fatalf("it left %d and is at %d", at, got)
+			}
+			masters[at] = startMaster(t, nets[at])
+		}
+	})
+}
+
+// Several masters that end each session at once are not asked without end.
+func TestMastersThatEndSessions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nets, configure := several(t, 3)
+		for _, n := range nets {
+			startScripted(t, n, func(s serverStream) error { return s.Send(welcome(heartbeat, deadline)) })
+		}
+		startScout(t, nets[0], newSource("a"), configure)
+		time.Sleep(time.Minute)
+		attempts := 0
+		for _, n := range nets {
+			attempts += n.attempts()
+		}
+		if attempts < 10 || attempts > 40 {
+			t.Errorf("%d attempts in a minute", attempts)
+		}
+	})
+}
+
+// The first registration fails only when all masters do, within the limit, and
+// says why for each.
+func TestFirstRegistrationAtSeveral(t *testing.T) {
+	for name, tc := range map[string]struct {
+		there func(t *testing.T, nets []*network)
+		took  time.Duration
+		want  []string // in the error; none: it is registered
+	}{
+		"the last one": {func(t *testing.T, nets []*network) { startMaster(t, nets[2]) }, 0, nil},
+		"none":         {func(*testing.T, []*network) {}, 0, []string{"10.0.0.1:3000: connect: connection refused", "; scoutmaster at 10.0.0.", "10.0.0.3:3000: connect"}},
+		"two that swallow": {func(t *testing.T, nets []*network) {
+			for i, n := range nets {
+				startMaster(t, n)
+				if i != 1 {
+					n.up.lose()
+				}
+			}
+		}, registerBound, nil},
+		"all swallow": {func(t *testing.T, nets []*network) {
+			for _, n := range nets {
+				startMaster(t, n)
+				n.up.lose()
+			}
+		}, registerBound, []string{"no answer within 1.333s", "; "}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				nets, configure := several(t, 3)
+				tc.there(t, nets)
+				began := time.Now()
+				c := startScout(t, nets[0], newSource("a"), configure)
+				for !isClosed(c.done) && c.logs.count("registered") == 0 {
+					time.Sleep(time.Millisecond)
+					synctest.Wait()
+				}
+				if took := time.Since(began); took > tc.took+time.Millisecond {
+					t.Errorf("it took %v", took)
+				}
+				if isClosed(c.done) != (tc.want != nil) {
+					t.Fatalf("Run returned %v", c.err)
+				}
+				for _, want := range tc.want {
+					if !strings.Contains(c.err.Error(), want) || strings.Contains(c.err.Error(), "\n") {
+						t.Errorf("%v does not say %q", c.err, want)
+					}
+				}
+			})
+		})
+	}
+}
+
+// A name server that is slower than an attempt delays a scout, and does not keep
+// it from its master; one that never answers is named as the cause, in time.
+func TestSlowNameServer(t *testing.T) {
+	for name, tc := range map[string]struct {
+		after time.Duration
+		took  time.Duration
+		want  string
+	}{
+		"late":  {7 * time.Second, 7 * time.Second, ""},
+		"never": {time.Hour, startBound, "no name server has answered what the address of master is, within 9.5s"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newNetwork(t)
+				startMaster(t, n)
+				began := time.Now()
+				c := startScout(t, n, newSource("a"), func(s *Scout) {
+					s.Dialer.Lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
+						select {
+						case <-time.After(tc.after):
+							return lookup(ctx, host)
+						case <-ctx.Done():
+							return nil, ctx.Err()
+						}
+					}
+				})
+				for !isClosed(c.done) && c.logs.count("registered") == 0 {
+					time.Sleep(time.Millisecond)
+					synctest.Wait()
+				}
+				if took := time.Since(began); took < tc.took || took > tc.took+time.Millisecond {
+					t.Errorf("it took %v", took)
+				}
+				if tc.want != "" && (c.err == nil || !strings.Contains(c.err.Error(), tc.want)) {
+					t.Errorf("Run returned %v", c.err)
+				}
+				if awaited := c.logs.field(t, "waiting for the scoutmaster", "awaited"); awaited != "address" {
+					t.Errorf("it says that it awaits %v", awaited)
+				}
+			})
+		})
 	}
 }

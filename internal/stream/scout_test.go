@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -124,13 +125,15 @@ func TestFirstRegistrationFails(t *testing.T) {
 	}
 }
 
-func TestDialFails(t *testing.T) {
+// Credentials that cannot be read are an error, and no reason to dial.
+func TestCredentialsFail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &Scout{Origin: web01, Directory: newSource(), Master: "nowhere", Log: newLogs().Logger, Dial: func() (*grpc.ClientConn, error) {
-			return grpc.NewClient("nowhere")
-		}}
-		if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "scoutmaster at nowhere: ") {
-			t.Errorf("Run returned %v", err)
+		n := newNetwork(t)
+		c := startScout(t, n, newSource(), func(s *Scout) {
+			s.Credentials = func() ([]grpc.DialOption, error) { return nil, errors.New("token: permission denied") }
+		})
+		if <-c.done; c.err == nil || !strings.Contains(c.err.Error(), "scoutmaster at master:3000: token: permission denied") || n.attempts() != 0 {
+			t.Errorf("Run returned %v after %d attempts", c.err, n.attempts())
 		}
 	})
 }
@@ -458,13 +461,13 @@ func TestSlowGrant(t *testing.T) {
 			word(s)
 			_ = s.Send(welcome(time.Hour, 2*time.Hour))
 			word(s)
-			time.Sleep(slowAnswer - time.Millisecond)
+			time.Sleep(slowGrant - time.Millisecond)
 			_ = s.Send(resync)
 			word(s)
-			time.Sleep(10 * slowAnswer)
+			time.Sleep(10 * slowGrant)
 			_ = s.Send(grant)
 			word(s)
-			time.Sleep(10 * slowAnswer)
+			time.Sleep(10 * slowGrant)
 			return nil
 		})
 		c := startScout(t, n, newSource("a"))

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"scout/internal/dial"
 	"scout/internal/files"
 	"scout/internal/wake"
 	scoutv1 "scout/proto/scout/v1"
@@ -23,9 +24,9 @@ const leaveGrace = 500 * time.Millisecond
 // pulseEvery is how often a scout that has nothing to say shows that it works.
 const pulseEvery = 5 * time.Second
 
-// slowAnswer is how long an Offer waits for its Grant before that is worth a line
+// slowGrant is how long an Offer waits for its Grant before that is worth a line
 // in the log.
-const slowAnswer = 10 * time.Second
+const slowGrant = 10 * time.Second
 
 // scoutPhase is what the master was told last of the directory. The package's
 // documentation has the table of what each message does in each phase.
@@ -48,6 +49,7 @@ type scoutSession struct {
 	deadline  time.Duration
 
 	scout  *lasting
+	target dial.Target
 	turns  <-chan time.Time // it is time for a pulse
 	log    *zap.Logger
 	conn   *grpc.ClientConn
@@ -72,10 +74,20 @@ type scoutSession struct {
 	slow       *time.Timer      // in phaseOffered: complains of a Grant that does not come
 }
 
-// openSession registers a scout over conn, which is the session's from here on.
-func openSession(ctx context.Context, conn *grpc.ClientConn, l *lasting) (*scoutSession, error) {
+// openSession registers a scout with a master, unless ctx is done first. It makes
+// a new connection, so that gRPC's own back-off never adds to the scout's.
+func openSession(ctx context.Context, target dial.Target, l *lasting) (*scoutSession, error) {
+	credentials, err := l.Credentials()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := target.Client(append(DialOptions(), credentials...)...)
+	if err != nil {
+		return nil, err
+	}
 	c := &scoutSession{
 		scout:   l,
+		target:  target,
 		conn:    conn,
 		life:    liveness{clock: l.clock},
 		asked:   asked{ready: wake.NewSignal()},
@@ -85,8 +97,6 @@ func openSession(ctx context.Context, conn *grpc.ClientConn, l *lasting) (*scout
 	}
 	// Not ctx itself: when that is done the scout has to say goodbye first.
 	c.ctx, c.end = context.WithCancelCause(context.WithoutCancel(ctx))
-	bound := time.AfterFunc(registerBound, func() { c.end(errNoAnswer) })
-	defer bound.Stop()
 	leaving := context.AfterFunc(ctx, func() { c.end(context.Cause(ctx)) })
 	defer leaving()
 	if err := c.register(l.Scout); err != nil {
@@ -183,7 +193,7 @@ func (c *scoutSession) loop(ctx context.Context) error {
 	turns := time.NewTicker(pulseEvery)
 	defer turns.Stop()
 	c.turns = turns.C
-	c.slow = time.AfterFunc(slowAnswer, c.complain)
+	c.slow = time.AfterFunc(slowGrant, c.complain)
 	defer c.slow.Stop()
 	c.slow.Stop() // until there is an Offer
 	for {
@@ -279,7 +289,7 @@ func (c *scoutSession) enter(p scoutPhase) {
 	c.phase, c.sent = p, nil
 	c.slow.Stop()
 	if p == phaseOffered {
-		c.slow.Reset(slowAnswer)
+		c.slow.Reset(slowGrant)
 	}
 }
 
@@ -346,7 +356,7 @@ func withheldField(n int) zap.Field {
 
 // complain says once that an Offer has waited for long.
 func (c *scoutSession) complain() {
-	c.log.Warn("waiting for the scoutmaster", zap.String("awaited", "grant"), zap.Float64("seconds", slowAnswer.Seconds()))
+	c.log.Warn("waiting for the scoutmaster", zap.String("awaited", "grant"), zap.Float64("seconds", slowGrant.Seconds()))
 }
 
 // beat says that the scout is alive, what the master's copy must be, and, in

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -17,6 +18,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/test/bufconn"
 
+	"scout/internal/dial"
 	"scout/internal/files"
 	scoutv1 "scout/proto/scout/v1"
 )
@@ -61,7 +63,22 @@ func (n *network) unlisten() {
 	n.listener = nil
 }
 
-func (n *network) connect(ctx context.Context) (net.Conn, error) {
+// dialer is what a scout finds its master with.
+func (n *network) dialer() *dial.Dialer {
+	return &dial.Dialer{Masters: []string{"master:3000"}, Lookup: lookup, Connect: n.connect}
+}
+
+// lookup is a name server that knows one address.
+func lookup(context.Context, string) ([]netip.Addr, error) {
+	return []netip.Addr{netip.MustParseAddr("10.0.0.1")}, nil
+}
+
+// plaintext is the credentials of a scout without any.
+func plaintext() ([]grpc.DialOption, error) {
+	return []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}, nil
+}
+
+func (n *network) connect(ctx context.Context, _, _ string) (net.Conn, error) {
 	n.mu.Lock()
 	n.dialed++
 	listener := n.listener
@@ -82,11 +99,11 @@ func (n *network) attempts() int {
 	return n.dialed
 }
 
-// dial is what a scout dials with.
+// dial is a connection like a scout's.
 func (n *network) dial() (*grpc.ClientConn, error) {
 	return grpc.NewClient("passthrough:///master", append(DialOptions(),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return n.connect(ctx) }))...)
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return n.connect(ctx, "", "") }))...)
 }
 
 // wire is a scout's connection, with a valve each way.
@@ -272,7 +289,7 @@ type client struct {
 func startScout(t *testing.T, n *network, src *source, configure ...func(*Scout)) *client {
 	t.Helper()
 	c := &client{source: src, logs: newLogs(), clock: newAwakeClock(scoutTick), done: make(chan struct{})}
-	scout := &Scout{Origin: web01, Version: "v1", Directory: src, Master: "master:3000", Dial: n.dial, Log: c.logs.Logger}
+	scout := &Scout{Origin: web01, Version: "v1", Directory: src, Dialer: n.dialer(), Credentials: plaintext, Log: c.logs.Logger}
 	for _, f := range configure {
 		f(scout)
 	}

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"scout/internal/dial"
 	"scout/internal/files"
 	"scout/internal/stream"
 )
@@ -62,8 +63,9 @@ func (p *PlayedScouts) play(ctx context.Context, i int, dir *Directory, started 
 func (p *PlayedScouts) scout(i int, dir *Directory, listed func()) *stream.Scout {
 	return &stream.Scout{
 		Origin:  OriginOf(i),
-		Version: "load", Directory: dir, Master: p.Master, Log: zap.New(listedCore{listed}),
-		Dial: func() (*grpc.ClientConn, error) { return Dial(p.Master) },
+		Version: "load", Directory: dir, Log: zap.New(listedCore{listed}),
+		Dialer:      &dial.Dialer{Masters: []string{p.Master}},
+		Credentials: plaintext,
 	}
 }
 
@@ -74,8 +76,11 @@ func OriginOf(i int) files.Origin {
 
 // Dial connects to a scoutmaster on this machine as a scout does.
 func Dial(master string) (*grpc.ClientConn, error) {
-	return grpc.NewClient(master, append(stream.DialOptions(),
-		grpc.WithTransportCredentials(insecure.NewCredentials()))...)
+	return grpc.NewClient(master, append(stream.DialOptions(), grpc.WithTransportCredentials(insecure.NewCredentials()))...)
+}
+
+func plaintext() ([]grpc.DialOption, error) {
+	return []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}, nil
 }
 
 // listedCore is a log that keeps nothing and tells when a scout is listed.
