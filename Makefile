@@ -165,7 +165,6 @@ versions: ## check the versions of the four fixed packages
 .PHONY: cross
 cross: ## compile for other systems
 	GOOS=darwin GOARCH=arm64 go build ./...
-	GOOS=windows GOARCH=amd64 go build ./...
 
 .PHONY: clean
 clean: ## remove everything that was built

@@ -18,8 +18,8 @@ func (c *config) addExclude(s string) error {
 	return err
 }
 
-// glob checks an exclude pattern. What could never match a path relative to
-// the directory is a mistake, and refused.
+// glob checks an exclude pattern. It refuses patterns that cannot match a path
+// relative to the directory.
 func glob(s string) (string, error) {
 	switch {
 	case !doublestar.ValidatePattern(s):
@@ -32,8 +32,8 @@ func glob(s string) (string, error) {
 	return s, nil
 }
 
-// splitGlobs takes a list of patterns apart. Empty ones, as after a comma at the
-// end, are left out.
+// splitGlobs splits a list of patterns. It omits empty ones, as after a comma at
+// the end.
 func splitGlobs(list string) (patterns []string) {
 	for _, p := range globs.Split(list) {
 		if p = strings.TrimSpace(p); p != "" {

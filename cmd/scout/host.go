@@ -7,8 +7,8 @@ import (
 	"scout/internal/stream"
 )
 
-// host reads a name to list files under. What every scoutmaster refuses is
-// refused here, before anything is claimed.
+// host parses the name that files are listed under. It refuses the names that
+// every scoutmaster refuses.
 func host(s string) (string, error) {
 	if err := stream.CheckHost(s); err != nil {
 		return "", fmt.Errorf("%.40q: %w: give another name", s, err)

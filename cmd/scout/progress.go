@@ -10,14 +10,14 @@ import (
 )
 
 const (
-	// progressEvery is how often a person is shown how far the first scan is.
+	// progressEvery is how often the status line is updated during the first scan.
 	progressEvery = 200 * time.Millisecond
-	// quickScan is how long a scan may take before it is worth a word.
+	// quickScan is the time of a scan below which no progress is shown.
 	quickScan = 500 * time.Millisecond
 )
 
-// showScan shows how far the first scan is, until it is done or ctx is. The
-// log says when it is done.
+// showScan shows the progress of the first scan until the scan or ctx is done.
+// The log has the result.
 func showScan(ctx context.Context, view func() files.View, show func(string)) {
 	defer show("")
 	tick := time.NewTicker(progressEvery)
@@ -33,8 +33,8 @@ func showScan(ctx context.Context, view func() files.View, show func(string)) {
 	}
 }
 
-// progress says in a line how far a scan is. Where there is none, it is for
-// the log to say why.
+// progress describes a scan in one line. It returns "" if no scan is going on;
+// the log says why.
 func progress(v files.View, took time.Duration) string {
 	if v.Scanned == 0 || took < quickScan {
 		return ""

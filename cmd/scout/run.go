@@ -18,8 +18,8 @@ import (
 	"scout/internal/watch"
 )
 
-// run is the scout, until ctx is cancelled: a claimed directory, a watcher that
-// knows what is in it, and a session that tells the master.
+// run runs the scout until ctx is done: it claims the directory, watches it, and
+// reports its files to the scoutmaster.
 func run(ctx context.Context, c config, status *logging.Status, log *zap.Logger) error {
 	memory.Tune(log)
 	claim, err := watch.Claim(c.dir)

@@ -12,29 +12,29 @@ import (
 	"scout/internal/access"
 )
 
-// Of the files that the process may open, consumers' connections get one in so
-// many, and as much is left for everything else; the scouts' get the rest. So
-// neither can shut the other out.
+// Of the files that the process may open, consumers' connections may have
+// 1/httpShare, and as many are reserved for everything else. Scouts' connections
+// may have the rest. So neither can shut out the other.
 const (
 	httpShare = 8
-	mostHTTP  = 4096
+	maxHTTP   = 4096
 )
 
 // capacity is how many connections each listener may have open.
 type capacity struct{ grpc, http int }
 
-// newCapacity shares out so many files.
+// newCapacity divides a number of open files.
 func newCapacity(files int) capacity {
-	share := max(1, min(files/httpShare, mostHTTP))
+	share := max(1, min(files/httpShare, maxHTTP))
 	return capacity{grpc: max(1, files-2*share), http: share}
 }
 
-// refusalEvery is how often refused connections are logged.
+// refusalEvery is the least time between two lines about refused connections.
 const refusalEvery = 10 * time.Second
 
-// bounded is a listener with a bound on the connections that are open. What is
-// beyond it is closed at once, so that the peer learns of it and tries again,
-// rather than waiting for the system to have room.
+// bounded is a listener with a bound on its open connections. It closes further
+// ones at once, so that the peer learns of it and tries again, instead of waiting
+// in the system's queue.
 type bounded struct {
 	net.Listener
 	log  *zap.Logger
@@ -45,12 +45,12 @@ type bounded struct {
 	logged  time.Time // when
 }
 
-// bound bounds a listener. The log says which one it is.
+// bound bounds a listener. The log names it.
 func bound(l net.Listener, most int, log *zap.Logger) *bounded {
 	return &bounded{Listener: l, most: most, log: log}
 }
 
-// Accept waits for a connection that there is room for. One goroutine calls it.
+// Accept returns the next connection within the bound. One goroutine calls it.
 func (b *bounded) Accept() (net.Conn, error) {
 	for {
 		conn, err := b.Listener.Accept()
@@ -61,12 +61,12 @@ func (b *bounded) Accept() (net.Conn, error) {
 			return &counted{Conn: conn, release: sync.OnceFunc(func() { b.open.Add(-1) })}, nil
 		}
 		b.open.Add(-1)
-		conn.Close() //nolint:errcheck // it is not wanted any more
+		conn.Close() //nolint:errcheck // nobody uses it
 		b.refuse()
 	}
 }
 
-// refuse logs a refused connection, and of many only how many.
+// refuse logs refused connections, at most one line each refusalEvery.
 func (b *bounded) refuse() {
 	b.refused++
 	if time.Since(b.logged) < refusalEvery {
@@ -77,7 +77,7 @@ func (b *bounded) refuse() {
 	b.refused, b.logged = 0, time.Now()
 }
 
-// counted is a connection that counts while it is open.
+// counted is a connection that counts as open until it is closed.
 type counted struct {
 	net.Conn
 	release func()
@@ -88,7 +88,7 @@ func (c *counted) Close() error {
 	return c.Conn.Close()
 }
 
-// ReadOnReady is how gRPC reads without a buffer for each connection.
+// ReadOnReady lets gRPC read without a buffer for each idle connection.
 func (c *counted) ReadOnReady(size int, pool mem.BufferPool) (*[]byte, int, error) {
 	return access.ReadOnReady(c.Conn, size, pool)
 }

@@ -20,7 +20,7 @@ import (
 // idleTime is how long a consumer's connection is kept without a request.
 const idleTime = 2 * time.Minute
 
-// consumerSide is where consumers read.
+// consumerSide is the listener that consumers read from.
 type consumerSide struct {
 	listener net.Listener
 	server   *http.Server
@@ -28,7 +28,7 @@ type consumerSide struct {
 	log      *zap.Logger
 }
 
-// newConsumerSide listens, and serves nobody yet.
+// newConsumerSide opens the listener. Run serves it.
 func newConsumerSide(ctx context.Context, p parts) (*consumerSide, error) {
 	l, err := netflags.Listen(ctx, "http", p.config.http)
 	if err != nil {
@@ -36,7 +36,7 @@ func newConsumerSide(ctx context.Context, p parts) (*consumerSide, error) {
 	}
 	addresses := access.PerAddress(web.Nearby(l), p.config.limits.perAddress(), p.log)
 	s := &consumerSide{
-		listener: bound(addresses, p.room.http, p.log.With(zap.String("listener", "http"))),
+		listener: bound(addresses, p.capacity.http, p.log.With(zap.String("listener", "http"))),
 		log:      p.log,
 	}
 	handler := web.NewHandler(p.list, p.registry, s.ready, web.Options{Watchers: p.config.watchers}, p.log)
@@ -54,7 +54,7 @@ func newConsumerSide(ctx context.Context, p parts) (*consumerSide, error) {
 	return s, nil
 }
 
-// ready says why scouts and consumers are not served, or nil.
+// ready returns an error that says why the scoutmaster does not serve, or nil.
 func (s *consumerSide) ready() error {
 	if s.stopping.Load() {
 		return errors.New("the scoutmaster is stopping")
@@ -62,8 +62,8 @@ func (s *consumerSide) ready() error {
 	return nil
 }
 
-// Run serves until ctx is done. Then requests in flight may finish, for as long
-// as there is time.
+// Run serves until ctx is done. Then it gives requests in flight finishTime to
+// finish.
 func (s *consumerSide) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return ignore(s.serve(), http.ErrServerClosed) })
@@ -75,7 +75,7 @@ func (s *consumerSide) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// serve serves HTTP, over TLS if the server has a config for it.
+// serve serves HTTP, over TLS if the server has a configuration for it.
 func (s *consumerSide) serve() error {
 	if s.server.TLSConfig != nil {
 		return s.server.ServeTLS(s.listener, "", "")

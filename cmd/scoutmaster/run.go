@@ -16,26 +16,28 @@ import (
 	"scout/internal/listing"
 	"scout/internal/master"
 	"scout/internal/metrics"
+	"scout/internal/wake"
 )
 
-// finishTime is how long a stop may take, out of the 5 s that are promised:
-// first requests in flight may finish, then whatever is left is cut off.
+// finishTime is how long requests in flight may take to finish when the
+// scoutmaster stops, of the 5 s that it may take to stop. The rest is cut off.
 const finishTime = 4 * time.Second
 
-// parts are what both sides of a scoutmaster, that of the scouts and that of the
-// consumers, have in common.
+// parts are what the scouts' side and the consumers' side of a scoutmaster have
+// in common.
 type parts struct {
 	config   config
 	log      *zap.Logger
 	gate     *access.Gate
-	room     capacity
+	capacity capacity
 	list     *listing.Listing
 	registry *master.Registry
 	counts   *metrics.Scoutmaster
 }
 
-// run is the scoutmaster, until ctx is cancelled.
-func run(ctx context.Context, c config, log *zap.Logger) error {
+// run runs the scoutmaster until ctx is done. Each signal of reload reads the
+// credentials again.
+func run(ctx context.Context, c config, reload wake.Signal, log *zap.Logger) error {
 	memory.Tune(log)
 	gate, err := access.NewGate(c.files, log)
 	if err != nil {
@@ -47,7 +49,7 @@ func run(ctx context.Context, c config, log *zap.Logger) error {
 	}
 	list, counts := listing.New(), metrics.NewScoutmaster(version.String())
 	p := parts{
-		config: c, log: log, gate: gate, room: newCapacity(openFiles()),
+		config: c, log: log, gate: gate, capacity: newCapacity(openFiles()),
 		list: list, registry: master.NewRegistry(list, log), counts: counts,
 	}
 	counts.Scouts(p.registry.StateCounts, func() int { return list.Current().Len })
@@ -57,7 +59,7 @@ func run(ctx context.Context, c config, log *zap.Logger) error {
 	}
 	consumers, err := newConsumerSide(ctx, p)
 	if err != nil {
-		scouts.listener.Close() //nolint:errcheck // nobody has come
+		scouts.listener.Close() //nolint:errcheck // nobody is connected yet
 		return err
 	}
 	log.Info("serving", zap.Stringer("grpc", scouts.listener.Addr()), zap.Stringer("http", consumers.listener.Addr()),
@@ -68,6 +70,16 @@ func run(ctx context.Context, c config, log *zap.Logger) error {
 	for _, part := range []interface{ Run(context.Context) error }{service, list, profiles, gate, scouts, consumers} {
 		group.Go(func() error { return part.Run(ctx) })
 	}
+	group.Go(func() error {
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-reload:
+				gate.Reload()
+			}
+		}
+	})
 	if err := group.Wait(); err != nil {
 		return err
 	}
@@ -75,7 +87,7 @@ func run(ctx context.Context, c config, log *zap.Logger) error {
 	return nil
 }
 
-// stopWithin calls stop, and cut if that takes too long.
+// stopWithin calls stop, and then cut if stop does not return within limit.
 func stopWithin(limit time.Duration, stop, cut func()) {
 	timer := time.AfterFunc(limit, cut)
 	defer timer.Stop()

@@ -17,7 +17,7 @@ func TestStopAtTheStart(t *testing.T) {
 	for range 100 {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if err := run(ctx, c, zap.NewNop()); err != nil {
+		if err := run(ctx, c, nil, zap.NewNop()); err != nil {
 			t.Fatal(err)
 		}
 	}

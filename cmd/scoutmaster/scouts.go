@@ -19,16 +19,17 @@ import (
 	scoutv1 "scout/proto/scout/v1"
 )
 
-// scoutSide is where scouts connect: sessions, and the scoutmaster's own health.
+// scoutSide is the listener that scouts connect to. It serves their sessions and
+// the scoutmaster's health.
 type scoutSide struct {
 	listener  net.Listener
-	addresses *access.Listener // what it is made of
+	addresses *access.Listener // below listener
 	sessions  *stream.Server
 	server    *grpc.Server
 	health    *health.Server
 }
 
-// newScoutSide listens, and serves nobody yet.
+// newScoutSide opens the listener. Run serves it.
 func newScoutSide(ctx context.Context, p parts) (*scoutSide, error) {
 	l, err := netflags.Listen(ctx, "grpc", p.config.grpc)
 	if err != nil {
@@ -36,7 +37,7 @@ func newScoutSide(ctx context.Context, p parts) (*scoutSide, error) {
 	}
 	addresses := access.PerAddress(l, p.config.limits.perAddress(), p.log)
 	s := &scoutSide{
-		listener:  bound(addresses, p.room.grpc, p.log.With(zap.String("listener", "grpc"))),
+		listener:  bound(addresses, p.capacity.grpc, p.log.With(zap.String("listener", "grpc"))),
 		addresses: addresses,
 		sessions: stream.NewServer(p.registry, stream.Config{
 			Heartbeat: p.config.heartbeat, Deadline: p.config.deadline, Limits: p.config.limits.held,
@@ -55,12 +56,12 @@ func newScoutSide(ctx context.Context, p parts) (*scoutSide, error) {
 	return s, nil
 }
 
-// Run serves until ctx is done. Then it takes no more scouts, tells those that
-// there are, and lets them leave for as long as there is time.
+// Run serves until ctx is done. Then it accepts no more scouts, tells the
+// connected ones, and gives them finishTime to leave.
 func (s *scoutSide) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.sessions.Run(ctx) })
-	// It may be stopped before it has begun to serve.
+	// The server may be stopped before it begins to serve.
 	group.Go(func() error { return ignore(s.server.Serve(s.listener), grpc.ErrServerStopped) })
 	group.Go(func() error {
 		<-ctx.Done()

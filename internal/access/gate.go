@@ -68,6 +68,13 @@ func (g *Gate) Run(ctx context.Context) error {
 	return nil
 }
 
+// Reload reads all files again, whether they have changed or not.
+func (g *Gate) Reload() {
+	for _, s := range g.sources() {
+		s.reload()
+	}
+}
+
 func (g *Gate) sources() (used []refresher) {
 	if g.pair != nil {
 		used = append(used, g.pair)

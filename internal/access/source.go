@@ -58,10 +58,19 @@ func (s *source[T]) read() (value T, err error) {
 func (s *source[T]) refresh() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := stampsOf(s.paths)
-	if slices.EqualFunc(now, s.stamps, stamp.equal) {
-		return
+	if now := stampsOf(s.paths); !slices.EqualFunc(now, s.stamps, stamp.equal) {
+		s.reloadLocked(now)
 	}
+}
+
+// reload reads the files again, whether they have changed or not.
+func (s *source[T]) reload() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reloadLocked(stampsOf(s.paths))
+}
+
+func (s *source[T]) reloadLocked(now []stamp) {
 	s.stamps = now
 	files := zap.String("files", strings.Join(s.paths, ", "))
 	value, err := s.read()
@@ -96,7 +105,10 @@ func (s stamp) equal(t stamp) bool {
 }
 
 // refresher is a source of whatever.
-type refresher interface{ refresh() }
+type refresher interface {
+	refresh()
+	reload()
+}
 
 // keepFresh looks at the files again and again until ctx is done.
 func keepFresh(ctx context.Context, sources []refresher) {

@@ -51,7 +51,7 @@ type Program struct {
 	Status *logging.Status
 
 	// Reload is called for each SIGHUP while Run runs. It may be nil.
-	Reload func(log *zap.Logger)
+	Reload func()
 
 	// Run does the work. It is called once all flags have their values. It
 	// returns nil after ctx is cancelled and everything is closed.
@@ -183,7 +183,7 @@ func (p Program) handleSignals(signals <-chan os.Signal, log *zap.Logger, stop f
 		switch {
 		case sig == syscall.SIGHUP:
 			if p.Reload != nil {
-				p.Reload(log)
+				p.Reload()
 			}
 		case stopping:
 			log.Warn("stopping at once", zap.Stringer("signal", sig))

@@ -295,7 +295,7 @@ func TestHangup(t *testing.T) {
 		reloaded := make(chan bool, 3)
 		p := s.program()
 		if reloads {
-			p.Reload = func(*zap.Logger) { reloaded <- true }
+			p.Reload = func() { reloaded <- true }
 		}
 		p.Run = func(ctx context.Context, _ *zap.Logger) error {
 			for range 3 {

@@ -1,0 +1,102 @@
+//go:build linux
+
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// SIGHUP ends neither program. The scoutmaster reads its credentials again, even
+// if the files look unchanged.
+func TestHangup(t *testing.T) {
+	t.Parallel()
+	tokens := filepath.Join(tempDir(t), "tokens")
+	must(t, os.WriteFile(tokens, []byte("a:0123456789abcdef0123456789abcdef\n"), 0o600))
+	m := startMaster(t, "-scout-token-file", tokens)
+	dir := tempDir(t)
+	s := startScout(t, m, "h", dir, "-token-file", tokens)
+	for range 2 {
+		signal(t, m.Process, syscall.SIGHUP)
+		signal(t, s.Process, syscall.SIGHUP)
+	}
+	if e := await(t, m.Process, "credentials reloaded"); e.Text("files") != tokens {
+		t.Errorf("logged %v", e)
+	}
+	write(t, dir, "file")
+	converges(t, m, s)
+	if n := len(events(s.Process, 0, "master lost")); n > 0 {
+		t.Errorf("the scout lost its scoutmaster %d times", n)
+	}
+}
+
+// A full pipe that nobody reads, as standard error, holds up neither program:
+// the list stays true, and both stop when they are told.
+func TestNobodyReadsTheLog(t *testing.T) {
+	t.Parallel()
+	pipe := fullPipe(t)
+	m := masterAt("127.0.0.1:"+freePort(t), "127.0.0.1:"+freePort(t))
+	start := func(cmd *exec.Cmd) *exec.Cmd {
+		t.Helper()
+		cmd.Stderr = pipe
+		must(t, cmd.Start())
+		t.Cleanup(func() { cmd.Process.Kill() }) // if it runs still
+		return cmd
+	}
+	running := []*exec.Cmd{start(command(programs.Scoutmaster, "-grpc", m.GRPC, "-http", m.HTTP, "-log-level", "debug"))}
+	within(t, patience, func() error {
+		r, err := http.Get("http://" + m.HTTP + "/readyz")
+		if err == nil {
+			r.Body.Close()
+		}
+		return err
+	})
+	dir := tempDir(t)
+	running = append(running, start(scoutCommand(m.GRPC, "h", dir, "-log-level", "debug")))
+	var names []string
+	for i := range rounds(40) {
+		names = append(names, fmt.Sprintf("%03d", i))
+		write(t, dir, names[i])
+		within(t, patience, func() error { return m.lists("h", dir, names...) })
+		// Each round is a scout that comes and goes, and so logs of the scoutmaster.
+		r := dialRaw(t, m)
+		r.register("raw", "/"+names[i])
+		r.conn.Close()
+	}
+	slices.Reverse(running)
+	for _, cmd := range running {
+		began := time.Now()
+		must(t, cmd.Process.Signal(syscall.SIGTERM))
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("%s: %v", filepath.Base(cmd.Path), err)
+		}
+		if took := time.Since(began); took > stopTime {
+			t.Errorf("%s stopped after %s", filepath.Base(cmd.Path), took)
+		}
+	}
+}
+
+// fullPipe returns the end of a pipe that takes no more bytes. Nobody reads the
+// other end until the test is over.
+func fullPipe(t *testing.T) *os.File {
+	t.Helper()
+	var fds [2]int
+	must(t, syscall.Pipe2(fds[:], syscall.O_CLOEXEC|syscall.O_NONBLOCK))
+	for {
+		if _, err := syscall.Write(fds[1], make([]byte, 1)); err == syscall.EAGAIN {
+			break
+		}
+	}
+	must(t, syscall.SetNonblock(fds[1], false))
+	t.Cleanup(func() { syscall.Close(fds[0]) })
+	w := os.NewFile(uintptr(fds[1]), "pipe")
+	t.Cleanup(func() { w.Close() })
+	return w
+}
