@@ -31,8 +31,8 @@ func TestChaosShort(t *testing.T) {
 		t.Skip("real programs and real time")
 	}
 	seed := seed(t)
-	noCables, noLimits := testfleet.NamespacesWork(), limitsWork()
-	t.Logf("SEED=%d; why there are no namespaces: %v; no limits: %v", seed, noCables, noLimits)
+	noNamespaces, noLimits := testfleet.NamespacesWork(), limitsWork()
+	t.Logf("SEED=%d; why there are no namespaces: %v; no limits: %v", seed, noNamespaces, noLimits)
 	dir := t.TempDir()
 	programs, err := testfleet.Build(dir)
 	if err != nil {
@@ -43,7 +43,7 @@ func TestChaosShort(t *testing.T) {
 		faults: 9 * time.Second, rest: 5 * time.Second, calm: time.Second, history: filepath.Join(dir, "history"),
 	}
 	inNamespaces, withMaster := p, p
-	inNamespaces.cables, inNamespaces.limits = noCables == nil, noLimits == nil
+	inNamespaces.namespaces, inNamespaces.limits = noNamespaces == nil, noLimits == nil
 	withMaster.master = true
 	for i, p := range []plan{inNamespaces, withMaster} {
 		p.history += strconv.Itoa(i)

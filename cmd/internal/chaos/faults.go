@@ -31,18 +31,18 @@ type trouble struct {
 	make func(ctx context.Context, s *scout, d time.Duration) error
 }
 
-// plague makes faults. What it does, and for how long, only its seed decides.
-type plague struct {
+// injector makes faults. What it does, and for how long, only its seed decides.
+type injector struct {
 	*rand.Rand
 	recorder *recorder
-	vandal   *vandal
+	mutator  *mutator
 	master   *master
 	bounds   history.Bounds
 	side     string // a directory on the same file system
 }
 
 // programTroubles are what a scout and its directory may suffer from.
-func (p *plague) programTroubles(s *scout) []trouble {
+func (p *injector) programTroubles(s *scout) []trouble {
 	all := []trouble{
 		{history.Dead, p.endScout((*program).kill)},
 		{history.Dead, p.endScout((*program).stop)},
@@ -58,7 +58,7 @@ func (p *plague) programTroubles(s *scout) []trouble {
 }
 
 // linkTroubles are what a scout's way to the master may suffer from.
-func (p *plague) linkTroubles(s *scout) []trouble {
+func (p *injector) linkTroubles(s *scout) []trouble {
 	all := []trouble{
 		{history.Silent, p.condition(history.Silent, testfleet.Condition{Silent: true})},
 		{history.Silent, p.condition(history.Silent, testfleet.Condition{Silent: true, Deaf: true})},
@@ -71,8 +71,8 @@ func (p *plague) linkTroubles(s *scout) []trouble {
 	return all
 }
 
-// haunt makes one fault of a scout after another until ctx is done.
-func (p *plague) haunt(ctx context.Context, s *scout, troubles []trouble, calm time.Duration) error {
+// inject makes one fault of a scout after another until ctx is done.
+func (p *injector) inject(ctx context.Context, s *scout, troubles []trouble, calm time.Duration) error {
 	for {
 		t := troubles[p.IntN(len(troubles))]
 		length := p.length()
@@ -85,8 +85,8 @@ func (p *plague) haunt(ctx context.Context, s *scout, troubles []trouble, calm t
 	}
 }
 
-// hauntMaster does the same to the master.
-func (p *plague) hauntMaster(ctx context.Context, calm time.Duration) error {
+// injectMaster does the same to the master.
+func (p *injector) injectMaster(ctx context.Context, calm time.Duration) error {
 	for testfleet.Sleep(ctx, calm/2+p.upTo(calm)) {
 		length := p.length()
 		strikes := []func(context.Context, time.Duration) error{
@@ -101,17 +101,17 @@ func (p *plague) hauntMaster(ctx context.Context, calm time.Duration) error {
 
 // length is how long a fault lasts: much shorter than the deadline, about as
 // long, or so long that whoever is silent must be gone.
-func (p *plague) length() time.Duration {
+func (p *injector) length() time.Duration {
 	b := p.bounds
 	longest := []time.Duration{b.Deadline / 3, b.Deadline * 5 / 4, 2 * (b.Deadline + b.Heartbeat + b.Slack)}[p.IntN(3)]
 	return longest/10 + p.upTo(longest)
 }
 
-func (p *plague) upTo(d time.Duration) time.Duration { return time.Duration(p.Int64N(int64(d))) }
+func (p *injector) upTo(d time.Duration) time.Duration { return time.Duration(p.Int64N(int64(d))) }
 
 // fault makes a fault, keeps it up for a time, and ends it. It is ended when
 // ctx is done, too.
-func (p *plague) fault(ctx context.Context, f *fault, d time.Duration, begin, end func() error) error {
+func (p *injector) fault(ctx context.Context, f *fault, d time.Duration, begin, end func() error) error {
 	if err := begin(); err != nil {
 		return err
 	}
@@ -126,7 +126,7 @@ func (p *plague) fault(ctx context.Context, f *fault, d time.Duration, begin, en
 }
 
 // endScout returns what ends a scout in some way, and starts it again.
-func (p *plague) endScout(end func(*program) error) func(context.Context, *scout, time.Duration) error {
+func (p *injector) endScout(end func(*program) error) func(context.Context, *scout, time.Duration) error {
 	return func(ctx context.Context, s *scout, d time.Duration) error {
 		f := p.recorder.fault(history.Dead, s.number)
 		return p.fault(ctx, f, d/2, func() error { return end(&s.program) }, func() error {
@@ -138,26 +138,26 @@ func (p *plague) endScout(end func(*program) error) func(context.Context, *scout
 	}
 }
 
-func (p *plague) pauseScout(ctx context.Context, s *scout, d time.Duration) error {
+func (p *injector) pauseScout(ctx context.Context, s *scout, d time.Duration) error {
 	return p.fault(ctx, p.recorder.fault(history.Frozen, s.number), d,
 		s.pause, s.unpause)
 }
 
 // endMaster returns what ends the master in some way, and starts it again.
-func (p *plague) endMaster(end func(*program) error) func(context.Context, time.Duration) error {
+func (p *injector) endMaster(end func(*program) error) func(context.Context, time.Duration) error {
 	return func(ctx context.Context, d time.Duration) error {
 		f := p.recorder.fault(history.MasterDead, history.All)
 		return p.fault(ctx, f, d/2, func() error { return end(&p.master.program) }, p.master.start)
 	}
 }
 
-func (p *plague) pauseMaster(ctx context.Context, d time.Duration) error {
+func (p *injector) pauseMaster(ctx context.Context, d time.Duration) error {
 	return p.fault(ctx, p.recorder.fault(history.MasterFrozen, history.All), d,
 		p.master.pause, p.master.unpause)
 }
 
 // condition returns what puts a scout's link into c.
-func (p *plague) condition(kind history.Kind, c testfleet.Condition) func(context.Context, *scout, time.Duration) error {
+func (p *injector) condition(kind history.Kind, c testfleet.Condition) func(context.Context, *scout, time.Duration) error {
 	return func(ctx context.Context, s *scout, d time.Duration) error {
 		return p.fault(ctx, p.recorder.fault(kind, s.number), d,
 			func() error { return s.link.set(c) }, func() error { return s.link.set(testfleet.Condition{}) })
@@ -165,40 +165,40 @@ func (p *plague) condition(kind history.Kind, c testfleet.Condition) func(contex
 }
 
 // limit takes the scout's watches away, but for those that it has.
-func (p *plague) limit(ctx context.Context, s *scout, d time.Duration) error {
+func (p *injector) limit(ctx context.Context, s *scout, d time.Duration) error {
 	return p.fault(ctx, p.recorder.fault(history.Limited, s.number), d,
 		func() error { return s.limit(limitedTo) }, func() error { return s.limit(1 << 30) })
 }
 
 // moveAway moves the watched directory away, and back.
-func (p *plague) moveAway(ctx context.Context, s *scout, d time.Duration) error {
+func (p *injector) moveAway(ctx context.Context, s *scout, d time.Duration) error {
 	t := s.tree
 	side := filepath.Join(p.side, fmt.Sprint("away-", s.number))
 	return p.fault(ctx, p.recorder.fault(history.Moved, s.number), d, func() error {
-		return p.vandal.ask(func() error {
+		return p.mutator.ask(func() error {
 			t.away = true
-			return p.vandal.do("mv "+t.path+" "+side, t.names(t.root, "."), nil, func() error { return os.Rename(t.path, side) })
+			return p.mutator.do("mv "+t.path+" "+side, t.names(t.root, "."), nil, func() error { return os.Rename(t.path, side) })
 		})
 	}, func() error {
-		return p.vandal.ask(func() error {
+		return p.mutator.ask(func() error {
 			t.away = false
-			return p.vandal.do("mv "+side+" "+t.path, nil, t.names(t.root, "."), func() error { return os.Rename(side, t.path) })
+			return p.mutator.do("mv "+side+" "+t.path, nil, t.names(t.root, "."), func() error { return os.Rename(side, t.path) })
 		})
 	})
 }
 
 // replace puts an empty directory in the place of the watched one, which goes
 // where nobody watches.
-func (p *plague) replace(ctx context.Context, s *scout, _ time.Duration) error {
+func (p *injector) replace(ctx context.Context, s *scout, _ time.Duration) error {
 	t := s.tree
 	return p.fault(ctx, p.recorder.fault(history.Moved, s.number), 0, func() error {
-		return p.vandal.ask(func() error {
-			pool := p.vandal.trees[len(p.vandal.trees)-1]
+		return p.mutator.ask(func() error {
+			pool := p.mutator.trees[len(p.mutator.trees)-1]
 			name := fmt.Sprint("was-", p.recorder.id())
 			gone := t.names(t.root, ".")
 			pool.root.put(name, t.root)
 			t.root = newDir()
-			return p.vandal.do("replace "+t.path, gone, nil, func() error {
+			return p.mutator.do("replace "+t.path, gone, nil, func() error {
 				if err := os.Rename(t.path, filepath.Join(pool.path, name)); err != nil {
 					return err
 				}
@@ -209,17 +209,17 @@ func (p *plague) replace(ctx context.Context, s *scout, _ time.Duration) error {
 }
 
 // flood stops the scout and does more meanwhile than the kernel can tell it of.
-func (p *plague) flood(ctx context.Context, s *scout, _ time.Duration) error {
+func (p *injector) flood(ctx context.Context, s *scout, _ time.Duration) error {
 	return p.fault(ctx, p.recorder.fault(history.Flooded, s.number), 0, func() error {
 		if err := s.pause(); err != nil {
 			return err
 		}
-		return p.vandal.ask(func() error { return p.vandal.flood(s.tree) })
+		return p.mutator.ask(func() error { return p.mutator.flood(s.tree) })
 	}, s.unpause)
 }
 
 // flood makes many files, and removes all but a few.
-func (v *vandal) flood(t *tree) error {
+func (m *mutator) flood(t *tree) error {
 	if t.away {
 		return nil
 	}
@@ -229,13 +229,13 @@ func (v *vandal) flood(t *tree) error {
 			continue // left by the last one
 		}
 		p.parent.put(p.name, new(node))
-		if err := v.do("create "+p.disk(), nil, t.names(p.node(), p.name), func() error { return create(p.disk()) }); err != nil {
+		if err := m.do("create "+p.disk(), nil, t.names(p.node(), p.name), func() error { return create(p.disk()) }); err != nil {
 			return err
 		}
 		if i%100 == 0 {
 			continue
 		}
-		if err := v.remove(p); err != nil {
+		if err := m.remove(p); err != nil {
 			return err
 		}
 	}

@@ -1,12 +1,22 @@
 //go:build linux
 
+// Command chaos looks for histories that Scout promises not to make. It runs
+// the real programs over real directories, does random things to files,
+// processes and connections, records what consumers see, and has every list
+// judged by package history against what was true when.
+//
+// It knows what a user can see and what an operator can do. It must not know
+// how the programs are built.
 package main
 
 import (
+	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"os/signal"
@@ -31,7 +41,7 @@ func main() {
 type options struct {
 	seed   uint64
 	time   time.Duration
-	epoch  time.Duration
+	run    time.Duration
 	scouts int
 	scale  float64
 	race   bool
@@ -40,9 +50,9 @@ type options struct {
 
 func command() error {
 	var o options
-	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano())%1_000_000, "of the first epoch; the next has the next")
+	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano())%1_000_000, "of the first run; the next has the next")
 	flag.DurationVar(&o.time, "time", time.Hour, "how long to look for violations")
-	flag.DurationVar(&o.epoch, "epoch", time.Minute, "how long one fleet has faults")
+	flag.DurationVar(&o.run, "run", time.Minute, "how long one fleet has faults")
 	flag.IntVar(&o.scouts, "scouts", 8, "how many scouts there are")
 	flag.Float64Var(&o.scale, "scale", 2, "of all bounds: more for a slow or busy machine")
 	flag.BoolVar(&o.race, "race", false, "build the programs with the race detector")
@@ -53,11 +63,11 @@ func command() error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	return o.run(ctx)
+	return o.play(ctx)
 }
 
-// run plays epochs until the time is over or something is wrong.
-func (o options) run(ctx context.Context) error {
+// play plays runs until the time is over or something is wrong.
+func (o options) play(ctx context.Context) error {
 	dir, err := os.MkdirTemp("", "scout-chaos-programs-")
 	if err != nil {
 		return err
@@ -71,16 +81,16 @@ func (o options) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	noCables, noLimits := testfleet.NamespacesWork(), limitsWork()
-	skip("network namespaces", noCables)
+	noNamespaces, noLimits := testfleet.NamespacesWork(), limitsWork()
+	skip("network namespaces", noNamespaces)
 	skip("exhausted watch limits", noLimits)
 
 	total := new(figures)
 	for began, seed := time.Now(), o.seed; time.Since(began) < o.time && ctx.Err() == nil; seed++ {
 		p := plan{
 			programs: programs, seed: seed, scouts: o.scouts, scale: o.scale,
-			faults: min(o.epoch, max(time.Second, o.time-time.Since(began))), calm: o.epoch / 4, rest: 2 * history.Usual(0, 0, o.scale).Recovery,
-			cables: noCables == nil && seed%3 == 0, master: seed%2 == 0, limits: noLimits == nil && seed%4 == 1,
+			faults: min(o.run, max(time.Second, o.time-time.Since(began))), calm: o.run / 4, rest: 2 * history.Usual(0, 0, o.scale).Recovery,
+			namespaces: noNamespaces == nil && seed%3 == 0, master: seed%2 == 0, limits: noLimits == nil && seed%4 == 1,
 			history: filepath.Join(os.TempDir(), fmt.Sprintf("scout-chaos-%d.jsonl", seed)),
 		}
 		r, err := p.play(ctx)
@@ -108,7 +118,7 @@ func skip(what string, why error) {
 
 func (p plan) String() string {
 	var with []string
-	for what, on := range map[string]bool{"namespaces": p.cables, "master": p.master, "limits": p.limits} {
+	for what, on := range map[string]bool{"namespaces": p.namespaces, "master": p.master, "limits": p.limits} {
 		if on {
 			with = append(with, what)
 		}
@@ -122,7 +132,7 @@ func (r result) String() string {
 		r.operations, r.lists, r.checker.Checked, r.checker.Worst.Round(time.Millisecond), r.faults, len(r.violations), len(r.complaints))
 }
 
-// wrong is the smallest excerpt that shows what is wrong with an epoch, or nil.
+// wrong is the smallest excerpt that shows what is wrong with a run, or nil.
 func (r result) wrong(p plan) error {
 	if len(r.violations)+len(r.complaints) == 0 {
 		return nil
@@ -139,15 +149,15 @@ func (r result) wrong(p plan) error {
 	return errors.New(b.String())
 }
 
-// figures are the sums of all epochs.
+// figures are the sums of all runs.
 type figures struct {
-	epochs, operations, lists, checked, violations int
-	faults                                         map[history.Kind]int
-	worst                                          time.Duration
+	runs, operations, lists, checked, violations int
+	faults                                       map[history.Kind]int
+	worst                                        time.Duration
 }
 
 func (f *figures) add(r result) {
-	f.epochs++
+	f.runs++
 	f.operations += r.operations
 	f.lists += r.lists
 	f.checked += r.checker.Checked
@@ -163,10 +173,39 @@ func (f *figures) add(r result) {
 
 func (f *figures) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d epochs, %d operations, %d lists, %d names checked, slowest %s, %d violations",
-		f.epochs, f.operations, f.lists, f.checked, f.worst.Round(time.Millisecond), f.violations)
+	fmt.Fprintf(&b, "%d runs, %d operations, %d lists, %d names checked, slowest %s, %d violations",
+		f.runs, f.operations, f.lists, f.checked, f.worst.Round(time.Millisecond), f.violations)
 	for _, k := range slices.Sorted(maps.Keys(f.faults)) {
 		fmt.Fprintf(&b, "\n  %6d %s", f.faults[k], k)
 	}
 	return b.String()
+}
+
+// again judges a recorded history.
+func again(path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close() //nolint:errcheck // it was only read
+	lines := json.NewDecoder(bufio.NewReader(file))
+	var b history.Bounds
+	if err := lines.Decode(&b); err != nil {
+		return err
+	}
+	checker, found := history.NewChecker(b), 0
+	for {
+		var e history.Event
+		if err := lines.Decode(&e); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return err
+		}
+		for _, v := range checker.Add(e) {
+			found++
+			fmt.Printf("%v%s\n", v, checker.Excerpt(v))
+		}
+	}
+	fmt.Printf("%d names checked, %d violations\n", checker.Checked, found)
+	return nil
 }

@@ -5,10 +5,14 @@ package main
 import (
 	"encoding/json"
 	"flag"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -18,110 +22,76 @@ import (
 
 var long = flag.Bool("long", false, "run the tests that take minutes")
 
-// mutant is a program that is broken on purpose.
+// mutant is a program that is broken on purpose: code is put at the beginning of
+// one of its functions. The code may use a counter, calls.
 type mutant struct {
-	name      string
-	file      string // from the root of the tree
-	old       string // is there once
-	broken    string // takes its place
-	variables string // that broken needs
-	want      []history.Rule
+	name     string
+	dir      string // of the package, from the root of the tree
+	receiver string // the type whose method it is, or ""
+	function string
+	code     string
+	want     []history.Rule
 }
 
 var mutants = []mutant{
 	{
 		name: "one change in a hundred is not listed",
-		file: "internal/master/state.go",
-		old:  "		if _, err := tx.Change(x.source, d); err != nil {\n",
-		broken: `		if changes++; changes%100 == 0 {
-			s.setSource(x, x.source, names)
-			break
-		}
-		if _, err := tx.Change(x.source, d); err != nil {
-`,
-		variables: "changes int",
-		want:      []history.Rule{history.Missing, history.Ghost},
+		dir:  "internal/listing", receiver: "Tx", function: "Change",
+		code: "if calls++; calls%100 == 0 { return 0, nil }",
+		want: []history.Rule{history.Missing, history.Stale},
 	},
 	{
 		name: "one notification in a hundred is lost",
-		file: "internal/watch/hints.go",
-		old:  "	h.tally()\n",
-		broken: `	h.tally()
-	if notifications++; notifications%100 == 0 {
-		return
-	}
-`,
-		variables: "notifications int",
-		want:      []history.Rule{history.Missing, history.Ghost},
+		dir:  "internal/watch", receiver: "hints", function: "add",
+		code: "if calls++; calls%100 == 0 { return }",
+		want: []history.Rule{history.Missing, history.Stale},
 	},
 	{
-		name: "every other scout that leaves stays listed",
-		file: "internal/master/state.go",
-		old:  "	s.drop(tx, x)\n	x.end(reason)\n",
-		broken: `	if leaves++; leaves%2 == 0 {
-		s.drop(tx, x)
-	}
-	x.end(reason)
-`,
-		variables: "leaves int",
-		want:      []history.Rule{history.Lives, history.Malformed},
+		name: "every other scout that is gone or unavailable stays listed",
+		dir:  "internal/master", receiver: "State", function: "drop",
+		code: "if calls++; calls%2 == 0 { return }",
+		want: []history.Rule{history.Lives, history.Malformed},
 	},
 	{
-		name:   "silence is never noticed",
-		file:   "internal/stream/liveness.go",
-		old:    "	left := deadline - l.silence()\n",
-		broken: "	left := deadline - min(deadline/2, l.silence())\n",
-		want:   []history.Rule{history.Lives},
+		name: "silence is never noticed",
+		dir:  "internal/stream", receiver: "liveness", function: "silent",
+		code: "return 0",
+		want: []history.Rule{history.Lives},
 	},
 	{
-		name: "one change in fifty is not told to those who watch",
-		file: "internal/web/watcher.go",
-		old:  "	removed, added := w.pick(",
-		broken: `	if told++; told%50 == 0 {
-		w.at = c.Revision
-		return false, nil
-	}
-	removed, added := w.pick(`,
-		variables: "told int",
-		want:      []history.Rule{history.Reused, history.Malformed},
+		name: "one change in fifty is not told to watchers",
+		dir:  "internal/web", receiver: "watcher", function: "tell",
+		code: "if calls++; calls%50 == 0 { w.at = c.Revision; return false, nil }",
+		want: []history.Rule{history.Reused, history.Malformed},
 	},
 	{
 		name: "one revision in fifty is used again",
-		file: "internal/listing/listing.go",
-		old:  "func (tx *Tx) revise() { tx.v.Revision = tx.v.Position }\n",
-		broken: `func (tx *Tx) revise() {
-	if revisions++; revisions%50 != 0 {
-		tx.v.Revision = tx.v.Position
-	}
-}
-`,
-		variables: "revisions int",
-		want:      []history.Rule{history.Reused},
+		dir:  "internal/listing", receiver: "Tx", function: "revise",
+		code: "if calls++; calls%50 == 0 { return }",
+		want: []history.Rule{history.Reused},
 	},
 	{
 		name: "one revision in fifty goes back",
-		file: "internal/listing/listing.go",
-		old:  "func (tx *Tx) revise() { tx.v.Revision = tx.v.Position }\n",
-		broken: `func (tx *Tx) revise() {
-	tx.v.Revision = tx.v.Position
-	if revisions++; revisions%50 == 0 {
-		tx.v.Revision -= 10
-	}
-}
-`,
-		variables: "revisions int",
-		want:      []history.Rule{history.Backwards, history.Reused},
+		dir:  "internal/listing", receiver: "Tx", function: "revise",
+		code: "if calls++; calls%50 == 0 { defer func() { tx.v.Revision -= 10 }() }",
+		want: []history.Rule{history.Backwards, history.Reused},
 	},
 }
 
-// What is to be broken is there.
-func TestMutantsFit(t *testing.T) {
+// Every mutant can be built.
+func TestMutantsBuild(t *testing.T) {
 	for _, m := range mutants {
-		t.Run(m.name, func(t *testing.T) { m.overlay(t, t.TempDir()) })
+		t.Run(m.name, func(t *testing.T) {
+			overlay := m.overlay(t, t.TempDir())
+			out, err := exec.Command("go", "build", "-overlay", overlay, "scout/"+m.dir).CombinedOutput()
+			if err != nil {
+				t.Errorf("%v: %s", err, out)
+			}
+		})
 	}
 }
 
-// A judge who lets broken programs pass is of no use.
+// A judge that accepts broken programs is of no use.
 func TestMutantsAreNoticed(t *testing.T) {
 	if !*long {
 		t.Skip("takes minutes: run it with -long")
@@ -157,17 +127,8 @@ func TestMutantsAreNoticed(t *testing.T) {
 // overlay returns the file that has the programs built with the mutant's file.
 func (m mutant) overlay(t *testing.T, dir string) string {
 	t.Helper()
-	path, err := filepath.Abs(filepath.Join("../../..", m.file))
-	must(t, err)
-	source, err := os.ReadFile(path)
-	must(t, err)
-	if n := strings.Count(string(source), m.old); n != 1 {
-		t.Fatalf("%s has %d times %q", m.file, n, m.old)
-	}
-	mutated := strings.Replace(string(source), m.old, m.broken, 1)
-	if m.variables != "" {
-		mutated += "\nvar " + m.variables + "\n"
-	}
+	path, source, body := m.find(t)
+	mutated := fmt.Sprintf("%s\n%s\n%s\nvar calls int\n", source[:body], m.code, source[body:])
 	replacement := filepath.Join(dir, "mutant.go")
 	must(t, os.WriteFile(replacement, []byte(mutated), 0o600))
 	overlay, err := json.Marshal(map[string]map[string]string{"Replace": {path: replacement}})
@@ -175,6 +136,46 @@ func (m mutant) overlay(t *testing.T, dir string) string {
 	file := filepath.Join(dir, "overlay.json")
 	must(t, os.WriteFile(file, overlay, 0o600))
 	return file
+}
+
+// find returns the file that has the mutant's function, and where in it the
+// function's body begins.
+func (m mutant) find(t *testing.T) (path string, source []byte, body int) {
+	t.Helper()
+	dir, err := filepath.Abs(filepath.Join("../../..", m.dir))
+	must(t, err)
+	paths, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	must(t, err)
+	for _, path := range paths {
+		source, err := os.ReadFile(path)
+		must(t, err)
+		files := token.NewFileSet()
+		file, err := parser.ParseFile(files, path, source, 0)
+		must(t, err)
+		for _, d := range file.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok && f.Name.Name == m.function && receiver(f) == m.receiver {
+				return path, source, files.Position(f.Body.Lbrace).Offset + 1
+			}
+		}
+	}
+	t.Fatalf("%s has no function %s of %q: name the one that does its work", m.dir, m.function, m.receiver)
+	return "", nil, 0
+}
+
+// receiver returns the name of the type whose method f is, or "".
+func receiver(f *ast.FuncDecl) string {
+	if f.Recv == nil {
+		return ""
+	}
+	typ := f.Recv.List[0].Type
+	if star, ok := typ.(*ast.StarExpr); ok {
+		typ = star.X
+	}
+	name, _ := typ.(*ast.Ident)
+	if name == nil {
+		return ""
+	}
+	return name.Name
 }
 
 func must(t *testing.T, err error) {

@@ -3,13 +3,23 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/legacy"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
@@ -91,4 +101,232 @@ func TestGRPCHealth(t *testing.T) {
 			t.Errorf("%q: %v, %v", service, r, err)
 		}
 	}
+}
+
+// What a consumer kept from before a restart of the master, a tag, a cursor or
+// the id of an event, is never good afterwards: not even when the list is the
+// same, byte for byte, after as many changes. Nor does anybody wait for what has
+// changed already.
+func TestTagsAndCursorsFromBefore(t *testing.T) {
+	t.Parallel()
+	ports := []string{"-grpc", freePort(t), "-http", freePort(t)}
+	m := startMaster(t, ports...)
+	dir := tempDir(t)
+	names := fill(t, dir, 10)
+	s := startScout(t, m, "h", dir)
+	converges(t, m, s)
+	tags, cursors, ids := map[string]bool{}, []string{}, []string{}
+	for range 4 {
+		for _, id := range ids {
+			if event, _, err := m.firstEvent(id); err != nil || event != "reset" {
+				t.Errorf("with an event's id from before: %s, %v", event, err)
+			}
+		}
+		for tag := range tags {
+			began := time.Now()
+			if status, _, err := m.ask("/files?wait=40s", tag); err != nil || status != http.StatusOK || time.Since(began) > patience {
+				t.Errorf("waiting with a tag from before: %d after %s, %v", status, time.Since(began), err)
+			}
+			if status, _, err := m.ask("/files", tag); err != nil || status != http.StatusOK {
+				t.Errorf("with a tag from before: %d, %v", status, err)
+			}
+		}
+		for _, cursor := range cursors {
+			if status, problem, err := m.ask("/files?limit=3&after="+url.QueryEscape(cursor), ""); err != nil || status != http.StatusGone {
+				t.Errorf("with a cursor from before: %d, %s, %v", status, problem, err)
+			}
+		}
+		tag, cursor, err := m.keepsakes()
+		must(t, err)
+		if status, _, err := m.ask("/files", tag); err != nil || status != http.StatusNotModified {
+			t.Errorf("with the tag of now: %d, %v", status, err)
+		}
+		if status, _, err := m.ask("/files?limit=3&after="+url.QueryEscape(cursor), ""); err != nil || status != http.StatusOK {
+			t.Errorf("with a cursor of now: %d, %v", status, err)
+		}
+		_, id, err := m.firstEvent("")
+		must(t, err)
+		ids = append(ids, id)
+		if tags[tag] {
+			t.Errorf("the tag %s was given before the restart", tag)
+		}
+		tags[tag] = true
+		cursors = append(cursors, cursor)
+
+		kill(t, m.Process)
+		m = startMaster(t, ports...)
+		within(t, patience, func() error { return m.lists("h", dir, names...) })
+	}
+	// While nothing is listed yet the tag is not that of another empty list.
+	kill(t, m.Process)
+	kill(t, s.Process)
+	empty := ""
+	for range 3 {
+		m = startMaster(t, ports...)
+		status, tag, err := m.ask("/files", empty)
+		if err != nil || status != http.StatusOK || tag == empty {
+			t.Errorf("an empty list after a restart: %d, tag %s after %s, %v", status, tag, empty, err)
+		}
+		empty = tag
+		kill(t, m.Process)
+	}
+}
+
+// ask asks for a path, of which something with the tag is known, and returns
+// the status and the tag of the answer.
+func (m *master) ask(path, tag string) (status int, now string, err error) {
+	r, err := http.NewRequest(http.MethodGet, "http://"+m.HTTP+path, nil)
+	if err != nil {
+		return 0, "", err
+	}
+	if tag != "" {
+		r.Header.Set("If-None-Match", tag)
+	}
+	answer, err := client.Do(r)
+	if err != nil {
+		return 0, "", err
+	}
+	defer answer.Body.Close()
+	return answer.StatusCode, answer.Header.Get("ETag"), nil
+}
+
+// keepsakes are what a consumer keeps of an answer: its tag and its cursor.
+func (m *master) keepsakes() (tag, cursor string, err error) {
+	body, err := m.Get("/files?limit=3")
+	if err != nil {
+		return "", "", err
+	}
+	var page struct{ Next string }
+	if err := json.Unmarshal(body, &page); err != nil {
+		return "", "", fmt.Errorf("%w: %s", err, body)
+	}
+	_, tag, err = m.ask("/files", "")
+	if err == nil && (page.Next == "" || !strings.HasPrefix(tag, `W/"`)) {
+		err = errors.New("no cursor, or no weak tag")
+	}
+	return tag, page.Next, err
+}
+
+// firstEvent watches the list from an event's id on, or from now on, and returns
+// what comes first, and its id.
+func (m *master) firstEvent(from string) (event, id string, err error) {
+	path := "/files?format=ndjson&watch=true"
+	if from != "" {
+		path += "&last_event_id=" + url.QueryEscape(from)
+	}
+	answer, err := client.Get("http://" + m.HTTP + path)
+	if err != nil {
+		return "", "", err
+	}
+	defer answer.Body.Close()
+	var first struct{ Event, ID string }
+	if err := json.NewDecoder(answer.Body).Decode(&first); err != nil || first.ID == "" {
+		return "", "", fmt.Errorf("%s: %+v: %w", answer.Status, first, err)
+	}
+	return first.Event, first.ID, nil
+}
+
+// Every answer, to good questions and bad ones, is as the description that the
+// master gives of itself says.
+func TestAnswersConform(t *testing.T) {
+	t.Parallel()
+	m, dir := startMaster(t), tempDir(t)
+	for _, name := range []string{"app.log", "logs/2026/app.log", "bad\xff", "new\nline"} {
+		write(t, dir, name)
+	}
+	s := startScout(t, m, "web-01", dir)
+	converges(t, m, s)
+	gone := startScout(t, m, "gone", tempDir(t))
+	kill(t, gone.Process)
+	await(t, m.Process, "scout dropped")
+	refused := launchScout(t, scoutCommand(m.GRPC, "web-01", dir), "web-01", dir)
+	if _, err := refused.AwaitExit(patience); err != nil {
+		t.Fatal(err)
+	}
+	router := described(t, m)
+	for _, tc := range []struct {
+		method, target string
+		header         http.Header
+		status         int
+	}{
+		{"GET", "/files", nil, 200},
+		{"GET", "/files?host=web-01&host=x&directory=" + dir + "&prefix=logs/&match=**/*.log", nil, 200},
+		{"GET", "/files?prefix=bad%FF", nil, 200},
+		{"GET", "/files?limit=1", nil, 200},
+		{"GET", "/files?format=ndjson", nil, 200},
+		{"GET", "/files?format=text", nil, 200},
+		{"GET", "/files?format=nul", nil, 200},
+		{"GET", "/files?fresh=5s", nil, 200},
+		{"GET", "/files?fresh=5s&limit=1", nil, 200},
+		{"GET", "/files?host=nobody", nil, 200},
+		{"GET", "/files?wait=10ms", http.Header{"If-None-Match": {"*"}}, 304},
+		{"GET", "/files?colour=red", nil, 400},
+		{"GET", "/files?limit=0", nil, 400},
+		{"GET", "/files?after=x", nil, 400},
+		{"GET", "/files", http.Header{"Accept": {"image/png"}}, 406},
+		{"POST", "/files", nil, 405},
+		{"GET", "/scouts", nil, 200},
+		{"GET", "/scouts?x=y", nil, 400},
+		{"PUT", "/scouts", nil, 405},
+		{"GET", "/healthz", nil, 200},
+		{"GET", "/readyz", nil, 200},
+		{"GET", "/metrics", nil, 200},
+		{"GET", "/openapi.json", nil, 200},
+		{"DELETE", "/openapi.json", nil, 405},
+	} {
+		if err := conforms(router, m, tc.method, tc.target, tc.header, tc.status); err != nil {
+			t.Errorf("%s %s: %v", tc.method, tc.target, err)
+		}
+	}
+}
+
+// described returns the operations that a master says it has.
+func described(t *testing.T, m *master) routers.Router {
+	t.Helper()
+	for _, kind := range []string{"application/x-ndjson", "text/event-stream"} {
+		openapi3filter.RegisterBodyDecoder(kind, openapi3filter.FileBodyDecoder) // as it is
+	}
+	text, err := m.Get("/openapi.json")
+	must(t, err)
+	doc, err := openapi3.NewLoader().LoadFromData(text)
+	must(t, err)
+	must(t, doc.Validate(t.Context()))
+	router, err := legacy.NewRouter(doc)
+	must(t, err)
+	return router
+}
+
+// conforms asks, and holds the answer against the description of its GET.
+func conforms(router routers.Router, m *master, method, target string, header http.Header, status int) error {
+	r, err := http.NewRequest(method, "http://"+m.HTTP+target, http.NoBody)
+	if err != nil {
+		return err
+	}
+	maps.Copy(r.Header, header)
+	answer, err := (&http.Client{Timeout: time.Minute}).Do(r)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return err
+	}
+	if answer.StatusCode != status {
+		return errors.New(answer.Status + ": " + string(body))
+	}
+	asked := r.Clone(r.Context())
+	asked.Method = http.MethodGet
+	asked.URL.Host, asked.URL.Scheme = "", ""
+	route, params, err := router.FindRoute(asked)
+	if err != nil {
+		return err
+	}
+	return openapi3filter.ValidateResponse(r.Context(), &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: asked, PathParams: params, Route: route},
+		Status:                 answer.StatusCode,
+		Header:                 answer.Header,
+		Body:                   io.NopCloser(bytes.NewReader(body)),
+		Options:                &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true},
+	})
 }

@@ -2,6 +2,7 @@ package history
 
 import (
 	"fmt"
+	"sort"
 	"strings"
 	"time"
 )
@@ -24,7 +25,7 @@ type Rule string
 
 // The rules.
 const (
-	Ghost      Rule = "listed though it was not there"
+	Stale      Rule = "listed though it was not there"
 	Missing    Rule = "not listed though it was there"
 	Lives      Rule = "listed though its scout is gone"
 	Backwards  Rule = "the revision went backwards"
@@ -172,7 +173,7 @@ func (c *Checker) listed(l *List, scout int, names map[string]bool, end time.Dur
 	for name := range names {
 		c.Checked++
 		if t := c.names[scout][name]; !t.possibly(from, end) {
-			found = append(found, Violation{end, Ghost, scout, name, fmt.Sprintf(
+			found = append(found, Violation{end, Stale, scout, name, fmt.Sprintf(
 				"%s: asked for at %s, not there since %s at the latest: %s", l.Consumer, l.Start, from, t)})
 		} else if n := len(t); !t.present() && c.faults.calm(scout, l.Start-c.bounds.Fresh, end, c.bounds) {
 			c.Worst = max(c.Worst, l.Start-t[n-1].end)
@@ -233,4 +234,69 @@ func (t timeline) String() string {
 		fmt.Fprintf(&b, "[%s by operation %d, %s to %s]", verb, c.operation, c.begin, end)
 	}
 	return b.String()
+}
+
+// around is how long before a violation something may have to do with it.
+const around = 10 * time.Second
+
+// Excerpt returns what has to do with a violation: the faults of its scout
+// shortly before.
+func (c *Checker) Excerpt(v Violation) string {
+	var b strings.Builder
+	for _, f := range c.faults {
+		if (v.Scout == All || f.of(v.Scout)) && f.within(v.At-around, v.At, 0) {
+			fmt.Fprintf(&b, "\n  fault %d: %s: from %s, on %s, off %s, over %s", f.id, f.kind, when(f.begin), when(f.on), when(f.off), when(f.ended))
+		}
+	}
+	return b.String()
+}
+
+func when(t time.Duration) string {
+	if t == Forever {
+		return "…"
+	}
+	return t.Round(time.Millisecond).String()
+}
+
+// revisions judges the ETags of lists.
+type revisions struct {
+	tops   map[string][]top // by epoch, and what was asked for
+	bodies map[version]uint64
+}
+
+// top is the highest revision that had come by a time.
+type top struct {
+	at       time.Duration
+	revision uint64
+}
+
+// version is what an ETag says that a list is.
+type version struct {
+	epoch, prefix string
+	revision      uint64
+}
+
+func newRevisions() revisions {
+	return revisions{tops: map[string][]top{}, bodies: map[version]uint64{}}
+}
+
+func (r *revisions) add(l *List, end time.Duration) (found []Violation) {
+	if l.Epoch == "" {
+		return nil
+	}
+	tops := r.tops[l.Epoch]
+	before := sort.Search(len(tops), func(i int) bool { return tops[i].at > l.Start })
+	if before > 0 && !l.Pushed && tops[before-1].revision > l.Revision {
+		found = append(found, Violation{end, Backwards, All, "", fmt.Sprintf("%s: revision %d of %s asked for at %s, %d had come at %s",
+			l.Consumer, l.Revision, l.Epoch, l.Start, tops[before-1].revision, tops[before-1].at)})
+	}
+	if n := len(tops); n == 0 || tops[n-1].revision < l.Revision && tops[n-1].at <= end {
+		r.tops[l.Epoch] = append(tops, top{end, l.Revision})
+	}
+	v := version{l.Epoch, l.Prefix, l.Revision}
+	if body, ok := r.bodies[v]; ok && body != l.Digest {
+		found = append(found, Violation{end, Reused, All, "", fmt.Sprintf("%s: revision %d of %s", l.Consumer, l.Revision, l.Epoch)})
+	}
+	r.bodies[v] = l.Digest
+	return found
 }

@@ -104,19 +104,19 @@ func TestCheck(t *testing.T) {
 		{"a name listed before it came", func(s *script) {
 			s.list(9, "a")
 			s.come("a", 10, 10.1)
-		}, []Rule{Ghost}},
+		}, []Rule{Stale}},
 		{"a name listed for too long", func(s *script) {
 			s.come("a", 1, 1.1)
 			s.gone("a", 10, 10.1)
 			s.list(12, "a")
 			s.list(12.2, "a")
-		}, []Rule{Ghost}},
+		}, []Rule{Stale}},
 		{"a name listed again out of the past", func(s *script) {
 			s.come("a", 1, 1.1)
 			s.gone("a", 10, 10.1)
 			s.list(15)
 			s.list(16, "a")
-		}, []Rule{Ghost}},
+		}, []Rule{Stale}},
 		{"a name that comes and goes all the time", func(s *script) {
 			for i := range 20 {
 				s.come("a", 10+float64(i), 10.1+float64(i))
@@ -149,7 +149,7 @@ func TestCheck(t *testing.T) {
 			s.fault(Dead, 0, 20, 30)
 			s.gone("a", 25, 25.1)
 			s.list(31, "a")
-		}, []Rule{Ghost}},
+		}, []Rule{Stale}},
 		{"a killed scout that does not come back", func(s *script) {
 			s.come("a", 1, 1.1)
 			s.fault(Dead, 0, 20, 30)

@@ -1,0 +1,362 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"scout/cmd/internal/chaos/history"
+	"scout/cmd/internal/testfleet"
+)
+
+// plan is how long and how hard a run is.
+type plan struct {
+	programs   testfleet.Programs
+	seed       uint64
+	scouts     int
+	faults     time.Duration // how long there are faults
+	rest       time.Duration // how long a scout may have none in between
+	calm       time.Duration // and then none at all, before files are left alone too
+	scale      float64       // of all bounds
+	namespaces bool          // networks of their own, rather than proxies
+	master     bool          // faults of the master too
+	limits     bool          // scouts may be short of watches
+	history    string        // the file for it
+}
+
+// run is one fleet, from its start to its end.
+type run struct {
+	plan
+	*rand.Rand
+
+	dir      string
+	bounds   history.Bounds
+	recorder *recorder
+	mutator  *mutator
+	master   *master
+	scouts   []*scout
+}
+
+// result is what came of a run.
+type result struct {
+	verdict
+	faults     map[history.Kind]int
+	complaints []string
+}
+
+// play runs a run. An error is one of this program, rather than of those
+// that it is about.
+func (p plan) play(ctx context.Context) (result, error) {
+	e := &run{plan: p, Rand: rand.New(rand.NewPCG(p.seed, 0)), recorder: newRecorder()}
+	defer e.close()
+	file, err := os.Create(p.history)
+	if err != nil {
+		return result{}, err
+	}
+	defer file.Close() //nolint:errcheck // the judge has flushed it
+	if err := e.start(ctx); err != nil {
+		return result{}, err
+	}
+	stop := make(chan struct{})
+	var judging errgroup.Group
+	var r result
+	judging.Go(func() (err error) {
+		r.verdict, err = e.recorder.judge(e.bounds, file, stop)
+		return err
+	})
+	judging.Go(func() error {
+		e.recorder.beat(stop)
+		return nil
+	})
+	wrong := e.perform(ctx)
+	close(stop)
+	if err := judging.Wait(); err != nil {
+		return result{}, err
+	}
+	r.faults = e.recorder.counts
+	r.complaints = e.stop()
+	if wrong != nil {
+		r.complaints = append(r.complaints, wrong.Error())
+	}
+	return r, nil
+}
+
+// perform lets everything happen. It returns what could not be done though it
+// should, or how the list differs from the truth in the end.
+func (r *run) perform(ctx context.Context) error {
+	reading, stopReading := context.WithCancel(context.WithoutCancel(ctx))
+	var consumers sync.WaitGroup
+	defer consumers.Wait()
+	defer stopReading()
+	for _, c := range r.consumers() {
+		consumers.Go(func() { c.follow(reading) })
+	}
+	for _, w := range r.watchers() {
+		consumers.Go(func() { w.follow(reading) })
+	}
+	calm := make(chan struct{})
+	var mutating errgroup.Group
+	mutating.Go(func() error {
+		err := r.mutator.mutate(calm)
+		r.mutator.serve(calm) // or those who ask would wait for ever
+		return err
+	})
+	err := r.injectFaults(ctx)
+	testfleet.Sleep(ctx, r.calm)
+	close(calm)
+	if err := errors.Join(err, mutating.Wait()); err != nil {
+		return err
+	}
+	return r.converge()
+}
+
+// injectFaults makes faults, and returns when all have been ended.
+func (r *run) injectFaults(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, r.faults)
+	defer cancel()
+	group, ctx := errgroup.WithContext(ctx)
+	for i, s := range r.scouts {
+		if i%2 == 1 {
+			continue // somebody has to be well
+		}
+		a, b := r.injector(2*i+1), r.injector(2*i+2)
+		programs, links := a.programTroubles(s), a.linkTroubles(s)
+		rest := r.rest / time.Duration(1+r.IntN(4))
+		if r.IntN(3) == 0 { // both at once
+			group.Go(func() error { return a.inject(ctx, s, programs, rest) })
+			group.Go(func() error { return b.inject(ctx, s, links, rest) })
+			continue
+		}
+		group.Go(func() error { return a.inject(ctx, s, append(programs, links...), rest) })
+	}
+	if r.plan.master {
+		p := r.injector(0)
+		group.Go(func() error { return p.injectMaster(ctx, r.faults/3) })
+	}
+	return group.Wait()
+}
+
+// injector is one whose faults depend on nothing but the seed and its number.
+func (r *run) injector(number int) *injector {
+	return &injector{
+		Rand:     rand.New(rand.NewPCG(r.seed, uint64(number)+2)),
+		recorder: r.recorder, mutator: r.mutator, master: r.master,
+		bounds: r.bounds, side: filepath.Join(r.dir, "side"),
+	}
+}
+
+func (r *run) consumers() []*consumer {
+	all := []*consumer{
+		{name: "all", pause: 20 * time.Millisecond},
+		{name: "gzip", gzip: true, pause: 150 * time.Millisecond},
+		{name: "prefix", prefix: "a", pause: 70 * time.Millisecond},
+		{name: "conditional", conditional: true, pause: 100 * time.Millisecond},
+	}
+	for _, c := range all {
+		c.recorder, c.address, c.origins = r.recorder, r.master.http, r.origins()
+		c.client.Timeout = r.bounds.Answer
+	}
+	return all
+}
+
+func (r *run) origins() origins {
+	o := origins{}
+	for _, s := range r.scouts {
+		o[origin{s.host, s.tree.path}] = s.number
+	}
+	return o
+}
+
+// watchers are the consumers that are told what comes and goes.
+func (r *run) watchers() []*watcher {
+	all := []*watcher{{name: "events", format: eventStream}, {name: "lines", format: eventLines}}
+	for i, w := range all {
+		w.Rand = rand.New(rand.NewPCG(r.seed, uint64(100+i)))
+		w.recorder, w.address, w.origins, w.fresh = r.recorder, r.master.http, r.origins(), r.bounds.Fresh
+	}
+	return all
+}
+
+// start makes the directories and starts the programs.
+func (r *run) start(ctx context.Context) (err error) {
+	if r.dir, err = os.MkdirTemp("", "scout-chaos-"); err != nil {
+		return err
+	}
+	for _, dir := range []string{"side", "pool"} {
+		if err := os.Mkdir(filepath.Join(r.dir, dir), 0o700); err != nil {
+			return err
+		}
+	}
+	if err := r.startMaster(); err != nil {
+		return err
+	}
+	r.mutator = &mutator{Rand: rand.New(rand.NewPCG(r.seed, 1)), recorder: r.recorder, asked: make(chan request)}
+	for i := range r.plan.scouts {
+		s, err := r.newScout(i)
+		if err != nil {
+			return err
+		}
+		r.scouts = append(r.scouts, s)
+		r.mutator.trees = append(r.mutator.trees, s.tree)
+	}
+	pool := &tree{path: filepath.Join(r.dir, "pool"), root: newDir(), scout: history.All}
+	r.mutator.trees = append(r.mutator.trees, pool)
+	var starting errgroup.Group
+	for _, s := range r.scouts {
+		starting.Go(func() error { return s.start(ctx) })
+	}
+	return starting.Wait()
+}
+
+// startMaster starts the master, with one of a few settings.
+func (r *run) startMaster() error {
+	settings := []struct{ heartbeat, deadline time.Duration }{
+		{500 * time.Millisecond, 1500 * time.Millisecond}, {time.Second, 3 * time.Second}, {300 * time.Millisecond, time.Second},
+	}
+	set := settings[r.IntN(len(settings))]
+	r.bounds = history.Usual(set.heartbeat, set.deadline, r.scale)
+	r.master = &master{programs: r.programs, args: []string{
+		"-heartbeat", set.heartbeat.String(), "-deadline", set.deadline.String(),
+	}}
+	if r.namespaces {
+		r.master.args = append(r.master.args, "-grpc", ":0", "-insecure")
+	}
+	return r.master.start()
+}
+
+// newScout makes a scout of some kind, with its directory and its link.
+func (r *run) newScout(number int) (*scout, error) {
+	t := &tree{path: filepath.Join(r.dir, fmt.Sprint("tree-", number), "watched"), root: newDir(), scout: number, recursive: true}
+	if err := os.MkdirAll(t.path, 0o700); err != nil {
+		return nil, err
+	}
+	poll := []string{"1h", "1h", "1s", "300ms"}[r.IntN(4)]
+	if r.limits {
+		poll = "500ms"
+	}
+	s := &scout{
+		number: number, programs: r.programs, host: fmt.Sprint("host-", number%3), tree: t,
+		args: []string{"-poll", poll}, limits: r.limits,
+	}
+	if number%6 == 5 {
+		t.recursive = false
+		s.args = append(s.args, "-recursive=false")
+	}
+	if number%4 == 3 {
+		t.exclude = []string{"**/*.tmp", "cache", "**/d/**"}
+		for _, x := range t.exclude {
+			s.args = append(s.args, "-exclude", x)
+		}
+	}
+	if r.namespaces {
+		s.args = append(s.args, "-insecure")
+	}
+	var err error
+	s.link, err = newLink(r.master, r.namespaces)
+	return s, err
+}
+
+// stop ends all programs and returns what no program may do.
+func (r *run) stop() (complaints []string) {
+	programs := []*program{&r.master.program}
+	for _, s := range r.scouts {
+		programs = append(programs, &s.program)
+	}
+	var stopping sync.WaitGroup
+	for i := range programs {
+		p := programs[len(programs)-1-i]
+		stopping.Go(func() { p.stop() }) //nolint:errcheck // it complains, too
+		if i == len(r.scouts)-1 {
+			stopping.Wait() // the master last
+		}
+	}
+	stopping.Wait()
+	for i, p := range programs {
+		for _, c := range p.complaint {
+			complaints = append(complaints, fmt.Sprintf("scout %d %s", i-1, c))
+		}
+	}
+	return complaints
+}
+
+// close removes everything, however far it has come.
+func (r *run) close() {
+	for _, s := range r.scouts {
+		if s.process != nil && !s.process.Ended() {
+			s.process.Kill()
+		}
+		s.link.Close()
+	}
+	if r.master != nil && r.master.process != nil && !r.master.process.Ended() {
+		r.master.process.Kill()
+	}
+	os.RemoveAll(r.dir) //nolint:errcheck // it lies in the directory for temporary files
+}
+
+// converge waits until the list is what find says, now that nothing happens any
+// more, and returns how it differs when it does not become that. What the model
+// says must be what find says, too.
+func (r *run) converge() error {
+	want := make([][]string, len(r.scouts))
+	for i, s := range r.scouts {
+		found, err := testfleet.Find(s.tree.path)
+		if err != nil {
+			return err
+		}
+		for _, name := range found {
+			if s.tree.listed(name) {
+				want[i] = append(want[i], name)
+			}
+		}
+		var model []string
+		for _, n := range s.tree.names(s.tree.root, ".") {
+			model = append(model, string(n.Path))
+		}
+		slices.Sort(model)
+		if err := testfleet.Diff(model, want[i]); err != nil {
+			return fmt.Errorf("scout %d: the model is wrong: %w", i, err)
+		}
+	}
+	limit := time.Now().Add(r.bounds.Recovery + r.bounds.Late)
+	for {
+		err := r.compareList(want)
+		if err == nil || time.Now().After(limit) {
+			return err
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func (r *run) compareList(want [][]string) error {
+	c := consumer{address: r.master.http, client: http.Client{Timeout: r.bounds.Answer}}
+	a, err := c.get(context.Background())
+	if err != nil {
+		return err
+	}
+	entries, err := testfleet.ParseList(a.body)
+	if err != nil {
+		return err
+	}
+	total := 0
+	for i, s := range r.scouts {
+		if err := testfleet.Diff(testfleet.Names(entries, s.host, s.tree.path), want[i]); err != nil {
+			return fmt.Errorf("in the end, scout %d in %s: %w\n%s\n%s", i, s.tree.path, err, s.process.Tail(), r.master.process.Tail())
+		}
+		total += len(want[i])
+	}
+	if total != len(entries) {
+		return fmt.Errorf("in the end %d entries are listed, find has %d", len(entries), total)
+	}
+	return nil
+}
