@@ -1,4 +1,4 @@
-// Package filestest makes sets and the names of many scouts, for tests and
+// Package filestest makes sets, trees, and the names of whole fleets of scouts,
 // benchmarks.
 package filestest
 
