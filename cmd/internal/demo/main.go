@@ -1,8 +1,8 @@
 // Command demo shows Scout at work on this machine: a scoutmaster, a scout on a
 // real directory, and the list printed as files come and go.
 //
-// With a directory as its argument it watches that until it is interrupted.
-// Without, it makes a directory and plays through what may happen to one.
+// With a directory as its argument it follows that directory until it is
+// interrupted. Otherwise it makes a directory and changes it in several ways.
 package main
 
 import (
@@ -30,7 +30,7 @@ func run(args []string) error {
 		return err
 	}
 	defer master.Kill()
-	fmt.Printf("$ scoutmaster          # scouts: %s, consumers: http://%s/files\n", master.GRPC, master.HTTP)
+	fmt.Printf("$ scoutmaster          # scouts: %s, list: http://%s/files, page: http://%[2]s/\n", master.GRPC, master.HTTP)
 	if len(args) > 0 {
 		return follow(programs, master, args[0])
 	}
@@ -38,7 +38,7 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // it lies in the directory for temporary files
+	defer os.RemoveAll(dir) //nolint:errcheck // it is in the directory for temporary files
 	return play(programs, master, dir)
 }
 
@@ -55,7 +55,7 @@ func startScout(programs testfleet.Programs, master *testfleet.Master, dir strin
 	return scout, nil
 }
 
-// follow watches a directory of the user's.
+// follow prints the changes of a user's directory until it is interrupted.
 func follow(programs testfleet.Programs, master *testfleet.Master, dir string) error {
 	scout, err := startScout(programs, master, dir)
 	if err != nil {
@@ -64,7 +64,7 @@ func follow(programs testfleet.Programs, master *testfleet.Master, dir string) e
 	defer scout.Kill()
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
-	fmt.Println("Create and remove files there. Ctrl-C ends this.")
+	fmt.Println("Create and remove files there. Ctrl-C stops the demo.")
 	list := newList(master)
 	for {
 		if err := list.show(); err != nil {
@@ -78,7 +78,7 @@ func follow(programs testfleet.Programs, master *testfleet.Master, dir string) e
 	}
 }
 
-// play does what may happen to a directory, and shows what becomes of the list.
+// play changes a directory and prints the changes of the list.
 func play(programs testfleet.Programs, master *testfleet.Master, dir string) error {
 	at := func(name string) string { return filepath.Join(dir, name) }
 	if err := os.WriteFile(at("app.log"), nil, 0o600); err != nil {
@@ -120,7 +120,7 @@ func play(programs testfleet.Programs, master *testfleet.Master, dir string) err
 	return nil
 }
 
-// list is what the master listed when it was last asked.
+// list is the list of a master as of the last request.
 type list struct {
 	master *testfleet.Master
 	known  map[testfleet.Entry]bool
@@ -128,13 +128,13 @@ type list struct {
 
 func newList(m *testfleet.Master) *list { return &list{m, map[testfleet.Entry]bool{}} }
 
-// show asks the master and prints what has changed.
+// show requests the list and prints what has changed.
 func (l *list) show() error {
 	_, err := l.changes("")
 	return err
 }
 
-// await asks the master until so many entries have changed since then.
+// await requests the list until this number of entries has changed.
 func (l *list) await(changes int, since time.Time) error {
 	for changes > 0 {
 		n, err := l.changes(fmt.Sprintf("  (after %s)", time.Since(since).Round(100*time.Microsecond)))
@@ -143,7 +143,7 @@ func (l *list) await(changes int, since time.Time) error {
 		}
 		changes -= n
 		if time.Since(since) > 10*time.Second {
-			return fmt.Errorf("%d expected changes did not come", changes)
+			return fmt.Errorf("%d expected changes did not arrive", changes)
 		}
 	}
 	return nil

@@ -135,7 +135,7 @@ func needTools(t *testing.T, tools ...string) {
 }
 
 // A newcomer pastes the README's quick start into a shell in a fresh clone and
-// sees the list, then stops both programs as the README says.
+// sees the list, then stops both programs as the README says, and runs the demo.
 func TestQuickStartBlock(t *testing.T) {
 	t.Parallel()
 	needTools(t, "curl", "make")
@@ -159,9 +159,9 @@ func TestQuickStartBlock(t *testing.T) {
 	cmd := shell(ctx, "unshare", "-n", "sh", "-c", "ip link set lo up && exec bash")
 	cmd.Dir = clone
 	cmd.Env = userEnv()
-	cmd.Stdin = strings.NewReader(blocks(t)["quick start"] + stop + "\nwait\n")
+	cmd.Stdin = strings.NewReader(blocks(t)["quick start"] + stop + "\nwait\nmake demo\n")
 	out, err := cmd.CombinedOutput()
-	if err != nil || strings.Count(string(out), `{"filename":"scout/v1/scout`) != 3 {
+	if err != nil || strings.Count(string(out), `{"filename":"scout/v1/scout`) != 3 || !strings.Contains(string(out), `- "new.txt" `) {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
