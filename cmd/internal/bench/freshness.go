@@ -15,31 +15,74 @@ import (
 	"scout/cmd/internal/testfleet"
 )
 
-var freshRows = []row{
-	{
-		name: "`touch` → seen on `/files?prefix=…`", reference: "a raw inotify read", at: tree, small: smallTree,
-		growth: []growth{byTree}, run: fresh,
-		how: "A file is made, and one client asks for its name over a kept-alive connection as fast as it can until it is there. " +
-			"The reference is a process that waits in `read` on an inotify descriptor, from the same `touch` to the return of `read`. " +
-			"The tree, one of 100 files, and the reference take turns; each scout has a scoutmaster of its own.",
+var freshRows = append(
+	rowsOf(func(s shape) row {
+		return row{
+			name: "`touch` → seen on `/files?prefix=…`, " + s.name, reference: "a raw inotify read", at: million, small: smallest,
+			growth: []growth{byTree}, run: fresh(s),
+			how: "A file is made anywhere in the tree, and one client asks for its name over a kept-alive connection as fast as it can until it is there. " +
+				"The reference is a process that waits in `read` on an inotify descriptor, from the same `touch` to the return of `read`. " +
+				"The tree, one of 100 files, and the reference take turns; each scout has a scoutmaster of its own.",
+		}
+	}),
+	row{
+		name: "`touch` → seen while watches are being set, " + packaged.name, at: million, small: smallest, run: freshEarly,
+		how: "Files are made all over the tree from the moment on that it is listed, when most of its directories are not watched yet. " +
+			"The poll, of 5 s, finds the changes that no notification tells of.",
 	},
-	{
-		name: "`touch` → seen, all files in one directory", reference: "a raw inotify read", at: point{files: 100_000}, small: smallTree,
+	row{
+		name: "`touch` → seen, all files in one directory", reference: "a raw inotify read", at: point{files: 100_000}, small: smallest,
 		run: freshFlat,
 		how: "As above, but the directory has no subdirectories.",
 	},
+)
+
+func fresh(s shape) measurement {
+	return func(ctx context.Context, l *lab, p point) (result, error) {
+		t, err := l.tree(s, p.files)
+		if err != nil {
+			return result{}, err
+		}
+		return freshIn(ctx, l, t.path, p.files, t.directories)
+	}
 }
 
-func fresh(ctx context.Context, l *lab, p point) (result, error) {
-	dir, err := l.watchable(p.files)
+// freshEarly is how soon changes are seen right after a scout's start.
+func freshEarly(ctx context.Context, l *lab, p point) (res result, err error) {
+	tree, err := l.tree(packaged, p.files)
 	if err != nil {
-		return result{}, err
+		return res, err
 	}
-	spots := make([]string, p.files/perDirectory)
-	for i := range spots {
-		spots[i] = directoryName(i)
+	w, err := l.watch(ctx, tree.path, p.files)
+	if err != nil {
+		return res, err
 	}
-	return freshIn(ctx, l, dir, p.files, spots)
+	t := &toucher{watched: w, spots: tree.directories}
+	if t.asker, err = newAsker(ctx, w.master.HTTP); err != nil {
+		return res, err
+	}
+	defer t.clean()
+	var took []float64
+	began := map[string]time.Time{}
+	for i := range l.rounds(200, 20) {
+		path := t.next(fmt.Sprintf("early-%06d", i))
+		began[path] = time.Now()
+		if err := touch(filepath.Join(t.dir, path)); err != nil {
+			return res, err
+		}
+		testfleet.Sleep(ctx, 2*time.Millisecond)
+	}
+	for _, path := range t.made {
+		if err := t.asker.await(path, []byte(`"`+path+`"`), began[path].Add(30*time.Second)); err != nil {
+			return res, err
+		}
+		took = append(took, time.Since(began[path]).Seconds())
+	}
+	res.add(
+		figure{name: "p50", unit: seconds, value: median(took)},
+		figure{name: "slowest", unit: seconds, value: quantile(took, 1), bound: atMost(5.5)},
+	)
+	return res, nil
 }
 
 func freshFlat(ctx context.Context, l *lab, p point) (res result, err error) {
@@ -56,7 +99,7 @@ func freshFlat(ctx context.Context, l *lab, p point) (res result, err error) {
 
 // freshIn compares a directory with one of 100 files, and with the kernel.
 func freshIn(ctx context.Context, l *lab, dir string, files int, spots []string) (res result, err error) {
-	few, err := l.tree(perDirectory)
+	few, err := l.tree(hundreds, perDirectory)
 	if err != nil {
 		return res, err
 	}
@@ -65,7 +108,7 @@ func freshIn(ctx context.Context, l *lab, dir string, files int, spots []string)
 		return res, err
 	}
 	defer large.clean()
-	small, err := l.toucher(ctx, few, perDirectory, []string{directoryName(0)})
+	small, err := l.toucher(ctx, few.path, perDirectory, few.directories)
 	if err != nil {
 		return res, err
 	}
@@ -144,9 +187,7 @@ func (l *lab) toucher(ctx context.Context, dir string, files int, spots []string
 
 // touch makes a file and returns how long it took until it was listed.
 func (t *toucher) touch(name string) (time.Duration, error) {
-	spot := t.spots[len(t.made)*7919%len(t.spots)] // a prime: all of them, in no order
-	path := filepath.Join(spot, name)
-	t.made = append(t.made, path)
+	path := t.next(name)
 	began := time.Now()
 	if err := touch(filepath.Join(t.dir, path)); err != nil {
 		return 0, err
@@ -155,6 +196,14 @@ func (t *toucher) touch(name string) (time.Duration, error) {
 		return 0, err
 	}
 	return time.Since(began), nil
+}
+
+// next returns the path for a file in the next directory.
+func (t *toucher) next(name string) string {
+	spot := t.spots[len(t.made)*7919%len(t.spots)] // a prime: all of them, in no order
+	path := filepath.Join(spot, name)
+	t.made = append(t.made, path)
+	return path
 }
 
 // clean leaves the directory as it was, and nobody watching it.
@@ -225,19 +274,27 @@ func (k *kernel) close() error {
 	return unix.Close(k.fd)
 }
 
-var wireRows = []row{{
-	name: "bytes on the wire for one created file", at: tree, small: smallTree,
-	growth: []growth{byTree}, run: wire,
-	how: "What passes a proxy between scout and scoutmaster, both ways, as TCP carries it, on average of files that are made one by one. " +
-		"The heartbeat is set to an hour, so that none of it is in the figure.",
-}}
+var wireRows = rowsOf(func(s shape) row {
+	return row{
+		name: "bytes on the wire for one created file, " + s.name, at: million, small: smallest,
+		growth: []growth{byTree}, run: wire(s),
+		how: "What passes a proxy between scout and scoutmaster, both ways, as TCP carries it, on average of files that are made one by one. " +
+			"The heartbeat is set to an hour, so that none of it is in the figure.",
+	}
+})
 
 // wire is what a change costs between scout and master.
-func wire(ctx context.Context, l *lab, p point) (res result, err error) {
-	dir, err := l.watchable(p.files)
-	if err != nil {
-		return res, err
+func wire(s shape) measurement {
+	return func(ctx context.Context, l *lab, p point) (result, error) {
+		t, err := l.tree(s, p.files)
+		if err != nil {
+			return result{}, err
+		}
+		return wireIn(ctx, l, t)
 	}
+}
+
+func wireIn(ctx context.Context, l *lab, tree *tree) (res result, err error) {
 	m, err := l.master(ctx, "-heartbeat", "1h", "-deadline", "2h")
 	if err != nil {
 		return res, err
@@ -247,11 +304,11 @@ func wire(ctx context.Context, l *lab, p point) (res result, err error) {
 		return res, err
 	}
 	defer between.Close()
-	w, err := l.watchFor(ctx, m, between.Address(), dir, p.files)
+	w, err := l.watchFor(ctx, m, between.Address(), tree.path, tree.files)
 	if err != nil {
 		return res, err
 	}
-	t := &toucher{watched: w, spots: []string{directoryName(0), directoryName(1)}}
+	t := &toucher{watched: w, spots: tree.directories}
 	if t.asker, err = newAsker(ctx, m.HTTP); err != nil {
 		return res, err
 	}
@@ -268,6 +325,6 @@ func wire(ctx context.Context, l *lab, p point) (res result, err error) {
 	up, down = between.Up.Load()-up, between.Down.Load()-down
 	res.add(figure{unit: byteCount, value: float64(up+down) / float64(n), bound: atMost(300)})
 	res.note("%s up and %s down, for a name of %d bytes.", byteCount.format(float64(up)/float64(n)),
-		byteCount.format(float64(down)/float64(n)), len(filepath.Join(t.spots[0], fileName("created", 0))))
+		byteCount.format(float64(down)/float64(n)), len(t.made[0]))
 	return res, nil
 }

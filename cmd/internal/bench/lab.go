@@ -7,10 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"scout/cmd/internal/testfleet"
 )
@@ -24,7 +21,7 @@ type lab struct {
 	began    time.Time
 
 	running []*testfleet.Process // what the task under way has started
-	trees   map[int]string       // by the number of their files
+	trees   map[string]*tree     // by shape and number of files
 	stage   *stage               // of played scouts, the last one used
 	server  *nginx               // of the stage's list, or nil
 }
@@ -34,7 +31,7 @@ func openLab(o options) (*lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &lab{options: o, dir: dir, began: time.Now(), trees: map[int]string{}}
+	l := &lab{options: o, dir: dir, began: time.Now(), trees: map[string]*tree{}}
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -82,29 +79,6 @@ func (l *lab) lasting(full, short time.Duration) time.Duration {
 		return short
 	}
 	return full
-}
-
-// slowTree is when making a tree has taken so long that it needs explaining.
-const slowTree = time.Minute
-
-// tree returns a directory with so many files, which whoever changes it leaves
-// as it was.
-func (l *lab) tree(files int) (string, error) {
-	if dir, ok := l.trees[files]; ok {
-		return dir, nil
-	}
-	l.log("making a tree of %s files", count(files))
-	dir := filepath.Join(l.dir, fmt.Sprintf("tree-%d", files))
-	began := time.Now()
-	if err := makeTree(dir, files); err != nil {
-		return "", fmt.Errorf("make a tree: %w", err)
-	}
-	if took := time.Since(began); took > slowTree {
-		l.log("that took %s: ext4 does not use again for minutes what was removed, and looks at all of it for each new file. "+
-			"Wait a while before the next run, or give another -dir", seconds.format(took.Seconds()))
-	}
-	l.trees[files] = dir
-	return dir, nil
 }
 
 // master starts a scoutmaster that ends with the task.
@@ -202,91 +176,4 @@ func (w *watched) synced(files int) (time.Time, error) {
 func (w *watched) stop() error {
 	_, err := w.scout.Terminate()
 	return err
-}
-
-// checkWatches skips what needs more watches than the system allows.
-func checkWatches(files int) error {
-	var limit int
-	if _, err := fmt.Sscan(contents("/proc/sys/fs/inotify/max_user_watches"), &limit); err != nil {
-		return fmt.Errorf("the limit of watches is not known: %w", err)
-	}
-	if need := files/perDirectory + 1; need > limit {
-		return skip("it needs %s watches: sysctl fs.inotify.max_user_watches=%d", count(need), 2*need)
-	}
-	return nil
-}
-
-// scratch makes an empty directory, which the returned function removes.
-func scratch(parent string) (dir string, remove func(), err error) {
-	if dir, err = os.MkdirTemp(parent, "scout-bench-"); err != nil {
-		return "", nil, fmt.Errorf("make a directory: %w", err)
-	}
-	return dir, func() { os.RemoveAll(dir) }, nil //nolint:errcheck // it lies in a directory for temporary files
-}
-
-// memoryDir is where files are made in memory.
-const memoryDir = "/dev/shm"
-
-// fast is a directory to make files in as fast as can be: in memory if there is
-// such a place, for a disk's file system may well take longer than the scout.
-func (l *lab) fast() string {
-	if fileSystem(memoryDir) == tmpfs {
-		return memoryDir
-	}
-	return l.dir
-}
-
-// perDirectory is how many files a directory of a tree has.
-const perDirectory = 100
-
-// makeTree makes a directory with so many empty files in subdirectories.
-func makeTree(dir string, files int) error {
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		return err
-	}
-	for i := 0; i*perDirectory < files; i++ {
-		sub := filepath.Join(dir, directoryName(i))
-		if err := os.Mkdir(sub, 0o755); err != nil {
-			return err
-		}
-		if err := makeFiles(sub, "file", 0, min(perDirectory, files-i*perDirectory)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func directoryName(i int) string { return fmt.Sprintf("d%05d", i) }
-
-// makeFiles makes the from-th to the n-th empty file of a name in a directory,
-// as fast as one thread can: a system call for each.
-func makeFiles(dir, name string, from, n int) error {
-	return inDirectory(dir, func(fd int) error {
-		for i := from; i < n; i++ {
-			if err := unix.Mknodat(fd, fileName(name, i), unix.S_IFREG|0o644, 0); err != nil {
-				return fmt.Errorf("make file %d in %s: %w", i, dir, err)
-			}
-		}
-		return nil
-	})
-}
-
-func fileName(name string, i int) string { return fmt.Sprintf("%s-%06d.dat", name, i) }
-
-func inDirectory(dir string, do func(fd int) error) error {
-	fd, err := unix.Open(dir, unix.O_DIRECTORY|unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("open %s: %w", dir, err)
-	}
-	defer unix.Close(fd) //nolint:errcheck // nothing was written to it
-	return do(fd)
-}
-
-// touch makes an empty file.
-func touch(path string) error {
-	fd, err := unix.Open(path, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, 0o644)
-	if err != nil {
-		return fmt.Errorf("touch %s: %w", path, err)
-	}
-	return unix.Close(fd)
 }

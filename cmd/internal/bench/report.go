@@ -248,3 +248,8 @@ func curveLine(b *strings.Builder, name string, u unit, points []xy, xs []float6
 	}
 	b.WriteString(" |\n")
 }
+
+// slug makes a file name of a text.
+func slug(s string) string {
+	return strings.Join(strings.FieldsFunc(strings.ToLower(s), func(c rune) bool { return c < '0' || c > '9' && c < 'a' || c > 'z' }), "-")
+}

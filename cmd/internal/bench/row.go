@@ -38,8 +38,11 @@ type row struct {
 	small     point  // the one in a short run
 	growth    []growth
 	how       string // one or two sentences for the report
-	run       func(ctx context.Context, l *lab, p point) (result, error)
+	run       measurement
 }
+
+// measurement measures a row at a point.
+type measurement func(ctx context.Context, l *lab, p point) (result, error)
 
 // growth is a series of points that shows how a row's figures grow.
 type growth struct {

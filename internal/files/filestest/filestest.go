@@ -1,5 +1,5 @@
 // Package filestest makes sets, trees, and the names of whole fleets of scouts,
-// benchmarks.
+// for tests and benchmarks.
 package filestest
 
 import (
