@@ -24,7 +24,7 @@ import (
 	"scout/internal/web"
 )
 
-// master is a scoutmaster's list, served as it serves it.
+// master serves a list as a scoutmaster does.
 type master struct {
 	list    *listing.Listing
 	app     *listing.Source
@@ -45,7 +45,7 @@ func newMaster() *master {
 	return m
 }
 
-// start makes the list anew, as a scoutmaster that starts does.
+// start starts the scoutmaster again, with an empty list.
 func (m *master) start() {
 	m.list = listing.New()
 	m.app = m.list.Show(files.Origin{Host: "web-01", Directory: "/srv/data"}, filestest.Set("app.log", "logs/2026/app.log", "bad\xff"), nil)
@@ -121,7 +121,7 @@ func TestProblems(t *testing.T) {
 	}
 }
 
-// What was cut off is not taken for all there is.
+// A list that was cut off is an error.
 func TestListCutOff(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		io.WriteString(w, `{"filename":"a","host":"h","directory":"/d"}`+"\n"+`{"filename":"b"`)
@@ -177,7 +177,7 @@ func TestFreshNamesWhatIsLacking(t *testing.T) {
 	}
 }
 
-// follower keeps the list by what it is told.
+// follower keeps the list up to date from changes.
 type follower struct {
 	known  map[client.File]bool
 	resets int
@@ -196,8 +196,8 @@ func (f *follower) take(c client.Change) {
 	}
 }
 
-// A watch has every change, in order, through cuts, and begins anew when the
-// scoutmaster has.
+// A watch yields every change in order, also after broken connections, and a reset
+// after a restart of the scoutmaster.
 func TestWatchGoesOn(t *testing.T) {
 	m, c := open(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -245,7 +245,7 @@ func (f *follower) names() []string {
 	return names
 }
 
-// A long list comes in parts, of which only the last has an id.
+// A long list is yielded in parts. Only the last part has an id.
 func TestWatchInParts(t *testing.T) {
 	m, c := open(t)
 	var names []string
@@ -270,8 +270,8 @@ func TestWatchInParts(t *testing.T) {
 	}
 }
 
-// Who is cut off within an event comes back with the id of what was yielded: of a
-// change nothing is before it is whole, and what was of a reset is void.
+// After a break within an event the client resumes from the last Change that it
+// yielded. It yields no part of a change, and a part of a reset does not count.
 func TestWatchCutOffWithinAnEvent(t *testing.T) {
 	file := func(name string) string { return fmt.Sprintf(`{"filename":%q,"host":"h","directory":"/d"}`, name) }
 	many := strings.Repeat(file("many")+",", 1500)
@@ -312,7 +312,7 @@ func TestWatchCutOffWithinAnEvent(t *testing.T) {
 	}
 }
 
-// An answer that makes no sense is an error that says so, not a wait for ever.
+// An invalid answer is an error, not an endless wait.
 func TestNoScoutmaster(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	defer server.Close()
@@ -327,14 +327,14 @@ func TestNoScoutmaster(t *testing.T) {
 	}
 }
 
-// answerer is a scoutmaster of which a test has each answer's body.
+// answerer is a scoutmaster whose answers a test provides.
 type answerer func(r *http.Request) io.Reader
 
 func (a answerer) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(a(r)), Request: r}, nil
 }
 
-// mute says nothing until nobody waits for it any more.
+// mute is a body without data that ends with its request.
 type mute struct{ ctx context.Context }
 
 func (m mute) Read([]byte) (int, error) {
@@ -342,8 +342,8 @@ func (m mute) Read([]byte) (int, error) {
 	return 0, m.ctx.Err()
 }
 
-// A stream without a heartbeat is broken, however open it is, and however long
-// its reader takes for what came is none of its silence.
+// A stream without a heartbeat counts as broken, even if its connection is open.
+// The time that the caller takes for a Change does not count as silence.
 func TestWatchNoticesSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const reset = `{"event":"reset","id":"1-1","files":[]}` + "\n"

@@ -6,5 +6,5 @@ import (
 	"go.uber.org/goleak"
 )
 
-// What a test begins it ends.
+// No goroutine outlives the tests.
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

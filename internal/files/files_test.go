@@ -29,7 +29,7 @@ func names(s *Set) []string {
 	return out
 }
 
-// digest computes a Set's digest the way its documentation says.
+// digest computes the digest of a Set as its documentation defines it.
 func digest(names []string) (d uint64) {
 	for _, n := range names {
 		d += xxhash.Sum64String(n)
@@ -104,7 +104,7 @@ func TestPartsCarryASet(t *testing.T) {
 	}
 }
 
-// encode front-codes names without sharing anything and without any check.
+// encode front-codes names without shared bytes and without checks.
 func encode(names ...string) []byte {
 	var p []byte
 	for _, n := range names {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// Edits of many leaves find their places, however far apart these are.
+// Edits of many leaves find their places, whatever the distance between them.
 func TestApplyFarApart(t *testing.T) {
 	const names = 100_000 // in some six leaves
 	ix := numbered(names)

@@ -9,13 +9,13 @@ import (
 	"testing"
 )
 
-// entry is the model's entry: a plain name and owner.
+// entry is an entry of the model.
 type entry struct {
 	name  string
 	owner uint32
 }
 
-// backwards is an Order that is not that of the numbers.
+// backwards is the reverse Order of the numbers.
 func backwards(a, b uint32) int { return int(b) - int(a) }
 
 func compareEntries(order Order) func(a, b entry) int {
@@ -48,7 +48,7 @@ func list(ix *Index) []entry {
 	return es
 }
 
-// check proves that an Index is sound and holds just the entries.
+// check checks the structure of an Index, and that it has exactly these entries.
 func check(t testing.TB, ix *Index, want []entry) {
 	t.Helper()
 	if got := list(ix); !slices.Equal(got, want) {
@@ -110,7 +110,7 @@ func TestApplyAgainstModel(t *testing.T) {
 	}
 }
 
-// model edits an Index and a sorted slice alike.
+// model edits an Index and a sorted slice in the same way.
 func model(t *testing.T, r *rand.Rand, owners uint32) {
 	var want []entry
 	ix := new(Index)

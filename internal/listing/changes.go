@@ -10,8 +10,7 @@ import (
 
 // Changes is the difference between two revisions of a Listing.
 type Changes struct {
-	// Epoch is the Listing's. The difference says nothing of a revision of
-	// another epoch.
+	// Epoch is the epoch of both revisions.
 	Epoch uint64
 	// Revision is the later one.
 	Revision uint64
@@ -19,25 +18,25 @@ type Changes struct {
 	layers []layer // oldest first
 }
 
-// layer is some names of one source that all came or all went.
+// layer is some names of one source that were all added or all removed.
 type layer struct {
 	source *Source
 	names  *index.Index
 	added  bool
 }
 
-// changesMost is how many layers Changes have, unless one revision has more:
-// each costs a cursor to read.
+// changesMost is the maximum number of layers in Changes, unless one revision has
+// more. Reading needs a cursor for each layer.
 const changesMost = 1024
 
-// Since returns the changes after a revision, up to the current one or a
-// revision before it, in the files of the selected origins. It is not ok when
-// the changes are not known: then only the whole list is an answer.
+// Since returns the changes of the selected origins after a revision, up to the
+// current revision or an earlier one. It returns false if the history does not have
+// them: then only the whole list is an answer.
 func (l *Listing) Since(revision uint64, selected func(files.Origin) bool) (c *Changes, ok bool) {
 	return l.changes(revision, l.Current().Revision, selected)
 }
 
-// Between is Since up to a later revision that Since went up to once.
+// Between is Since up to a later revision that Since has returned before.
 func (l *Listing) Between(earlier, later uint64, selected func(files.Origin) bool) (c *Changes, ok bool) {
 	c, ok = l.changes(earlier, later, selected)
 	return c, ok && c.Revision == later
@@ -53,8 +52,8 @@ func (l *Listing) changes(earlier, later uint64, selected func(files.Origin) boo
 	return &c, ok
 }
 
-// take makes layers of the parts of the selected origins, and reports whether
-// none of their names is lacking.
+// take makes layers from the parts of the selected origins. It reports whether the
+// names of all of them are known.
 func (c *Changes) take(parts []part, selected func(files.Origin) bool) (whole bool) {
 	c.layers = make([]layer, 0, len(parts))
 	for i := range parts {
@@ -70,14 +69,13 @@ func (c *Changes) take(parts []part, selected func(files.Origin) bool) (whole bo
 	return true
 }
 
-// Removed returns a reader of the entries that are there no more.
+// Removed returns a reader of the removed entries.
 func (c *Changes) Removed() *Difference { return c.difference(false) }
 
-// Added returns a reader of the entries that were not there before.
+// Added returns a reader of the added entries.
 func (c *Changes) Added() *Difference { return c.difference(true) }
 
-// Difference reads the entries that came, or those that went, in the order of
-// the list:
+// Difference reads the added or the removed entries in the order of the list:
 //
 //	for d := c.Added(); d.Next(); {
 //		use(d.Name(), d.Source())
@@ -85,8 +83,8 @@ func (c *Changes) Added() *Difference { return c.difference(true) }
 type Difference struct {
 	layers []layer
 	added  bool
-	merger *index.Merger // of the layers, their numbers being the owners
-	more   bool          // merger stands at an entry
+	merger *index.Merger // of the layers; an owner is the number of a layer
+	more   bool          // merger is at an entry
 	name   []byte
 	layer  *layer
 }
@@ -115,12 +113,12 @@ func (c *Changes) any(added bool) bool {
 	return false
 }
 
-// order puts the layers of one origin in the order of time.
+// order sorts layers by origin, then by time.
 func (d *Difference) order(a, b uint32) int {
 	return cmp.Or(d.layers[a].source.Origin.Compare(d.layers[b].source.Origin), cmp.Compare(a, b))
 }
 
-// Next moves to the next entry and reports whether there is one.
+// Next moves to the next entry, and reports whether there is one.
 func (d *Difference) Next() bool {
 	for d.more {
 		first, last := d.entry()
@@ -132,8 +130,8 @@ func (d *Difference) Next() bool {
 	return false
 }
 
-// entry reads one entry, in whose layers it has come and gone in turn, and
-// returns the first and the last of them.
+// entry reads the next name with all its layers, in which it was added and removed
+// in turn. It returns the first and the last of them.
 func (d *Difference) entry() (first, last *layer) {
 	first = &d.layers[d.merger.Owner()]
 	d.name = append(d.name[:0], d.merger.Name()...)
@@ -145,8 +143,7 @@ func (d *Difference) entry() (first, last *layer) {
 	}
 }
 
-// Seek moves to stand before the first entry whose name is name or sorts after
-// it.
+// Seek moves before the first entry whose name is name or sorts after it.
 func (d *Difference) Seek(name []byte) {
 	if d.merger != nil {
 		d.merger.Seek(name)
@@ -157,5 +154,5 @@ func (d *Difference) Seek(name []byte) {
 // Name returns the current entry's name. It is valid until the reader moves.
 func (d *Difference) Name() []byte { return d.name }
 
-// Source returns whose the current entry is, or was.
+// Source returns the source that added or removed the current entry.
 func (d *Difference) Source() *Source { return d.layer.source }

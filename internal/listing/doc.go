@@ -1,6 +1,6 @@
-// Package listing keeps the one sorted list of what all sources show, and lets
-// each reader have it as it is at one moment, without a lock.
+// Package listing keeps one sorted list of the files of all sources. A reader gets
+// an immutable version of the list, without a lock.
 //
-// It knows names and whose they are. It must not know who is live, nor how the
-// list is served.
+// It knows names and their origins. It must not know which scouts are live, nor how
+// the list is served.
 package listing

@@ -9,43 +9,43 @@ import (
 	"scout/internal/index"
 )
 
-// How much history is kept. It points to lists that never change, so a scout
-// with a million files that comes or goes costs no copies, but the history may
-// be the last to hold these lists.
+// Limits of the history. It points to immutable lists, so a scout with a million
+// files that comes or goes costs no copy; but the history may be the last to hold
+// its list.
 const (
-	historyLinger = time.Minute // without a reader, for readers that come back
-	historyBytes  = 16 << 20    // or one byte in historyShare of the list, where that is more
+	historyLinger = time.Minute // time after the last reader, for readers that come back
+	historyBytes  = 16 << 20    // or 1/historyShare of the list, if that is more
 	historyShare  = 4
-	historyCost   = 1 << 10 // counted for each part, beside its names
+	historyCost   = 1 << 10 // counted for each part in addition to its names
 )
 
-// history has the changes of the last revisions, kept while a reader watches.
-// Writers hold the Listing's mu as well as the history's; readers of the parts
-// hold only the history's.
+// history has the changes of the last revisions while a reader watches. Writers hold
+// the mu of the Listing and the mu of the history; readers of the parts hold only
+// the latter.
 type history struct {
 	watchers int
-	linger   *time.Timer // forgets, unless a reader watches again
+	linger   *time.Timer // discards the history, unless a reader watches again
 
 	mu    sync.RWMutex
-	kept  bool   // revisions are noted
+	kept  bool   // revisions are recorded
 	start uint64 // the parts are complete for the revisions after this one
-	parts []part // in the order of their revisions, each revision's together
+	parts []part // sorted by revision
 	size  int    // of all parts, in bytes
 }
 
-// part is some names of one source that came or went in one revision.
+// part is some names of one source that were added or removed in one revision.
 type part struct {
 	revision uint64
 	source   *Source
-	names    *index.Index // nil while they are only in main, masked
+	names    *index.Index // nil while the names are only in main, masked
 	size     int          // in bytes, an estimate while names is nil
 	added    bool
 }
 
 func (p *part) lacking() bool { return p.names == nil }
 
-// Watch has the history kept from now on, until the function that it returns is
-// called, which must be once, and for a while after.
+// Watch records the history from now on. The caller must call the returned function
+// once; the history is kept for historyLinger after that.
 func (l *Listing) Watch() (end func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -91,7 +91,7 @@ func (h *history) forget() {
 	h.linger, h.kept, h.parts, h.size = nil, false, nil, 0
 }
 
-// restart forgets the revisions so far, which the next ones do not continue.
+// restart discards all revisions up to this one.
 func (h *history) restart(revision uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -110,7 +110,8 @@ func (h *history) note(v *Version, parts []part) {
 	h.trim(v)
 }
 
-// trim forgets the oldest revisions, each as a whole, while there is too much.
+// trim discards the oldest revisions, each as a whole, while the history is too
+// large.
 func (h *history) trim(v *Version) {
 	n := 0
 	for n < len(h.parts) && (h.size > historyBytes && h.size > v.size()/historyShare || h.parts[n].revision == h.start) {
@@ -122,7 +123,7 @@ func (h *history) trim(v *Version) {
 	h.parts = h.parts[n:]
 }
 
-// size returns how many bytes the entries occupy.
+// size returns the number of bytes that the entries occupy.
 func (v *Version) size() int {
 	n := v.main.Size()
 	for _, r := range v.runs {
@@ -136,9 +137,9 @@ func (h *history) after(revision uint64) int {
 	return sort.Search(len(h.parts), func(i int) bool { return h.parts[i].revision > revision })
 }
 
-// between returns the changes after one revision up to another, where most
-// parts or fewer are wanted: up to the last revision that fits, at least one.
-// It is not ok when the changes are not known. Names may be lacking.
+// between returns the changes after one revision, up to another one or to the last
+// revision that fits into most parts, and at least of one revision. It returns false
+// if the history does not have them. Some names may not be known yet.
 func (l *Listing) between(earlier, later uint64, most int) (c Changes, parts []part, ok bool) {
 	h := &l.history
 	h.mu.RLock()
@@ -160,8 +161,8 @@ func (l *Listing) between(earlier, later uint64, most int) (c Changes, parts []p
 	return Changes{Epoch: now.Epoch, Revision: later}, slices.Clone(h.parts[from:to]), true
 }
 
-// resolve finds the names of all sources that were masked while they were in
-// main, in one scan of it, however many callers ask at once.
+// resolve finds the names of all sources that were masked in main. Concurrent
+// callers share one scan of main.
 func (l *Listing) resolve() {
 	l.resolving.Lock()
 	defer l.resolving.Unlock()
@@ -170,8 +171,8 @@ func (l *Listing) resolve() {
 	}
 }
 
-// lacking returns the sources whose names the history lacks, nil for none, and
-// main, which still has the names: a merge resolves before it sweeps.
+// lacking returns the sources whose names the history does not know, or nil, and
+// main, which still has the names: a merge calls resolve before it removes them.
 func (l *Listing) lacking() (main *index.Index, wanted map[uint32]*Source) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -186,7 +187,7 @@ func (l *Listing) lacking() (main *index.Index, wanted map[uint32]*Source) {
 	return l.Current().main, wanted
 }
 
-// settle fills in the names that were found.
+// settle sets the names that were found.
 func (h *history) settle(wanted map[uint32]*Source, found map[uint32]*index.Index) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

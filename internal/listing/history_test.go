@@ -18,7 +18,7 @@ import (
 
 func anyOrigin(files.Origin) bool { return true }
 
-// reader follows a Listing by its history alone.
+// reader follows a Listing using only its history.
 type reader struct {
 	revision uint64
 	list     map[[3]string]bool
@@ -39,8 +39,8 @@ func (r *reader) reset(v *Version) {
 	r.resets++
 }
 
-// catchUp reads all that has happened. Each entry that goes must be there, and
-// each that comes must not.
+// catchUp reads all changes. Each removed entry must exist, and each added entry
+// must not.
 func (r *reader) catchUp(l *Listing) error {
 	for r.revision < l.Current().Revision {
 		c, ok := l.Since(r.revision, anyOrigin)
@@ -87,8 +87,8 @@ func (r *reader) is(v *Version) error {
 	return nil
 }
 
-// Readers that come at random moments and read at random moments have the list
-// whenever they have caught up, whatever has happened to it.
+// Readers that start and read at random times have the right list whenever they
+// have caught up.
 func TestHistoryAgainstTheList(t *testing.T) {
 	for seed := range uint64(4) {
 		r := rand.New(rand.NewPCG(seed, 7))
@@ -151,7 +151,7 @@ func randomStep(t *testing.T, r *rand.Rand, l *Listing, names model, sources map
 	}
 }
 
-// Readers follow while writers and merges go on.
+// Readers follow while writers and merges work.
 func TestHistoryBesideWritersAndMerges(t *testing.T) {
 	l := New()
 	defer l.Watch()()
@@ -219,7 +219,7 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// Changes of several revisions are told as one, without what was undone.
+// Changes of several revisions are read as one, without changes that were undone.
 func TestChangesAreTheNetEffect(t *testing.T) {
 	l := New()
 	defer l.Watch()()
@@ -271,8 +271,8 @@ func entriesOf(d *Difference) string {
 	return strings.Join(names, " ")
 }
 
-// The changes between two revisions are the same whatever has happened since, and
-// as many as Since reaches over.
+// The changes between two revisions stay the same, whatever happens later, and are
+// as many as Since returned.
 func TestBetween(t *testing.T) {
 	l := New()
 	defer l.Watch()()
@@ -295,7 +295,7 @@ func TestBetween(t *testing.T) {
 	}
 }
 
-// What nobody can ask for any more is not kept, and not invented.
+// Changes that were discarded are neither kept nor invented.
 func TestHistoryIsBounded(t *testing.T) {
 	l := New()
 	s := l.Show(originOf(1), filestest.Set("a"), nil)
@@ -329,7 +329,7 @@ func TestHistoryIsBounded(t *testing.T) {
 	}
 }
 
-// A scout that is most of the list, and leaves, does not stay in memory.
+// A scout that had most of the list does not stay in memory after it has left.
 func TestHistoryLetsGiantsGo(t *testing.T) {
 	l := New()
 	defer l.Watch()()
@@ -346,7 +346,7 @@ func TestHistoryLetsGiantsGo(t *testing.T) {
 	}
 }
 
-// The history outlives its last watcher by a while.
+// The history is kept for some time after its last reader.
 func TestHistoryLingers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New()
@@ -371,7 +371,7 @@ func TestHistoryLingers(t *testing.T) {
 	})
 }
 
-// To have a history costs a change little, and to have none nothing.
+// A history makes a change little more expensive; without one there is no cost.
 func TestCostOfHistory(t *testing.T) {
 	cost := func(watched bool) (allocs, bytes float64) {
 		l := New()
@@ -391,8 +391,8 @@ func TestCostOfHistory(t *testing.T) {
 	}
 }
 
-// A source that leaves costs the change nothing for its names, and however many
-// have left, they are found together.
+// The change in which a source leaves has no cost for each name. The names of all
+// sources that have left are found together.
 func TestCostOfADrop(t *testing.T) {
 	var names []string
 	for i := range 50_000 {
@@ -444,7 +444,7 @@ func BenchmarkHistory(b *testing.B) {
 	}
 }
 
-// BenchmarkWakeUp is what a change costs its writer while readers wait.
+// BenchmarkWakeUp measures a change while readers wait.
 func BenchmarkWakeUp(b *testing.B) {
 	for _, waiting := range []int{0, 1, 1000} {
 		b.Run(fmt.Sprint(waiting), func(b *testing.B) {

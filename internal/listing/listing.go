@@ -12,15 +12,15 @@ import (
 	"scout/internal/wake"
 )
 
-// Listing is the merged list of all sources' files. Writers take turns;
-// readers take the current [Version], which never changes, and block nobody.
+// Listing is the merged list of the files of all sources. Writers take turns.
+// Readers take the current [Version], which is immutable, and block nobody.
 //
-// A source's list arrives whole and is shown at once as a run of its own, at
-// no cost a name. In the background, runs are merged into one list, main, whose
-// entries carry the number of their source, because reading one list is several
-// times as fast as merging many. A change of one file is made where the
-// source's names are, in its run or in main, and costs one block. A source that
-// leaves is masked at once; the next merge sweeps its names from main.
+// The list of a source arrives as a whole and is shown at once as a separate run,
+// without a cost for each name. In the background the runs are merged into one
+// list, main, because reading one list is several times as fast as merging many.
+// The entries of main have the number of their source. A change is applied where the
+// names of the source are, in its run or in main, and copies one block. A source
+// that leaves is masked at once; the next merge removes its names from main.
 type Listing struct {
 	current  atomic.Pointer[Version]
 	mergeDue wake.Signal    // a merge may be due
@@ -28,15 +28,15 @@ type Listing struct {
 
 	mu      sync.Mutex // held to replace current, and guards the fields below
 	tx      Tx         // the transaction that holds mu
-	free    []uint32   // numbers that no entry in main has
+	free    []uint32   // unused numbers
 	dead    int        // entries in main that are masked
 	journal *journal   // changes since the merge under way began; nil without a merge
-	history history    // changes since a reader watches
+	history history    // recent changes, while a reader watches
 
 	resolving sync.Mutex // held to find the names that the history lacks
 }
 
-// New returns an empty Listing of a random epoch. Its [Listing.Run] merges.
+// New returns an empty Listing with a random epoch. [Listing.Run] does its merges.
 func New() *Listing {
 	l := &Listing{mergeDue: wake.NewSignal()}
 	l.tx.l = l
@@ -50,7 +50,7 @@ func newEpoch() uint64 {
 	return binary.BigEndian.Uint64(p[:])
 }
 
-// Current returns the list as it is now.
+// Current returns the current version of the list.
 func (l *Listing) Current() *Version { return l.current.Load() }
 
 // After returns a channel that is closed once there is a later revision.
@@ -69,11 +69,12 @@ var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c
 // together at Commit; the history keeps them apart. One goroutine uses it.
 type Tx struct {
 	l     *Listing
-	v     *Version // is published by Commit
-	parts []part   // what v changes
+	v     *Version // Commit publishes it
+	parts []part   // the changes of v
 }
 
-// Begin starts a change. Other writers wait until Commit, which must follow.
+// Begin starts a change. Other writers wait until Commit, which the caller must
+// call.
 func (l *Listing) Begin() *Tx {
 	l.mu.Lock()
 	v := *l.current.Load()
@@ -99,8 +100,8 @@ func (tx *Tx) Commit() {
 	}
 }
 
-// Advance sets the position that the following steps have in the log. A step
-// that changes names, or who shows them, makes its position the revision.
+// Advance sets the log position of the following steps. A step that changes names
+// or their sources makes its position the revision.
 func (tx *Tx) Advance(position uint64) { tx.v.Position = position }
 
 // Show adds a source with its whole list and removes old, unless that is nil,
@@ -124,15 +125,15 @@ func (tx *Tx) Show(origin files.Origin, set *files.Set, old *Source) *Source {
 	return s
 }
 
-// Drop removes a source, which must not be used again.
+// Drop removes a source. The caller must not use it again.
 func (tx *Tx) Drop(s *Source) {
 	tx.revise()
 	tx.mask(s)
 }
 
-// Change applies a delta to a source, all at once, and returns how many entries
-// the source has then. An error says which name does not fit; then nothing has
-// changed.
+// Change applies a delta to a source as one step, and returns the number of entries
+// of the source. If a name does not fit, it returns an error with the name and
+// changes nothing.
 func (tx *Tx) Change(s *Source, d files.Delta) (int, error) {
 	e := index.Edit{Removed: d.Removed.Index(), Added: d.Added.Index(), Owner: s.number}
 	if err := tx.v.apply(e); err != nil {
@@ -149,8 +150,8 @@ func (tx *Tx) Change(s *Source, d files.Delta) (int, error) {
 	return s.len, nil
 }
 
-// Restart empties the list and begins another epoch, of which position is
-// known. No source may be used again, and the history begins anew.
+// Restart empties the list and starts another epoch at position. The caller must
+// not use earlier sources. The history starts again.
 func (tx *Tx) Restart(epoch, position uint64) {
 	l := tx.l
 	*tx.v = Version{
@@ -164,8 +165,7 @@ func (tx *Tx) Restart(epoch, position uint64) {
 	l.history.restart(position)
 }
 
-// At sets the revision, which is the position of the last step that changed
-// names, or who shows them, of a list that another scoutmaster has sent.
+// At sets the revision of a list that another scoutmaster has sent.
 func (tx *Tx) At(revision uint64) {
 	tx.v.Revision = revision
 	clear(tx.parts)
@@ -176,14 +176,14 @@ func (tx *Tx) At(revision uint64) {
 // revise makes the position the revision.
 func (tx *Tx) revise() { tx.v.Revision = tx.v.Position }
 
-// note keeps names that came or went, for the history.
+// note records added or removed names for the history.
 func (tx *Tx) note(added bool, s *Source, names *index.Index) {
 	if tx.l.history.kept && names.Len() > 0 {
 		tx.parts = append(tx.parts, part{tx.v.Revision, s, names, names.Size(), added})
 	}
 }
 
-// number returns a number that no entry has.
+// number returns a number that no entry uses.
 func (l *Listing) number(v *Version) uint32 {
 	n := len(l.free)
 	if n == 0 {
@@ -194,8 +194,8 @@ func (l *Listing) number(v *Version) uint32 {
 	return number
 }
 
-// mask takes a source out of sight. Its run is forgotten; its entries in main
-// stay until they are swept.
+// mask hides a source. It discards the run of the source; entries in main stay until
+// the next merge.
 func (tx *Tx) mask(s *Source) {
 	l, v := tx.l, tx.v
 	i := v.runOf(s.number)
@@ -216,21 +216,21 @@ func (tx *Tx) mask(s *Source) {
 	v.masked++
 }
 
-// Show is [Tx.Show] as a change of its own, at the next position.
+// Show is [Tx.Show] in a separate change at the next position.
 func (l *Listing) Show(origin files.Origin, set *files.Set, old *Source) *Source {
 	tx := l.beginNext()
 	defer tx.Commit()
 	return tx.Show(origin, set, old)
 }
 
-// Drop is [Tx.Drop] as a change of its own, at the next position.
+// Drop is [Tx.Drop] in a separate change at the next position.
 func (l *Listing) Drop(s *Source) {
 	tx := l.beginNext()
 	defer tx.Commit()
 	tx.Drop(s)
 }
 
-// Change is [Tx.Change] as a change of its own, at the next position.
+// Change is [Tx.Change] in a separate change at the next position.
 func (l *Listing) Change(s *Source, d files.Delta) (int, error) {
 	tx := l.beginNext()
 	defer tx.Commit()

@@ -15,7 +15,7 @@ import (
 )
 
 func originOf(n int) files.Origin {
-	// Hosts sort the other way round than their numbers.
+	// Hosts sort in the reverse order of their numbers.
 	return files.Origin{Host: fmt.Sprintf("host-%03d", 500-n), Directory: "/srv"}
 }
 
@@ -29,7 +29,7 @@ func read(v *Version) (out [][3]string) {
 	return out
 }
 
-// model is a Listing made of maps.
+// model is a Listing that uses maps.
 type model map[files.Origin]map[string]bool
 
 func (m model) list() (out [][3]string) {
@@ -129,8 +129,8 @@ func TestListingRefusesWhatDoesNotFit(t *testing.T) {
 	}
 }
 
-// A merge runs beside writers and readers. Every version that a reader pins is
-// consistent, and the list is right when all is over.
+// A merge runs beside writers and readers. Every version that a reader holds is
+// consistent, and the final list is right.
 func TestMergeBesideReadersAndWriters(t *testing.T) {
 	l := New()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -189,8 +189,8 @@ func TestMergeBesideReadersAndWriters(t *testing.T) {
 	compare(t, "merged", l.Current(), want)
 }
 
-// Who reads some sources of a Version is not disturbed by one that gets the number
-// of another that has left. The race detector is the judge.
+// A reader of some sources of a Version is not disturbed by a new source that
+// reuses a number. The race detector is the judge.
 func TestReaderBesideASourceWithAUsedNumber(t *testing.T) {
 	l := New()
 	l.Show(originOf(1), filestest.Set("a"), nil)
@@ -219,8 +219,8 @@ func TestReaderBesideASourceWithAUsedNumber(t *testing.T) {
 	}
 }
 
-// A source that comes without a name while a merge is under way, and gets one,
-// keeps it, as one that leaves meanwhile leaves.
+// A source that starts without names during a merge, and then gets one, keeps it.
+// A source that leaves during the merge is gone.
 func TestEmptySourceDuringMerge(t *testing.T) {
 	l, want := New(), model{originOf(1): {"a": true}, originOf(2): {"x": true}}
 	l.Show(originOf(1), filestest.Set("a"), nil)
@@ -242,8 +242,7 @@ func TestEmptySourceDuringMerge(t *testing.T) {
 	compare(t, "after another", l.Current(), want)
 }
 
-// What is gone costs nothing for long: numbers and masked entries are reclaimed
-// however often scouts come and go.
+// Numbers and masked entries are reclaimed, however often scouts come and go.
 func TestListingForgets(t *testing.T) {
 	l := New()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -318,8 +317,8 @@ func TestASourceThatLeavesDuringAMergeIsSwept(t *testing.T) {
 	}
 }
 
-// Many sources change in one revision, and several revisions become visible
-// together. A position without a change is no revision.
+// Many sources can change in one revision, and several revisions can become visible
+// together. A position without a change is not a revision.
 func TestATransaction(t *testing.T) {
 	l := New()
 	defer l.Watch()()
@@ -372,7 +371,7 @@ func TestATransaction(t *testing.T) {
 	}
 }
 
-// A new epoch empties the list, whatever is under way, and ends the history.
+// A new epoch empties the list, even during a merge, and ends the history.
 func TestRestart(t *testing.T) {
 	l := New()
 	defer l.Watch()()
@@ -413,8 +412,7 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// One revision may have more changes than are read at once; then it is read
-// alone, as a whole.
+// A revision with more changes than one read takes is read alone, as a whole.
 func TestChangesOfALargeRevision(t *testing.T) {
 	l := New()
 	defer l.Watch()()

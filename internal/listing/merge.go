@@ -12,8 +12,8 @@ import (
 	"scout/internal/throttle"
 )
 
-// When to merge. Reads get slower with each run, and masked entries hold
-// memory; a merge costs up to some 100 ns for each entry of the Listing.
+// When to merge. Each run slows down reads, and masked entries take memory. A merge
+// takes up to about 100 ns for each entry of the Listing.
 const (
 	mergeRuns   = 8                      // more runs are merged, however busy the Listing is
 	mergeQuiet  = 250 * time.Millisecond // runs are merged after this time without a change
@@ -24,11 +24,11 @@ const (
 )
 
 const (
-	// tidyLeast is how many bytes of names make it worth to collect garbage for
-	// a merge.
+	// tidyLeast is the size of names, in bytes, from which a merge collects
+	// garbage.
 	tidyLeast = 16 << 20
-	// tidyAgain is how long after a merge its inputs are garbage for certain:
-	// their readers have left.
+	// tidyAgain is the time after a merge until the readers of its inputs have
+	// left.
 	tidyAgain = 5 * time.Second
 )
 
@@ -114,35 +114,36 @@ func (l *Listing) needsMerge(calm bool) bool {
 		v.sources.Numbers() > 2*v.sources.live.count()+sweepLeast
 }
 
-// journal is a merge under way: its input, and the edits since.
+// journal is a merge in progress: its input, and the edits since its start.
 type journal struct {
 	from    *Version
 	merging bitset // the sources whose names will be in main
 	edits   []index.Edit
 }
 
-// note keeps an edit that the merge does not see. A nil journal keeps none.
+// note records an edit of a source that is being merged. A nil journal does
+// nothing.
 func (j *journal) note(e index.Edit) {
 	if j != nil && j.merging.has(e.Owner) {
 		j.edits = append(j.edits, e)
 	}
 }
 
-// join adds a source that has no names yet. Its later names go into main.
+// join adds a source without names. Its later names go into main.
 func (j *journal) join(number uint32) {
 	if j != nil {
 		j.merging = j.merging.with(number)
 	}
 }
 
-// Merge makes one list of main and the runs, without the masked entries.
-// Readers and writers go on meanwhile, and see no difference. An error says that
-// the Listing is inconsistent; then nothing has changed.
+// Merge merges main and the runs into one list, without the masked entries.
+// Readers and writers continue during the merge. An error says that the Listing is
+// inconsistent; then nothing has changed.
 func (l *Listing) Merge() error { return l.merge(l.beginMerge()) }
 
-// merge merges the Version that j began with.
+// merge merges the input of j.
 func (l *Listing) merge(j *journal) error {
-	l.resolve() // the names that are about to be swept
+	l.resolve() // before the names leave main
 	inputs := []*index.Index{j.from.main}
 	for _, r := range j.from.runs {
 		inputs = append(inputs, r.names)
@@ -169,8 +170,9 @@ func (l *Listing) beginMerge() *journal {
 	return l.journal
 }
 
-// manyEdits takes the journal's edits, and the order of their sources. It
-// returns nil when they are so few that they may be applied while writers wait.
+// manyEdits removes the edits from the journal, and returns them with the order of
+// their sources. It returns nil if there are so few that endMerge may apply them
+// while writers wait.
 func (l *Listing) manyEdits(j *journal) ([]index.Edit, index.Order) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -202,8 +204,8 @@ func (l *Listing) abandonMerge(j *journal) {
 	}
 }
 
-// endMerge puts the merged list in the place of its inputs, unless the Listing
-// has restarted meanwhile.
+// endMerge replaces the inputs with the merged list, unless the Listing has
+// restarted since.
 func (l *Listing) endMerge(j *journal, merged *index.Index) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -225,10 +227,10 @@ func (l *Listing) endMerge(j *journal, merged *index.Index) error {
 	return nil
 }
 
-// recycle frees the numbers that main no longer has, given the sources that were
-// merged into it, and counts the entries in main that are masked: those of
-// sources that left during the merge. It copies the slice of sources, so that no
-// reader of an older Version sees a number change hands.
+// recycle frees the numbers that main no longer uses, and counts the masked entries
+// in main: the entries of sources that left during the merge. merged are the sources
+// in main. It copies the slice of sources, so that a reader of an older Version never
+// sees a reused number.
 func (l *Listing) recycle(v *Version, merged bitset) error {
 	live := v.sources.live
 	sources, free := slices.Clone(v.sources.all), slices.Clone(l.free)

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// merge simulates a merge of a duration, if the pace allows one.
+// merge simulates a merge with this duration, if the pace allows it.
 func (p *mergePace) merge(took time.Duration, calm bool) bool {
 	if !p.allows(calm) {
 		return false
@@ -16,7 +16,7 @@ func (p *mergePace) merge(took time.Duration, calm bool) bool {
 	return true
 }
 
-// However often merges are due, they take no more than their share of the time.
+// Merges never take more than their share of the time.
 func TestMergesTakeTheirShareOfTheTime(t *testing.T) {
 	for _, calm := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {

@@ -12,37 +12,37 @@ import (
 
 // Version is one consistent state of a Listing. It is immutable.
 type Version struct {
-	// Epoch names the order that positions and revisions count. A tag of another
-	// epoch, such as one of a scoutmaster's earlier life, says nothing of this list.
+	// Epoch identifies the history that positions and revisions belong to. A tag
+	// from another epoch, such as one from before a restart, cannot be compared.
 	Epoch uint64
-	// Position is how far the list has followed its log.
+	// Position is the position of the last log entry that the list has followed.
 	Position uint64
-	// Revision is the position of the last entry that changed names, or who
-	// shows them.
+	// Revision is the position of the last log entry that changed names or their
+	// sources.
 	Revision uint64
 	// Len is the number of entries.
 	Len int
-	// Changes counts the entries that have come or gone since the Listing was
+	// Changes is the number of entries added and removed since the Listing was
 	// made.
 	Changes uint64
 
 	main    *index.Index
 	runs    []run
 	sources *Sources
-	masked  uint64 // counts how often a source that is in main was taken out of sight
+	masked  uint64 // counts the sources that were masked while they were in main
 }
 
-// Sources are those of a Version. They are immutable.
+// Sources are the sources of a Version. They are immutable.
 type Sources struct {
 	// Memo is for what a reader makes of the sources and would like to find
 	// again. It lives as long as they stay the same.
 	Memo atomic.Value
 
-	all  []*Source // by number, those too that are masked but still in main
-	live bitset    // the numbers of those that are shown
+	all  []*Source // by number; includes masked sources that are still in main
+	live bitset    // the numbers of the shown sources
 }
 
-// Shown returns the source of an entry, or nil when it is masked.
+// Shown returns the source of an entry, or nil if the source is masked.
 func (s *Sources) Shown(owner uint32) *Source {
 	if !s.live.has(owner) {
 		return nil
@@ -50,14 +50,13 @@ func (s *Sources) Shown(owner uint32) *Source {
 	return s.all[owner]
 }
 
-// Numbers is how many numbers there are: all owners are below.
+// Numbers returns a number above all owners of entries.
 func (s *Sources) Numbers() int { return len(s.all) }
 
-// where returns the numbers of the sources that are shown and whose origins are
-// wanted.
+// where returns the numbers of the shown sources whose origins are wanted.
 func (s *Sources) where(wanted func(files.Origin) bool) bitset {
 	some := make(bitset, len(s.live))
-	for n := range s.all { // of those that are not shown not even the pointer may be read, see with
+	for n := range s.all { // the pointer of a source that is not shown must not be read: see with
 		if s.live.has(uint32(n)) && wanted(s.all[n].Origin) {
 			some[n/64] |= 1 << (n % 64)
 		}
@@ -65,8 +64,8 @@ func (s *Sources) where(wanted func(files.Origin) bool) bitset {
 	return some
 }
 
-// with returns the sources with one more. The slice is shared with older
-// ones: an element that one of them might read is never written, see
+// with returns the sources with an added one. It shares the slice with older
+// Sources, and never writes an element that one of them may read: see
 // [Listing.recycle].
 func (s *Sources) with(n uint32, added *Source) *Sources {
 	all := s.all
@@ -82,8 +81,8 @@ func (s *Sources) without(n uint32) *Sources {
 	return &Sources{all: s.all, live: s.live.without(n)}
 }
 
-// Source is one whole list from one scout, later changed, and the number that
-// its entries carry. A scout that sends a whole list again is a new source.
+// Source is the list of one scout since its last snapshot. Its entries have its
+// number as their owner. Each snapshot of a scout makes a new source.
 type Source struct {
 	Origin files.Origin
 	// Memo is for what a reader makes of the Origin and would like to find again.
@@ -93,18 +92,18 @@ type Source struct {
 	len    int // entries; guarded by the Listing's mu
 }
 
-// run is the list of a source that is not merged yet.
+// run is the list of a source before it is merged into main.
 type run struct {
 	number uint32
 	names  *index.Index
 }
 
-// runOf returns which run is the source's, or -1 when it is in main.
+// runOf returns the index of a source's run, or -1 if the source is in main.
 func (v *Version) runOf(number uint32) int {
 	return slices.IndexFunc(v.runs, func(r run) bool { return r.number == number })
 }
 
-// apply makes an edit in v, which is not published yet.
+// apply applies an edit to v, which is not published yet.
 func (v *Version) apply(e index.Edit) error {
 	i := v.runOf(e.Owner)
 	if i < 0 {
@@ -125,8 +124,8 @@ func (v *Version) apply(e index.Edit) error {
 	return nil
 }
 
-// order sorts the sources of one name: by origin, then by number, for two may
-// have one origin while one of them is masked.
+// order sorts the sources of one name by origin, then by number: a masked source
+// may have the origin of its successor.
 func (v *Version) order(a, b uint32) int {
 	if c := v.sources.all[a].Origin.Compare(v.sources.all[b].Origin); c != 0 {
 		return c
@@ -150,8 +149,8 @@ func (v *Version) Entries() *Entries {
 	return v.EntriesOf(v.inputs(v.sources.live)...)
 }
 
-// EntriesWhere returns a reader of the entries of those sources whose origins
-// are wanted. Of other sources it passes over what has a block to itself.
+// EntriesWhere returns a reader of the entries whose origins are wanted. It skips
+// blocks that belong to one other source.
 func (v *Version) EntriesWhere(wanted func(files.Origin) bool) *Entries {
 	shown := v.sources.where(wanted)
 	return &Entries{
@@ -161,12 +160,12 @@ func (v *Version) EntriesWhere(wanted func(files.Origin) bool) *Entries {
 	}
 }
 
-// EntriesOf returns a reader of some of the entries that v consists of.
+// EntriesOf returns a reader of some indexes of v.
 func (v *Version) EntriesOf(inputs ...*index.Index) *Entries {
 	return &Entries{Merger: index.NewMerger(v.order, inputs...), sources: v.sources, shown: v.sources.live}
 }
 
-// inputs returns the indexes that have the sources' entries.
+// inputs returns the indexes that contain the entries of the sources.
 func (v *Version) inputs(shown bitset) []*index.Index {
 	inputs := []*index.Index{v.main}
 	for _, r := range v.runs {
@@ -177,7 +176,7 @@ func (v *Version) inputs(shown bitset) []*index.Index {
 	return inputs
 }
 
-// Next moves to the next entry of a source that is shown.
+// Next moves to the next entry of a shown source.
 func (e *Entries) Next() bool {
 	for e.Merger.Next() {
 		if e.shown.has(e.Owner()) {
@@ -187,26 +186,26 @@ func (e *Entries) Next() bool {
 	return false
 }
 
-// Source returns whose the current entry is.
+// Source returns the source of the current entry.
 func (e *Entries) Source() *Source { return e.sources.all[e.Owner()] }
 
 // Merged reports whether all entries are in the leaves of the merged list.
 func (v *Version) Merged() bool { return len(v.runs) == 0 }
 
-// Leaves returns the merged list in stretches, masked entries and all. A
-// stretch is the same pointer for as long as it stays the same.
+// Leaves returns the leaves of the merged list, with masked entries. An unchanged
+// leaf keeps its pointer.
 func (v *Version) Leaves() []*index.Leaf { return v.main.Leaves() }
 
-// Sources returns whose the entries are.
+// Sources returns the sources of the entries.
 func (v *Version) Sources() *Sources { return v.sources }
 
-// Masked is different in two Versions when a source that is in the merged list
-// of both is shown in only one. What was made of a leaf is true of it in another
-// Version while this is the same.
+// Masked differs between two Versions if a source in both merged lists is shown in
+// only one of them. A rendering of a leaf is valid in another Version as long as
+// Masked is the same.
 func (v *Version) Masked() uint64 { return v.masked }
 
-// Tag is the same as that of another Version, of this Listing or of any other,
-// only when both have the same entries.
+// Tag identifies the entries: two Versions with the same Tag, of any Listing, have
+// the same entries.
 func (v *Version) Tag() string { return fmt.Sprintf("%016x-%d", v.Epoch, v.Revision) }
 
 // bitset is an immutable set of small numbers.

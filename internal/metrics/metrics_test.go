@@ -22,7 +22,7 @@ import (
 	"scout/internal/web"
 )
 
-// busyMaster is a scoutmaster's metrics after one of everything.
+// busyMaster returns the metrics of a scoutmaster after one event of each kind.
 func busyMaster() *Scoutmaster {
 	m := NewScoutmaster("v1")
 	m.Scouts(func() map[roster.State]int { return map[roster.State]int{roster.Live: 3, roster.Gone: 2} }, func() int { return 42 })
@@ -50,7 +50,7 @@ func busyScout() *Scout {
 	return s
 }
 
-// exposed is what a scraper gets.
+// exposed returns the text that a scraper gets.
 func exposed(t *testing.T, e exposition) string {
 	t.Helper()
 	w := httptest.NewRecorder()
@@ -115,7 +115,7 @@ func TestExposition(t *testing.T) {
 	}
 }
 
-// Whoever scrapes is not to be told of a master that is lost as if it were there.
+// A scout that has lost its scoutmaster is not registered.
 func TestLost(t *testing.T) {
 	s := busyScout()
 	s.MasterLost()
@@ -124,7 +124,7 @@ func TestLost(t *testing.T) {
 	}
 }
 
-// What is counted with every change and every answer costs nothing.
+// Counting a change or an answer allocates almost nothing.
 func TestCostOfCounting(t *testing.T) {
 	m, s := busyMaster(), busyScout()
 	allocs, _ := guard.Cost(func() {
@@ -153,7 +153,7 @@ const docs = "../../docs"
 
 var named = regexp.MustCompile(`\b(scout|scoutmaster|go|process)_[a-z_]+`)
 
-// The dashboard and the alert rules name only what there is.
+// The dashboard and the alert rules name only existing metrics.
 func TestDocumentsNameWhatExists(t *testing.T) {
 	there := exposed(t, busyMaster().exposition) + exposed(t, busyScout().exposition)
 	for _, file := range []string{"grafana-dashboard.json", "alerts.yml"} {
@@ -173,7 +173,7 @@ func TestDocumentsNameWhatExists(t *testing.T) {
 	}
 }
 
-// Everything that is exposed of its own is on the dashboard or in a rule.
+// Each metric of the programs is on the dashboard or in an alert rule.
 func TestDashboardIsWhole(t *testing.T) {
 	var shown strings.Builder
 	for _, file := range []string{"grafana-dashboard.json", "alerts.yml"} {
@@ -228,7 +228,7 @@ func TestDashboardIsADashboard(t *testing.T) {
 	}
 }
 
-// Prometheus's own tool knows what a rule is, and tries them on made-up series.
+// promtool checks the rules and runs their tests.
 func TestAlerts(t *testing.T) {
 	promtool, err := exec.LookPath("promtool")
 	if err != nil {
