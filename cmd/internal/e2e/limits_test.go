@@ -15,8 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hanwen/go-fuse/v2/fs"
-	"github.com/hanwen/go-fuse/v2/fuse"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -90,17 +88,7 @@ func TestNoNotifications(t *testing.T) {
 		write(t, backing, fmt.Sprint("sub", i), "file")
 	}
 	must(t, os.Mkdir(dir, 0o755))
-	root, err := fs.NewLoopbackRoot(backing)
-	must(t, err)
-	zero := time.Duration(0)
-	server, err := fs.Mount(dir, root, &fs.Options{
-		EntryTimeout: &zero, AttrTimeout: &zero,
-		MountOptions: fuse.MountOptions{DirectMountStrict: true},
-	})
-	if err != nil {
-		t.Skipf("SKIPPED: no FUSE here: %v", err)
-	}
-	t.Cleanup(func() { exec.Command("umount", "-l", dir).Run(); server.Wait() })
+	newDisk(t, backing, dir)
 
 	m := startMaster(t, "-heartbeat", "200ms")
 	s := startScout(t, m, "h", dir, "-poll", "100ms")

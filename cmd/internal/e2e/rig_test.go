@@ -32,6 +32,7 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	testfleet.ServeDisk()
 	// The tests wait for programs rather than compute.
 	if err := flag.Set("test.parallel", "6"); err != nil {
 		panic(err)
@@ -254,6 +255,18 @@ func newNamespace(t *testing.T) *testfleet.Namespace {
 func inNamespace(ns *testfleet.Namespace, cmd *exec.Cmd) *exec.Cmd {
 	args := append(ns.Enter(), cmd.Args...)
 	return command(args[0], args[1:]...)
+}
+
+// newDisk mounts a disk, which shows backing at dir, until the test ends.
+func newDisk(t *testing.T, backing, dir string) *testfleet.Disk {
+	t.Helper()
+	needRoot(t)
+	d, err := testfleet.MountDisk(backing, dir)
+	if err != nil {
+		t.Skipf("SKIPPED: no FUSE here: %v", err)
+	}
+	t.Cleanup(d.Unmount)
+	return d
 }
 
 // tempDir is a directory of the test's own that others may enter.
