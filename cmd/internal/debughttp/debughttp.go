@@ -12,9 +12,11 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/net/netutil"
 
 	"scout/cmd/internal/logging"
 	"scout/cmd/internal/netflags"
+	"scout/internal/hostport"
 )
 
 // Every phase of a connection has a deadline.
@@ -26,6 +28,10 @@ const (
 	// its request says, and must be shorter.
 	answerTime = 2 * time.Minute
 )
+
+// maxConnections bounds the open connections of a server. Further ones wait until
+// one is closed, so that they take no descriptors from the program.
+const maxConnections = 32
 
 // Server serves one handler on one listener. A nil Server serves nothing.
 type Server struct {
@@ -44,7 +50,23 @@ func Listen(ctx context.Context, flag, address string, h http.Handler, log *zap.
 		return nil, err
 	}
 	log.Info("listening", zap.String("for", flag), zap.Stringer("address", l.Addr()))
-	return &Server{l, newServer(h, log)}, nil
+	if hostport.IsLoopback(l.Addr().String()) {
+		h = localOnly(h)
+	}
+	return &Server{netutil.LimitListener(l, maxConnections), newServer(h, log)}, nil
+}
+
+// localOnly rejects requests of web pages that have made their own name resolve
+// to this machine.
+func localOnly(h http.Handler) http.Handler {
+	names := hostport.LocalNames()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !names.Contain(r.Host) {
+			http.Error(w, "this listener does not answer to the host name of the request: use localhost", http.StatusForbidden)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 func newServer(h http.Handler, log *zap.Logger) *http.Server {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -55,6 +56,63 @@ func TestServer(t *testing.T) {
 	cancel()
 	if err := <-ended; err != nil {
 		t.Errorf("Run: %v", err)
+	}
+}
+
+// A listener on loopback rejects a name that a web page has made resolve to it.
+func TestUnknownHost(t *testing.T) {
+	h := localOnly(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "counted") }))
+	for host, want := range map[string]int{"localhost:9101": 200, "127.0.0.1:9101": 200, "rebind.example:9101": 403} {
+		r, w := httptest.NewRequest("GET", "/metrics", nil), httptest.NewRecorder()
+		r.Host = host
+		h.ServeHTTP(w, r)
+		if w.Code != want {
+			t.Errorf("%s: %d", host, w.Code)
+		}
+	}
+}
+
+// Idle connections do not take more descriptors than the bound.
+func TestConnectionsAreBounded(t *testing.T) {
+	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "counted") })
+	s, err := Listen(t.Context(), "metrics", "127.0.0.1:0", h, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const clients = 4 * maxConnections
+	accepted := make(chan bool, clients)
+	var open, most atomic.Int64
+	s.server.ConnState = func(_ net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			most.Store(max(most.Load(), open.Add(1)))
+			accepted <- true
+		case http.StateClosed:
+			open.Add(-1)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	conns := make([]net.Conn, clients)
+	for i := range conns {
+		if conns[i], err = net.Dial("tcp", s.listener.Addr().String()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range maxConnections {
+		<-accepted
+	}
+	for _, c := range conns[:clients-maxConnections] { // each lets in another
+		c.Close()
+		<-accepted
+	}
+	if got := most.Load(); got > maxConnections+1 { // net/http tells of the end of one a moment after it
+		t.Errorf("%d connections were open at once", got)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,17 +46,11 @@ func TestNobodyReadsTheLog(t *testing.T) {
 		t.Helper()
 		cmd.Stderr = pipe
 		must(t, cmd.Start())
-		t.Cleanup(func() { cmd.Process.Kill() }) // if it runs still
+		t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() }) // if it still runs
 		return cmd
 	}
 	running := []*exec.Cmd{start(command(programs.Scoutmaster, "-grpc", m.GRPC, "-http", m.HTTP, "-log-level", "debug"))}
-	within(t, patience, func() error {
-		r, err := http.Get("http://" + m.HTTP + "/readyz")
-		if err == nil {
-			r.Body.Close()
-		}
-		return err
-	})
+	within(t, patience, func() error { _, err := m.Files(); return err })
 	dir := tempDir(t)
 	running = append(running, start(scoutCommand(m.GRPC, "h", dir, "-log-level", "debug")))
 	var names []string
