@@ -4,6 +4,7 @@
 package docs
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
 	"os"
@@ -36,11 +37,11 @@ func Section(t *testing.T, document, name, content string) {
 		return []byte(string(m[1]) + content + string(m[2]))
 	})
 	switch {
-	case string(current) == string(old):
+	case bytes.Equal(current, old):
 	case !*update:
 		t.Errorf("section %q of %s is not current: run make docs", name, document)
 	default:
-		if err := os.WriteFile(document, current, 0o644); err != nil {
+		if err := os.WriteFile(document, current, 0o644); err != nil { //nolint:gosec // everybody may read documents
 			t.Fatal(err)
 		}
 	}
@@ -63,13 +64,13 @@ func Flags(p cli.Program) string {
 	var rows [][]string
 	for _, f := range p.AllFlags() {
 		shown := f.DefaultText
-		switch {
-		case shown == "":
+		switch shown {
+		case "":
 			shown = "none"
 			if f.Required {
 				shown = "required"
 			}
-		case shown == f.Default:
+		case f.Default:
 			shown = "`" + shown + "`"
 		}
 		usage := p.Markdown(f.Usage)

@@ -168,9 +168,10 @@ func TestQuickStartBlock(t *testing.T) {
 
 // userEnv is the environment of a user who has not configured Scout.
 func userEnv() []string {
-	return slices.DeleteFunc(os.Environ(), func(v string) bool {
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
 		return strings.HasPrefix(v, "SCOUT") || strings.HasPrefix(v, "MONITOR_DIR=")
 	})
+	return append(env, command("").Env...)
 }
 
 // shell is a command that dies with everything that it started when ctx ends.
@@ -260,7 +261,7 @@ func TestSecurityHowTo(t *testing.T) {
 	for _, how := range []string{"tokens", "certificates"} {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
-			script := "set -e\nip link set lo up\ntrap 'kill $(jobs -p)' EXIT\n" + all["authority"]
+			script := "set -e\nip link set lo up\ntrap 'kill $(jobs -p); wait' EXIT\n" + all["authority"]
 			for line := range strings.Lines(all[how]) {
 				script += unattended(line)
 			}
