@@ -101,14 +101,17 @@ func (tx *Tx) Commit() {
 }
 
 // Advance sets the log position of the following steps. A step that changes names
-// or their sources makes its position the revision.
+// or their sources makes its position the revision. A source
+// without names shows nothing.
 func (tx *Tx) Advance(position uint64) { tx.v.Position = position }
 
 // Show adds a source with its whole list and removes old, unless that is nil,
 // in one step.
 func (tx *Tx) Show(origin files.Origin, set *files.Set, old *Source) *Source {
 	l, v := tx.l, tx.v
-	tx.revise()
+	if set.Len() > 0 || old != nil && old.len > 0 {
+		tx.revise()
+	}
 	if old != nil {
 		tx.mask(old)
 	}
@@ -127,7 +130,9 @@ func (tx *Tx) Show(origin files.Origin, set *files.Set, old *Source) *Source {
 
 // Drop removes a source. The caller must not use it again.
 func (tx *Tx) Drop(s *Source) {
-	tx.revise()
+	if s.len > 0 {
+		tx.revise()
+	}
 	tx.mask(s)
 }
 
