@@ -45,6 +45,7 @@ type State struct {
 	mu       sync.Mutex
 	epoch    uint64
 	position uint64
+	adrift   bool // the log was made anew, and no epoch has begun in it yet
 	masters  map[Instance]*scoutmaster
 	holders  map[files.Origin]*session
 	buried   []Instance // the last ones, which do not come back
@@ -174,12 +175,21 @@ func (s *State) Apply(position uint64, e *Entry) error {
 }
 
 // noEntry stands for a message in the log that is no entry of this fleet.
-var noEntry = &Entry{Body: new(Status)}
+var noEntry = &Entry{Session: SessionID{Number: 1}, Body: new(Status)}
+
+// Rewritten says that the log was made anew, or has gone back in time: what
+// comes next follows the position. Until another epoch has begun nothing counts,
+// because other scoutmasters may have seen other entries before.
+func (s *State) Rewritten(position uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.position, s.adrift = position, true
+}
 
 // unknown reports whether an entry that counts is of an unknown kind.
 func (s *State) unknown(e *Entry) bool {
 	m := s.masters[e.Session.Instance]
-	return e.Body == nil && e.Epoch == s.epoch && m != nil && m.phase == masterLive
+	return e.Body == nil && e.Epoch == s.epoch && !s.adrift && m != nil && m.phase == masterLive
 }
 
 // Position returns how far the State has followed the log.
@@ -190,10 +200,13 @@ func (s *State) Position() uint64 {
 }
 
 func (s *State) apply(tx *listing.Tx, e *Entry) error {
-	switch body := e.Body.(type) {
-	case *Begin:
-		return s.begin(tx, e.Epoch, body)
-	case *Tick, *Suspect, *Lost, *Buried, *Leaving:
+	begin, ok := e.Body.(*Begin)
+	switch {
+	case ok:
+		return s.begin(tx, e.Epoch, begin)
+	case s.adrift || e.Epoch != s.epoch:
+		return errNotCounted
+	case e.Session.Number == 0:
 		return s.applyMaster(tx, e)
 	}
 	return s.applySession(tx, e)
@@ -209,7 +222,7 @@ func (s *State) begin(tx *listing.Tx, epoch uint64, b *Begin) error {
 			x.end(stream.LeftStopping)
 		}
 	}
-	s.epoch, s.digest, s.digests, s.buried = epoch, 0, digests{{s.position, 0}}, nil
+	s.epoch, s.adrift, s.digest, s.digests, s.buried = epoch, false, 0, digests{{s.position, 0}}, nil
 	clear(s.masters)
 	clear(s.holders)
 	tx.Restart(epoch, s.position)
@@ -223,7 +236,7 @@ func (s *State) applyMaster(tx *listing.Tx, e *Entry) error {
 	if t, ok := e.Body.(*Tick); ok && m == nil {
 		return s.meet(e, t)
 	}
-	if e.Epoch != s.epoch || m == nil || m.phase != masterLive || e.Serial != m.serial+1 {
+	if m == nil || m.phase != masterLive || e.Serial != m.serial+1 {
 		return errNotCounted
 	}
 	m.serial, m.heard, m.suspected = e.Serial, s.position, 0
@@ -253,7 +266,7 @@ func (s *State) applyMaster(tx *listing.Tx, e *Entry) error {
 
 // meet makes a scoutmaster known by its first Tick.
 func (s *State) meet(e *Entry, t *Tick) error {
-	if e.Epoch != s.epoch || e.Serial != 1 || slices.Contains(s.buried, e.Session.Instance) {
+	if e.Serial != 1 || slices.Contains(s.buried, e.Session.Instance) {
 		return errNotCounted
 	}
 	m := &scoutmaster{
@@ -289,7 +302,7 @@ func (s *State) bury(tx *listing.Tx, m *scoutmaster) {
 // scoutmaster.
 func (s *State) applySession(tx *listing.Tx, e *Entry) error {
 	m := s.masters[e.Session.Instance]
-	if e.Epoch != s.epoch || m == nil || m.phase != masterLive || e.Session.Number == 0 {
+	if m == nil || m.phase != masterLive {
 		return errNotCounted
 	}
 	x := m.sessions[e.Session.Number]
