@@ -21,7 +21,7 @@ func (p Program) suggest(w io.Writer, words []string) {
 	}
 	f, prefix := p.flagOf(last)
 	if f != nil {
-		fmt.Fprintln(w, strings.Join(f.Choices, "\n"))
+		_, _ = fmt.Fprintln(w, strings.Join(f.Choices, "\n"))
 		return
 	}
 	dashes := last[:len(last)-len(prefix)]
@@ -29,11 +29,11 @@ func (p Program) suggest(w io.Writer, words []string) {
 		dashes, prefix = "-", ""
 	}
 	if last == "" {
-		fmt.Fprint(w, "help:print this help\nversion:print the version\nman:print the manual page\ncompletion:print the completion for a shell\n")
+		_, _ = fmt.Fprint(w, "help:print this help\nversion:print the version\nman:print the manual page\ncompletion:print the completion for a shell\n")
 	}
 	for _, f := range append(slices.Clone(p.Flags), Flag{Name: "help", Usage: "print this help"}, Flag{Name: "version", Usage: "print the version"}) {
 		if strings.HasPrefix(f.Name, prefix) {
-			fmt.Fprintf(w, "%s%s:%s\n", dashes, f.Name, f.Usage)
+			_, _ = fmt.Fprintf(w, "%s%s:%s\n", dashes, f.Name, f.Usage)
 		}
 	}
 }
@@ -49,25 +49,24 @@ func (p Program) configureCompletion(c *cli.Command) {
 	for _, shell := range c.Commands {
 		script := shell.Action
 		shell.Action = func(ctx context.Context, c *cli.Command) error {
-			err := script(ctx, c)
-			fmt.Fprint(c.Root().Writer, p.completionExtra(c.Name))
-			return err
+			if err := script(ctx, c); err != nil {
+				return err
+			}
+			return p.completionExtra(c.Root().Writer, c.Name)
 		}
 	}
 }
 
 // completionExtra lets bash work without the package bash-completion, and fish
 // complete paths.
-func (p Program) completionExtra(shell string) (script string) {
-	switch shell {
-	case "bash":
-		return "\ndeclare -F _get_comp_words_by_ref >/dev/null || _get_comp_words_by_ref() { :; }\n"
-	case "fish":
-		for _, f := range p.Flags {
-			if f.Value == "DIR" || f.Value == "FILE" {
-				script += fmt.Sprintf("complete -c %s -o %[2]s -l %[2]s -r -F\n", p.Name, f.Name)
-			}
+func (p Program) completionExtra(w io.Writer, shell string) (err error) {
+	if shell == "bash" {
+		_, err = fmt.Fprint(w, "\ndeclare -F _get_comp_words_by_ref >/dev/null || _get_comp_words_by_ref() { :; }\n")
+	}
+	for _, f := range p.Flags {
+		if shell == "fish" && (f.Value == "DIR" || f.Value == "FILE") {
+			_, err = fmt.Fprintf(w, "complete -c %s -o %[2]s -l %[2]s -r -F\n", p.Name, f.Name)
 		}
 	}
-	return script
+	return err
 }

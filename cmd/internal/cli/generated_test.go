@@ -105,76 +105,93 @@ func shell(t *testing.T, name, script string, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
+// completes checks the completions that a shell prints, one a line.
+func completes(t *testing.T, printed string, cases [][2]string) {
+	t.Helper()
+	lines := strings.Split(printed, "\n")
+	if len(lines) != len(cases) {
+		t.Fatalf("%d lines for %d cases: %q", len(lines), len(cases), lines)
+	}
+	for i, c := range cases {
+		if lines[i] != c[1] {
+			t.Errorf("%s: completed as %q, not %q", c[0], lines[i], c[1])
+		}
+	}
+}
+
+func words(cases [][2]string) (all []string) {
+	for _, c := range cases {
+		all = append(all, c[0])
+	}
+	return all
+}
+
 // Once with and once without the package bash-completion, on which the library's
 // script builds.
 func TestBashCompletion(t *testing.T) {
 	const script = `source gadget.bash
-COMP_WORDS=(gadget "$@"); COMP_CWORD=$#; COMP_LINE="gadget $*"; COMP_POINT=${#COMP_LINE}
-__gadget_bash_autocomplete
-printf '%s,' "${COMPREPLY[@]}"`
+for line; do
+	COMP_WORDS=($line); COMP_CWORD=$(( ${#COMP_WORDS[@]} - 1 )); COMP_LINE=$line; COMP_POINT=${#line}
+	__gadget_bash_autocomplete
+	echo "${COMPREPLY[*]}."
+done`
+	cases := [][2]string{
+		{"gadget -fa", "-fast-mode."},
+		{"gadget --fa", "--fast-mode."},
+		{"gadget -l", "-log-level -log-format."},
+		{"gadget --l", "--log-level --log-format."},
+		{"gadget -log-level d", "debug."},
+		{"gadget --log-format c", "console."},
+		{"gadget -fast-mode t", "true."},
+		{"gadget c", "completion."},
+		{"gadget completion z", "zsh."},
+		{"gadget -master x", "."},
+		{"gadget -dir a", "."},
+		{"gadget -dir x -ke", "-key."},
+	}
 	packages := []string{""}
 	if _, err := os.Stat("/usr/share/bash-completion/bash_completion"); err == nil {
 		packages = append(packages, "source /usr/share/bash-completion/bash_completion\n")
 	}
 	for _, pkg := range packages {
-		for words, want := range map[string]string{
-			"-fa":            "-fast-mode,",
-			"--fa":           "--fast-mode,",
-			"-l":             "-log-level,-log-format,",
-			"--l":            "--log-level,--log-format,",
-			"-log-level d":   "debug,",
-			"--log-format c": "console,",
-			"-fast-mode t":   "true,",
-			"c":              "completion,",
-			"completion z":   "zsh,",
-			"-master x":      ",",
-			"-dir a":         ",",
-			"-dir x -ke":     "-key,",
-		} {
-			if got := shell(t, "bash", pkg+script, append([]string{"bash"}, strings.Fields(words)...)...); got != want {
-				t.Errorf("gadget %s: completed as %q, not %q", words, got, want)
-			}
-		}
+		completes(t, shell(t, "bash", pkg+script, append([]string{"bash"}, words(cases)...)...), cases)
 	}
 }
 
 func TestFishCompletion(t *testing.T) {
-	for words, want := range map[string]string{
-		"-fa":          "-fast-mode\ton or off",
-		"--fa":         "--fast-mode\ton or off",
-		"-log-level d": "debug",
-		"-key b":       "b.pem/",
-		"completion z": "zsh\tOutput zsh completion script",
-	} {
-		if got := shell(t, "fish", `source gadget.fish; complete -C "gadget `+words+`"`); got != want {
-			t.Errorf("gadget %s: completed as %q, not %q", words, got, want)
-		}
+	cases := [][2]string{
+		{"gadget -fa", "-fast-mode\ton or off"},
+		{"gadget --fa", "--fast-mode\ton or off"},
+		{"gadget -log-level d", "debug"},
+		{"gadget -key b", "b.pem/"},
+		{"gadget completion z", "zsh\tOutput zsh completion script"},
 	}
+	completes(t, shell(t, "fish", `source gadget.fish; for line in $argv; complete -C $line; end`, words(cases)...), cases)
 }
 
 // zsh completes at a keyboard only, so the test types at one. The script is in
 // the path of functions that zsh loads when they are needed first.
 func TestZshCompletion(t *testing.T) {
 	const script = `zmodload zsh/zpty
-zpty keyboard zsh -f -i
-zpty -w keyboard 'fpath=($PWD $fpath); autoload -U compinit; compinit -u -D
-dump() { print -r -- $BUFFER >$HOME/buffer; exit }; zle -N dump; bindkey "^T" dump; print -r rea""dy'
-zpty -r keyboard output '*ready*'
-zpty -w -n keyboard "$1"$'\t\x14'
-while zpty -r keyboard output; do :; done 2>/dev/null
-print -r -- "$(<buffer)"`
-	for words, want := range map[string]string{
-		"gadget -fa":          "gadget -fast-mode",
-		"gadget --fa":         "gadget --fast-mode",
-		"gadget -log-level d": "gadget -log-level debug",
-		"gadget completion z": "gadget completion zsh",
-		"gadget -key b":       "gadget -key b.pem/",
-		"gadget -dir x --lo":  "gadget -dir x --log-",
-	} {
-		if got := shell(t, "zsh", script, "zsh", words); got != want {
-			t.Errorf("%s: completed as %q, not %q", words, got, want)
-		}
+for line; do
+	zpty keyboard zsh -f -i
+	zpty -w keyboard 'fpath=($PWD $fpath); autoload -U compinit; compinit -u -D
+dump() { print -r -- $BUFFER >$HOME/.buffer; exit }; zle -N dump; bindkey "^T" dump; print -r rea""dy'
+	zpty -r keyboard output '*ready*'
+	zpty -w -n keyboard "$line"$'\t\x14'
+	while zpty -r keyboard output; do :; done 2>/dev/null
+	zpty -d keyboard
+	print -r -- "$(<.buffer)"
+done`
+	cases := [][2]string{
+		{"gadget -fa", "gadget -fast-mode "},
+		{"gadget --fa", "gadget --fast-mode "},
+		{"gadget -log-level d", "gadget -log-level debug "},
+		{"gadget completion z", "gadget completion zsh "},
+		{"gadget -key b", "gadget -key b.pem/"},
+		{"gadget -dir x --lo", "gadget -dir x --log-"},
 	}
+	completes(t, shell(t, "zsh", script, append([]string{"zsh"}, words(cases)...)...), cases)
 }
 
 func TestCompletionOfNoShell(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 // Format is how events are written.
 type Format string
 
+// The formats.
 const (
 	JSON    Format = "json"    // one object a line, for programs
 	Console Format = "console" // for people
