@@ -1,18 +1,18 @@
-// Package stream is one session between a scout and its scoutmaster, both ends
-// of it: registration, snapshots and changes, heartbeats, and how each end
-// notices that the other is gone. It knows the protocol of proto/scout/v1 and
-// must not know what a disk or an HTTP request is.
+// Package stream is a session between a scout and its scoutmaster, both ends:
+// registration, snapshots and changes, heartbeats, and how each end notices that
+// the other one is gone. It knows the protocol of proto/scout/v1. It must not know
+// disks or HTTP.
 //
-// A scout is in scout.go, which keeps it registered, and scoutsession.go; a
-// scoutmaster in server.go, mastersession.go (the handler), masterio.go (its
-// sender and receiver) and replica.go (the rules).
+// The scout's end is in scout.go, which keeps the scout registered, and
+// scoutsession.go. The master's end is in server.go, mastersession.go (the handler),
+// masterio.go (the sender and the receiver) and replica.go (the rules).
 //
-// # What a scoutmaster makes of each message
+// # Messages to the scoutmaster
 //
-// The phase of a session says what its scout may send. "copy" is the list that
-// is shown, "!" ends the session as a violation, "→" enters a phase. In every
-// phase Hello is a violation, and a message that says nothing known is a sign of
-// life.
+// The phase of a session determines which messages its scout may send. "!" ends the
+// session as a violation, "→" enters a phase, "compare" compares the fingerprint in
+// the message with the copy. In every phase Hello is a violation, and a message with
+// unknown content is only a sign of life.
 //
 //	phase      Offer     snapshot part      change part        Unavailable  Beat      Looked
 //	hidden     →queued   !                  !                  hide         compare   !
@@ -24,14 +24,13 @@
 //	differing  ignored   ignored            ignored            hide         ignored   asked again
 //	resyncing  →queued   ignored            ignored            →hidden      ignored   asked again
 //
-// queued becomes granted, and a Grant is sent, when the snapshot queue has a slot;
-// nothing else lets a snapshot come. "compare" and the last part of an update
-// enter differing where they do not fit the copy, which is hidden then. differing
-// becomes resyncing, and a Resync is sent: at once, or later where Resyncs follow
-// each other. A copy stays shown while the next snapshot is on offer and on its
-// way.
+// When the snapshot queue has a slot, queued becomes granted and the master sends a
+// Grant. Nothing else admits a snapshot. If "compare" or the last part of an update
+// does not fit the copy, the session enters differing and hides the copy. Then it
+// sends a Resync and enters resyncing: at once, or later if Resyncs repeat. The copy
+// stays shown while the next snapshot is offered and arrives.
 //
-// # What a scout makes of each message
+// # Messages to the scout
 //
 //	phase        View with a Set      View without one     Grant      Resync
 //	untold       Offer, →offered      →unavailable         ignored    →untold
@@ -40,7 +39,7 @@
 //	allowed      snapshot, →synced    →unavailable         ignored    →untold
 //	synced       change if it differs →unavailable         ignored    →untold
 //
-// "→unavailable" says Unavailable. An Offer that answers a Resync waits where
-// Resyncs follow each other. A Probe is answered by a Beat in every phase, a Look
-// by Looked in synced, once the Directory was rescanned and its View was sent.
+// "→unavailable" sends Unavailable. An Offer that answers a Resync is delayed if
+// Resyncs repeat. In every phase a Beat answers a Probe. In synced, Looked answers a
+// Look after the Directory was rescanned and its View was sent.
 package stream

@@ -10,8 +10,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// ending is why the master ends a session: what it tells the scout, and what
-// it writes in its log. A nil ending is a scout that deregistered.
+// ending is the reason why the master ends a session, for the scout and for the
+// log.
 type ending struct {
 	left LeaveReason
 	code codes.Code
@@ -20,15 +20,15 @@ type ending struct {
 
 func (e *ending) Error() string { return e.text }
 
-// GRPCStatus is how grpc learns which status the call ends with.
+// GRPCStatus returns the status of the call. Package grpc calls it.
 func (e *ending) GRPCStatus() *status.Status { return status.New(e.code, e.text) }
 
-// notServing begins the text of a master that takes no scouts now.
+// notServing is the start of the text of a master that accepts no scouts.
 const notServing = "NOT_SERVING"
 
 var errStopping = &ending{LeftStopping, codes.Unavailable, notServing + ": the scoutmaster is stopping"}
 
-// violation says which rule of the protocol the scout broke.
+// violation returns an ending that says which rule of the protocol the scout broke.
 func violation(format string, args ...any) error {
 	return &ending{LeftViolation, codes.InvalidArgument, fmt.Sprintf(format, args...)}
 }
@@ -37,7 +37,7 @@ func silent(deadline time.Duration) error {
 	return &ending{LeftSilent, codes.DeadlineExceeded, fmt.Sprintf("the scout was silent past the deadline of %v", deadline)}
 }
 
-// noCapacity says why the master cannot take in more now.
+// noCapacity returns an ending that says why the master has no capacity.
 func noCapacity(why error) error {
 	return &ending{LeftNoRoom, codes.ResourceExhausted, "the scoutmaster has no room: " + oneLine(why.Error(), maxReason)}
 }
@@ -46,7 +46,7 @@ func evicted(reason string) error {
 	return &ending{LeftReplaced, codes.Aborted, reason}
 }
 
-// denied is the ending that an error of the Authorizer amounts to; nil for none.
+// denied returns the ending for an error of the Authorizer, or nil.
 func denied(err error) error {
 	if err == nil {
 		return nil
@@ -59,14 +59,14 @@ func denied(err error) error {
 	return &ending{LeftDenied, code, oneLine(s.Message(), maxReason)}
 }
 
-// tooLong is what grpc says of a message that is longer than may be.
+// tooLong is a part of grpc's error for a message above the size limit.
 const tooLong = "message larger than max"
 
-// overlong replaces it: the limit is part of the protocol.
+// overlong replaces that error, because the limit is part of the protocol.
 const overlong = "the scout has sent a message larger than max: its program does not follow the protocol"
 
-// broken returns the ending that an error of Recv amounts to. When a message
-// cannot be decoded, grpc has ended the call itself, in words of its own.
+// broken returns the ending for an error of Recv. If a message cannot be decoded,
+// grpc has already ended the call with its own text.
 func broken(err error) error {
 	switch code, text := status.Code(err), status.Convert(err).Message(); {
 	case code == codes.ResourceExhausted && strings.Contains(text, tooLong):
@@ -78,8 +78,8 @@ func broken(err error) error {
 	}
 }
 
-// endingOf returns the ending in err. Any other error comes from a wire that
-// broke, so the scout is not told.
+// endingOf returns the ending in err. Any other error means that the connection
+// broke, so the scout does not receive it.
 func endingOf(err error) *ending {
 	if err == nil {
 		return &ending{left: LeftDeregistered, code: codes.OK}
@@ -90,7 +90,7 @@ func endingOf(err error) *ending {
 	return &ending{LeftBroken, codes.Canceled, err.Error()}
 }
 
-// refusalOf returns how a session ends that was not registered.
+// refusalOf returns the ending of a session that was not registered.
 func refusalOf(err error) *ending {
 	if held, ok := errors.AsType[*HeldError](err); ok {
 		return &ending{RefusedHeld, codes.AlreadyExists, held.Error()}

@@ -21,9 +21,8 @@ var (
 	errEnded     = errors.New("the master ended the call")
 )
 
-// explain returns one line about an attempt to register that failed: what is
-// wrong, and what to do about it. It wraps errRefused when a scoutmaster has
-// answered and does not want this scout.
+// explain returns one line about a failed registration, with the cause and the
+// remedy. It wraps errRefused if a scoutmaster has answered and rejects the scout.
 func explain(master string, err error) error {
 	if errors.Is(err, errNoAnswer) {
 		return fmt.Errorf("scoutmaster at %s: %w (check the address, and that no firewall is between)", master, err)
@@ -47,7 +46,7 @@ func explain(master string, err error) error {
 	}
 }
 
-// unresolved returns one line about masters of which no address is known.
+// unresolved returns one line about masters without a known address.
 func unresolved(masters string, err error) error {
 	var name *dial.NameError
 	if errors.As(err, &name) {
@@ -56,8 +55,8 @@ func unresolved(masters string, err error) error {
 	return fmt.Errorf("scoutmaster at %s: %w", masters, err)
 }
 
-// lost returns why a session ended, in the master's words if it gave any. It
-// wraps errUnwanted when the master does not want what the scout shows.
+// lost returns the reason why a session ended, in the master's words if there are
+// any. It wraps errUnwanted if the master rejects the files of the scout.
 func lost(err error) error {
 	if errors.Is(err, io.EOF) {
 		return errEnded
@@ -69,7 +68,7 @@ func lost(err error) error {
 	return errors.New(plain(err))
 }
 
-// plain returns the text of err without grpc's wrapping and jargon, on one line.
+// plain returns the text of err on one line, without the prefixes of grpc.
 func plain(err error) string {
 	text := status.Convert(err).Message()
 	if _, desc, ok := strings.Cut(text, `connection error: desc = "`); ok {
@@ -84,8 +83,8 @@ func plain(err error) string {
 	return oneLine(text, maxReason)
 }
 
-// cure returns what may help when no connection comes about, by the text of the
-// error: TLS has no types for the complaints of the other side.
+// cure returns a remedy for a failed connection. It depends on the text of the error,
+// because TLS has no error types for alerts of the other side.
 func cure(why string) string {
 	for _, c := range cures {
 		if strings.Contains(why, c.says) {
@@ -95,8 +94,8 @@ func cure(why string) string {
 	return "is it running, and is this its gRPC address?"
 }
 
-// cures begin with complaints of the other side: their text contains that of a
-// complaint about the other side.
+// cures has the alerts of the other side first, because their text contains the text
+// of errors about the other side.
 var cures = []struct{ says, cure string }{
 	{"the proxy of HTTPS_PROXY: ", "name the scoutmaster in NO_PROXY if it can be reached without the proxy"},
 	{"remote error: tls: certificate required", "give this scout a certificate with -tls-cert and -tls-key"},

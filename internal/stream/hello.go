@@ -19,7 +19,7 @@ const (
 	maxReason    = 512  // characters
 )
 
-// checkHello returns the rule that h breaks, or nil.
+// checkHello returns a violation if h breaks a rule.
 func checkHello(h *scoutv1.Hello) error {
 	if h == nil {
 		return violation("the first message must be a Hello")
@@ -30,7 +30,7 @@ func checkHello(h *scoutv1.Hello) error {
 	return checkDirectory(h.GetDirectory())
 }
 
-// CheckHost returns nil if a scout's files may be listed under that name.
+// CheckHost returns an error if host is not a valid host name for a scout.
 func CheckHost(host string) error {
 	switch {
 	case host == "":
@@ -45,8 +45,8 @@ func CheckHost(host string) error {
 	return nil
 }
 
-// checkDirectory is strict because directories are compared byte by byte: two
-// ways to write one would be two directories.
+// checkDirectory is strict because directories are compared by their bytes: two
+// spellings of a directory would be two directories.
 func checkDirectory(dir []byte) error {
 	switch {
 	case len(dir) == 0 || dir[0] != '/':
@@ -66,15 +66,15 @@ func origin(h *scoutv1.Hello) files.Origin {
 }
 
 const (
-	// MinHeartbeat is the shortest heartbeat that a master may ask for: more than
-	// a hundred beats a second would serve nobody.
+	// MinHeartbeat is the shortest heartbeat that a master may request. More than a
+	// hundred beats a second are useless.
 	MinHeartbeat = 10 * time.Millisecond
-	// MaxDeadline is the longest deadline: a master that is silent for longer than
-	// a day is gone.
+	// MaxDeadline is the longest deadline. A master that is silent for more than a
+	// day is gone.
 	MaxDeadline = 24 * time.Hour
 )
 
-// CheckTiming returns nil if a session can be kept with these.
+// CheckTiming returns an error if no session can work with these values.
 func CheckTiming(heartbeat, deadline time.Duration) error {
 	switch {
 	case heartbeat < MinHeartbeat:
@@ -87,8 +87,8 @@ func CheckTiming(heartbeat, deadline time.Duration) error {
 	return nil
 }
 
-// oneLine makes any text fit for the wire, a log and a status: one line of at
-// most so many characters, in UTF-8 and without control characters.
+// oneLine returns text as one line of UTF-8 without control characters, with at most
+// this number of characters, for the wire, the log and statuses.
 func oneLine(text string, most int) string {
 	printable := func(r rune) rune {
 		if unicode.IsControl(r) {

@@ -9,32 +9,32 @@ import (
 )
 
 const (
-	// masterTick is how often a scoutmaster shows its clock that it runs: its
-	// heartbeats may be short. A scout needs to notice only long pauses, in which
-	// it was as silent as its master, and waking up is most of what an idle scout
-	// costs.
+	// masterTick is the interval at which a scoutmaster reads its clock; its
+	// heartbeats may be short. A scout needs to notice only long pauses, and wakes
+	// up less often, because most of the cost of an idle scout is waking up.
 	masterTick = 50 * time.Millisecond
 	scoutTick  = time.Second
-	// shortestPause is by how much two readings must be further apart than a tick
-	// to be a pause. None of a pause counts as awake time.
+	// shortestPause is the time that an interval between two readings must exceed a
+	// tick to count as a pause. No part of a pause is awake time.
 	shortestPause = 200 * time.Millisecond
-	// After a pause of at least longPause, silence starts anew: what peers said
-	// meanwhile is still in buffers, or their network has to try again. Shorter
-	// pauses do not do that, or else a starved process would never give up a peer.
+	// After a pause of at least longPause, the measurement of silence starts again:
+	// messages from the pause are still in buffers, or the network has to send them
+	// again. A shorter pause has no such effect, because otherwise a starved process
+	// would never give up a peer.
 	longPause = time.Second
 )
 
-// awakeClock measures the time during which this process ran, so that a process
-// that was stopped, suspended or starved does not take its own pause for the
-// silence of others. It reads the monotonic clock: jumps of the wall clock do
-// not matter. All sessions of a process share one.
+// awakeClock measures the time during which this process ran. So a process that was
+// stopped, suspended or starved does not mistake its own pause for the silence of a
+// peer. It uses the monotonic clock: jumps of the wall clock have no effect. All
+// sessions of a process share one.
 type awakeClock struct {
 	tick  time.Duration
 	start time.Time
 
 	mu     sync.Mutex
 	seen   time.Duration // since start: the last reading
-	paused time.Duration // how much of that the process did not run
+	paused time.Duration // the part of seen in which the process did not run
 	thawed time.Duration // awake time at the end of the last long pause
 }
 
@@ -42,8 +42,8 @@ func newAwakeClock(tick time.Duration) *awakeClock {
 	return &awakeClock{tick: tick, start: time.Now()}
 }
 
-// run reads the clock at each tick until ctx is done. Without it the clock takes
-// every interval between two readings for a pause.
+// run reads the clock at each tick until ctx is done. Without it every interval
+// between two readings counts as a pause.
 func (c *awakeClock) run(ctx context.Context) {
 	tick := time.NewTicker(c.tick)
 	defer tick.Stop()
@@ -57,23 +57,23 @@ func (c *awakeClock) run(ctx context.Context) {
 	}
 }
 
-// now returns how long the process has been awake since the clock was made.
+// now returns the awake time since the clock was made.
 func (c *awakeClock) now() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.read()
 }
 
-// since returns how long the process has been awake since now returned t, or
-// since its last long pause if that is later.
+// since returns the awake time since now returned t, or since the last long pause if
+// that is later.
 func (c *awakeClock) since(t time.Duration) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.read() - max(t, c.thawed)
 }
 
-// read notes the pause that ends with this reading, if there was one: a timer
-// that fires right after a thaw may well come before the next tick.
+// read also records a pause that ends with this reading, because a timer may fire
+// after the pause and before the next tick.
 func (c *awakeClock) read() time.Duration {
 	elapsed := time.Since(c.start)
 	gap := elapsed - c.seen
@@ -88,19 +88,19 @@ func (c *awakeClock) read() time.Duration {
 	return elapsed - c.paused
 }
 
-// liveness knows when a peer was last heard, in awake time. Any goroutine may
-// use it.
+// liveness records when a peer was last heard, in awake time. Any goroutine may use
+// it.
 type liveness struct {
 	clock    *awakeClock
-	arrivals wake.Broadcast // at each message
+	arrivals wake.Broadcast // wakes at each message
 
 	mu        sync.Mutex
 	heard     time.Duration
-	suspended bool        // nobody listens, so there is no silence
-	watchdog  *time.Timer // nil when unwatched
+	suspended bool        // nobody receives, so there is no silence
+	watchdog  *time.Timer // nil if there is no watch
 }
 
-// hear notes that a message has arrived.
+// hear records that a message has arrived.
 func (l *liveness) hear() {
 	l.mu.Lock()
 	l.heard = l.clock.now()
@@ -111,21 +111,21 @@ func (l *liveness) hear() {
 // next returns a channel that is closed when a message arrives after this call.
 func (l *liveness) next() <-chan struct{} { return l.arrivals.Wait() }
 
-// silence returns for how long nothing has been heard.
+// silence returns the time since the last message.
 func (l *liveness) silence() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.silent()
 }
 
-// suspend says that from now on nobody listens, so nothing can be heard.
+// suspend says that nobody receives messages from now on.
 func (l *liveness) suspend() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.suspended = true
 }
 
-// resume says that somebody listens again: a silence would begin here.
+// resume says that messages are received again. Silence counts from here.
 func (l *liveness) resume() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -133,8 +133,8 @@ func (l *liveness) resume() {
 	l.heard = l.clock.now()
 }
 
-// watch calls expired once, on a goroutine of its own, when nothing has been
-// heard for the deadline, counted from now.
+// watch calls expired once, in a separate goroutine, when the silence reaches the
+// deadline. Silence counts from now.
 func (l *liveness) watch(deadline time.Duration, expired func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -146,7 +146,7 @@ func (l *liveness) watch(deadline time.Duration, expired func()) {
 	})
 }
 
-// unwatch ends the watch. A call of expired may be under way.
+// unwatch ends the watch. A call of expired may still be in progress.
 func (l *liveness) unwatch() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -154,9 +154,9 @@ func (l *liveness) unwatch() {
 	l.watchdog = nil
 }
 
-// reached reports whether the silence has lasted for the deadline. If not, the
-// watchdog runs again when it may have: a message only notes the time, which is
-// cheaper than setting a timer.
+// reached reports whether the silence has reached the deadline. If not, it sets the
+// watchdog for the earliest possible time. A message only records its time, which is
+// cheaper than resetting a timer.
 func (l *liveness) reached(deadline time.Duration) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -170,7 +170,7 @@ func (l *liveness) reached(deadline time.Duration) bool {
 	return left <= 0
 }
 
-// silent is silence for a caller that holds mu.
+// silent is silence. The caller holds mu.
 func (l *liveness) silent() time.Duration {
 	if l.suspended {
 		return 0

@@ -13,19 +13,18 @@ import (
 	scoutv1 "scout/proto/scout/v1"
 )
 
-// The sender and the receiver of a master's session, and what its handler and
-// other goroutines ask of them.
+// The sender and the receiver of a master's session, and the requests of its handler
+// and other goroutines to them.
 
-// answers are the handler's Resync and Grant that the sender has not sent yet: at
-// most one of each, because a Grant is for the last Offer. So the handler never
-// waits for the scout to read, and however much the scout asks, the master holds
-// no more than that.
+// answers has the Resync and the Grant that the sender has not sent yet. There is at
+// most one of each, because a Grant is for the last Offer. So the handler never waits
+// for the scout to read, and a scout cannot make the master hold more.
 type answers struct {
 	ready wake.Signal // there may be something to send
 
 	mu      sync.Mutex
 	due     *scoutv1.Resync // nil: none
-	granted bool            // a Grant is due, behind the Resync
+	granted bool            // a Grant is due, after the Resync
 }
 
 func (a *answers) grant() {
@@ -35,7 +34,7 @@ func (a *answers) grant() {
 	a.ready.Set()
 }
 
-// withdrawGrant keeps a Grant from being sent, if it is not too late.
+// withdrawGrant cancels a Grant that was not sent yet.
 func (a *answers) withdrawGrant() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -49,7 +48,7 @@ func (a *answers) resync(reason string) {
 	a.ready.Set()
 }
 
-// take returns what to send next, or nil.
+// take returns the next answer to send, or nil.
 func (a *answers) take() *scoutv1.SessionResponse {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -65,13 +64,13 @@ func (a *answers) take() *scoutv1.SessionResponse {
 	return nil
 }
 
-// probe is Peer.Probe. Callers that ask before a Probe is sent share it.
+// probe is Peer.Probe. Concurrent callers share a Probe that was not sent yet.
 func (m *masterSession) probe(ctx context.Context) bool {
 	arrival := m.life.next()
 	m.probes.Set()
 	select {
 	case <-arrival:
-		// What has arrived may be the last words of a scout that has left since.
+		// The message may be the last one of a scout that has left since.
 		return m.stream.Context().Err() == nil
 	case <-ctx.Done():
 		return false
@@ -87,12 +86,12 @@ func (m *masterSession) send() {
 	defer beats.Stop()
 	for msg := m.welcome(); msg != nil; msg = m.next(beats.C) {
 		if err := m.stream.Send(msg); err != nil {
-			return // the call is over, and receive learns why
+			return // the call has ended; receive gets the reason
 		}
 	}
 }
 
-// next waits for something to say. It returns nil when the session ends.
+// next waits for the next message to send. It returns nil when the session ends.
 func (m *masterSession) next(beats <-chan time.Time) *scoutv1.SessionResponse {
 	for {
 		select {
@@ -115,8 +114,8 @@ func (m *masterSession) next(beats <-chan time.Time) *scoutv1.SessionResponse {
 	}
 }
 
-// noteSilence counts a heartbeat that has not come. The scout's heartbeats come
-// as often as the master's, but not at the same time.
+// noteSilence counts a missed heartbeat. The scout's heartbeats are as frequent as
+// the master's, but not at the same time.
 func (m *masterSession) noteSilence() {
 	if h := m.server.config.Heartbeat; m.life.silence() > h+h/2 {
 		m.server.config.Recorder.HeartbeatMissed()
@@ -132,8 +131,8 @@ func (m *masterSession) welcome() *scoutv1.SessionResponse {
 	}}}
 }
 
-// receive is the only receiver. While the inbox is full nothing is heard, which
-// does not count as the scout's silence. It returns soon after the handler has.
+// receive is the only receiver. While the inbox is full it receives nothing, which
+// does not count as silence. It returns soon after the handler.
 func (m *masterSession) receive() {
 	for {
 		msg, err := m.stream.Recv()
@@ -152,7 +151,7 @@ func (m *masterSession) receive() {
 	}
 }
 
-// hand passes msg to the handler. It returns false when the session ends instead.
+// hand passes msg to the handler. It returns false if the session ends first.
 func (m *masterSession) hand(msg *scoutv1.SessionRequest) bool {
 	select {
 	case m.inbox <- msg:

@@ -16,36 +16,36 @@ import (
 	scoutv1 "scout/proto/scout/v1"
 )
 
-// inboxSize is how many messages may wait while the handler is busy: the most
-// that a scout can make the master hold beyond what has been taken in.
+// inboxSize is the number of messages that may wait while the handler is busy. A
+// scout cannot make the master hold more unprocessed messages.
 const inboxSize = 16
 
-// masterSession is the master's end of one session. Three goroutines share it:
-// the handler owns what the session is about, receive only receives and send
-// only sends. So neither a long update nor a full connection keeps the scout
-// from being heard, probed and told that the master lives, and whatever ends
-// the session frees them all: in a gRPC handler only returning does that.
+// masterSession is the master's end of one session. Three goroutines share it: the
+// handler owns the state, receive only receives, and send only sends. So during a long
+// update or with a full connection the master still hears and probes the scout and
+// sends heartbeats. When the session ends the handler returns, which is the only way to
+// end a gRPC call, and the other two end with it.
 type masterSession struct {
 	server  *Server
 	stream  scoutv1.ScoutmasterService_SessionServer
 	ctx     context.Context         // done when the session has to end
-	end     context.CancelCauseFunc // says why; the first reason counts
+	end     context.CancelCauseFunc // with the reason; the first one counts
 	life    liveness
 	inbox   chan *scoutv1.SessionRequest // closed after the scout's half-close
 	answers answers
 	probes  wake.Signal // a Probe is wanted
 	rescans *rescanRequests
 
-	// The handler's alone.
+	// Only the handler uses these.
 	id        string
 	address   string
-	identity  string // who the scout proved to be; empty when nobody asked
+	identity  string // the proven name of the scout; empty if none is required
 	origin    files.Origin
 	allowed   time.Duration // when the Authorizer was last asked, in awake time
 	replica   replica
 	spacing   spacing
 	resyncDue <-chan time.Time // in phaseDiffering
-	wrong     string           // the reason of the Resync that is due
+	wrong     string           // the reason of that Resync
 }
 
 func newMasterSession(s *Server, stream scoutv1.ScoutmasterService_SessionServer) *masterSession {
@@ -62,7 +62,7 @@ func newMasterSession(s *Server, stream scoutv1.ScoutmasterService_SessionServer
 		replica: replica{quota: s.quota, queue: s.queue, recorder: s.config.Recorder},
 		spacing: spacing{first: firstResync, most: lastResync},
 	}
-	// Not the stream's own: that is done, without a reason, before Recv says why.
+	// The stream's context would be done, without a reason, before Recv returns it.
 	m.ctx, m.end = context.WithCancelCause(context.WithoutCancel(stream.Context()))
 	return m
 }
@@ -74,8 +74,7 @@ func addressOf(ctx context.Context) string {
 	return "unknown"
 }
 
-// run is the session from its Hello to its end. The error is the status that
-// the call ends with.
+// run runs the session from its Hello to its end. It returns the status of the call.
 func (m *masterSession) run() error {
 	defer m.end(nil)
 	if err := m.identify(); err != nil {
@@ -103,20 +102,20 @@ func (m *masterSession) run() error {
 	return m.conclude(end)
 }
 
-// identify finds out who the scout is, before anything that it says is heard.
+// identify determines the identity of the scout before its first message.
 func (m *masterSession) identify() (err error) {
 	m.identity, err = m.server.config.Authorizer.Identify(m.stream.Context())
 	return denied(err)
 }
 
-// authorize makes sure that the scout may show what it says it does.
+// authorize checks that the scout may show its origin.
 func (m *masterSession) authorize() error {
 	m.allowed = m.server.clock.now()
 	return denied(m.server.config.Authorizer.Authorize(m.stream.Context(), m.origin))
 }
 
-// register hears the Hello, and registers a scout that is authorized and for
-// which there is capacity.
+// register receives the Hello, and registers the scout if it is authorized and there
+// is capacity.
 func (m *masterSession) register() (Member, error) {
 	hello, err := m.hello()
 	if err != nil {
@@ -139,10 +138,10 @@ func (m *masterSession) register() (Member, error) {
 	return member, err
 }
 
-// join joins the registry.
+// join registers the scout with the registry.
 func (m *masterSession) join(hello *scoutv1.Hello) (Member, error) {
-	// The scout waits for its Welcome and owes no sign of life until it knows
-	// the heartbeat.
+	// The scout waits for its Welcome. It need not send anything until it knows the
+	// heartbeat.
 	m.life.suspend()
 	defer m.life.resume()
 	return m.server.registry.Join(m.ctx, Peer{
@@ -167,8 +166,8 @@ func (m *masterSession) hello() (*scoutv1.Hello, error) {
 	}
 }
 
-// refuse ends a session that was not registered. The registry logs its own
-// refusals, and a peer that just went away is no news.
+// refuse ends a session that was not registered. The registry logs its own refusals.
+// A peer that only disconnected is not logged.
 func (m *masterSession) refuse(err error) error {
 	if m.ctx.Err() != nil {
 		err = context.Cause(m.ctx)
@@ -185,7 +184,7 @@ func (m *masterSession) refuse(err error) error {
 	return end
 }
 
-// text is a field, if it has a value.
+// text returns a field, or nothing if the value is empty.
 func text(key, value string) zap.Field {
 	if value == "" {
 		return zap.Skip()
@@ -193,9 +192,8 @@ func text(key, value string) zap.Field {
 	return zap.String(key, value)
 }
 
-// conclude returns the status of a session that was registered. The registry
-// logs that the scout has left, but does not know which rule it broke, or which
-// limit it exceeded.
+// conclude returns the status of a session that was registered. It logs which rule the
+// scout broke or which limit it exceeded; the registry logs that the scout has left.
 func (m *masterSession) conclude(end *ending) error {
 	if end.code == codes.OK {
 		return nil
@@ -215,7 +213,7 @@ func (m *masterSession) conclude(end *ending) error {
 	return end
 }
 
-// fields are what is known of this session, for the log.
+// fields returns the log fields of this session.
 func (m *masterSession) fields() []zap.Field {
 	return []zap.Field{
 		zap.String("host", m.origin.Host),
@@ -225,8 +223,8 @@ func (m *masterSession) fields() []zap.Field {
 	}
 }
 
-// key is what this session's lines are limited by: its origin, or the address
-// that it connected from when it gave none.
+// key returns the key by which the lines of this session are limited: its origin, or
+// the address of the peer if there is no origin yet.
 func (m *masterSession) key() string {
 	if m.origin == (files.Origin{}) {
 		host, _, _ := net.SplitHostPort(m.address) //nolint:errcheck // an address without a port is all one key
@@ -235,8 +233,8 @@ func (m *masterSession) key() string {
 	return m.origin.Host + "\x00" + m.origin.Directory
 }
 
-// serve handles what the scout says until the session has to end; then nothing
-// that is still in the inbox counts. It returns nil when the scout deregistered.
+// serve handles messages until the session has to end. Messages that are in the inbox
+// then have no effect. It returns nil if the scout deregistered.
 func (m *masterSession) serve() error {
 	for m.ctx.Err() == nil {
 		var err error
@@ -259,9 +257,8 @@ func (m *masterSession) serve() error {
 	return context.Cause(m.ctx)
 }
 
-// handle does what one message asks for. One that says nothing known was a sign
-// of life. Once each heartbeat the Authorizer is asked again: what was permitted
-// once may be no more.
+// handle handles one message. It asks the Authorizer again once each heartbeat, because
+// a permission may be withdrawn.
 func (m *masterSession) handle(msg *scoutv1.SessionRequest) error {
 	if m.server.clock.since(m.allowed) >= m.server.config.Heartbeat {
 		if err := m.authorize(); err != nil {
@@ -286,8 +283,8 @@ func (m *masterSession) handle(msg *scoutv1.SessionRequest) error {
 	return nil
 }
 
-// grant grants the snapshot that was offered. A master without memory for it
-// ends the session instead: the scout will try again.
+// grant grants the offered snapshot. A master without memory for it ends the session
+// instead; the scout will try again.
 func (m *masterSession) grant() error {
 	if err := m.server.full(); err != nil {
 		return err
@@ -297,8 +294,7 @@ func (m *masterSession) grant() error {
 	return nil
 }
 
-// looked believes the scout, unless it speaks of a copy that is known to be
-// wrong.
+// looked handles a Looked. It does not count if the copy is known to be wrong.
 func (m *masterSession) looked(l *scoutv1.Looked) error {
 	counts, err := m.replica.looked()
 	if err != nil {
@@ -307,8 +303,8 @@ func (m *masterSession) looked(l *scoutv1.Looked) error {
 	return m.rescans.answer(l.GetTicket(), counts)
 }
 
-// repair hides the scout and has it begin anew if err says that the copy differs
-// or that a snapshot came early. It returns any other error.
+// repair hides the scout and requests a new snapshot, if err says that the copy
+// differs or that a snapshot arrived early. It returns any other error.
 func (m *masterSession) repair(err error) error {
 	differs, ok := errors.AsType[*difference](err)
 	if !ok && !errors.Is(err, errEarly) {
@@ -330,7 +326,7 @@ func (m *masterSession) repair(err error) error {
 	return nil
 }
 
-// resync tells the scout to begin anew.
+// resync sends the Resync.
 func (m *masterSession) resync() {
 	m.replica.resync()
 	m.answers.resync(m.wrong)

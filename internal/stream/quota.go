@@ -7,8 +7,9 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// Limits is how much scouts may make the master hold. Who would exceed one is
-// refused with RESOURCE_EXHAUSTED and the limit's name. 0 is no limit.
+// Limits bounds the data that the master holds for scouts. A scout that would exceed a
+// limit is refused with RESOURCE_EXHAUSTED and the name of the limit. 0 means no
+// limit.
 type Limits struct {
 	Scouts            uint64 // registered
 	FilesPerScout     uint64
@@ -17,14 +18,14 @@ type Limits struct {
 	NameBytes         uint64 // of all scouts
 }
 
-// load is what names cost.
+// load is an amount of names.
 type load struct{ files, bytes uint64 }
 
 func (l load) plus(m load) load  { return load{l.files + m.files, l.bytes + m.bytes} }
 func (l load) minus(m load) load { return load{l.files - m.files, l.bytes - m.bytes} }
 
-// quota is what all scouts together hold, held against the limits. Any
-// goroutine may use it.
+// quota counts the data of all scouts and enforces the limits. Any goroutine may use
+// it.
 type quota struct {
 	limits Limits
 
@@ -33,7 +34,7 @@ type quota struct {
 	held   load
 }
 
-// enter counts a scout in, unless there are enough.
+// enter counts a scout, or returns an error if there are too many.
 func (q *quota) enter() error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -50,7 +51,8 @@ func (q *quota) leave() {
 	q.scouts--
 }
 
-// take counts names in, unless all scouts together would hold too many.
+// take counts names, or returns an error if there would be too many names of all
+// scouts.
 func (q *quota) take(l load) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -71,7 +73,7 @@ func (q *quota) give(l load) {
 	q.held = q.held.minus(l)
 }
 
-// ofOne holds what one scout would hold against the limits.
+// ofOne returns an error if l exceeds the limits of one scout.
 func (q *quota) ofOne(l load) error {
 	if err := within(l.files, q.limits.FilesPerScout, "files of one scout", "-max-files-per-scout"); err != nil {
 		return err
@@ -79,7 +81,7 @@ func (q *quota) ofOne(l load) error {
 	return within(l.bytes, q.limits.NameBytesPerScout, "bytes in the names of one scout", "-max-name-bytes-per-scout")
 }
 
-// within is nil when n is within the limit of a flag.
+// within returns an error if n exceeds the limit of a flag.
 func within(n, limit uint64, what, flag string) error {
 	if limit == 0 || n <= limit {
 		return nil

@@ -13,30 +13,30 @@ import (
 const (
 	firstRetry = 600 * time.Millisecond
 	lastRetry  = 5 * time.Second
-	// provenAfter is how long a session must last so that the next attempt after
-	// it comes soon again. Sessions that end earlier count as failed attempts, or
-	// else a proxy that cuts every stream would be asked without end.
+	// provenAfter is how long a session must last so that the next attempt is soon.
+	// A session that ends earlier counts as a failed attempt, because otherwise a
+	// scout would connect without a pause to a proxy that cuts every stream.
 	provenAfter = 10 * time.Second
 )
 
-// backoff spaces the starts of attempts: exponentially, so that a master that
-// is gone for long is not pestered, and with jitter, so that the scouts that
-// lost it together do not come back together.
+// backoff spaces the starts of attempts: exponentially, to limit the load while a
+// master is gone, and with jitter, so that scouts that lost it at the same time do not
+// return at the same time.
 type backoff struct {
-	started time.Time     // when the last attempt began
+	started time.Time     // of the last attempt
 	ceiling time.Duration // of the next interval
-	hurries int           // how often other masters may be tried at once
+	hurries int           // how often other masters may still be tried at once
 }
 
-// mostHurries is how often a scout goes on to another master at once before a
-// session must have proven itself.
+// mostHurries is how often a scout tries other masters at once, until a session lasts
+// for provenAfter.
 const mostHurries = 3
 
 func newBackoff() *backoff { return &backoff{ceiling: firstRetry, hurries: mostHurries} }
 
-// lost begins the attempts after a session. The first one comes soon if the
-// session had proven itself, and as late as any if the master did not want what
-// the scout shows: it will not for a while.
+// lost starts the attempts after a session. The first attempt is soon if the session
+// lasted for provenAfter. It is as late as possible if the master rejected the files of
+// the scout, because it would reject them again.
 func (b *backoff) lost(lasted time.Duration, unwanted bool) {
 	b.started = time.Now()
 	if lasted >= provenAfter {
@@ -53,8 +53,7 @@ func (b *backoff) hurry() bool {
 	return b.hurries >= 0
 }
 
-// wait returns when the next attempt is due. It returns false when ctx was done
-// first.
+// wait waits until the next attempt is due. It returns false if ctx is done first.
 func (b *backoff) wait(ctx context.Context) bool {
 	due := time.NewTimer(b.interval() - time.Since(b.started))
 	defer due.Stop()
@@ -77,15 +76,15 @@ func (b *backoff) interval() time.Duration {
 }
 
 const (
-	// The first Resync of a quiet time is sent, and followed, at once. Each later
-	// one comes at least so long after the one before it, up to lastResync.
+	// The first Resync after a quiet time is sent, and answered, at once. Each later
+	// one waits for an interval that starts here and grows up to lastResync.
 	firstResync = time.Second
 	lastResync  = time.Minute
 )
 
-// spacing spaces events that should be rare: the first comes at once, and the
-// interval to the next doubles each time. It is forgotten after a quiet time of
-// twice the longest interval. One goroutine may use it.
+// spacing spaces events that should be rare: the first one is immediate, and the
+// interval to the next one doubles each time. A quiet time of twice the longest
+// interval resets it. One goroutine may use it.
 type spacing struct {
 	first, most time.Duration // intervals
 
@@ -93,7 +92,7 @@ type spacing struct {
 	interval time.Duration
 }
 
-// next returns how long the next event has to wait.
+// next returns the time until the next event may happen.
 func (s *spacing) next() time.Duration {
 	now := time.Now()
 	if s.last.IsZero() || now.Sub(s.last) >= 2*s.most {
@@ -113,8 +112,8 @@ const (
 	orphanedAgain = time.Minute
 )
 
-// orphan is a scout that has lost its master. It complains of that from time to
-// time, whatever the attempts to find the master are up to.
+// orphan is a scout that has lost its master. It logs this at intervals, whatever the
+// attempts to reconnect are doing.
 type orphan struct {
 	log   *zap.Logger
 	since time.Time
@@ -143,8 +142,8 @@ func (o *orphan) complain() {
 		zap.Float64("seconds", time.Since(o.since).Seconds()), zap.NamedError("reason", o.failure))
 }
 
-// failed notes why an attempt failed. A refusal is an answer, and logged, once
-// for the same one; that nothing answers is what complain is for.
+// failed records why an attempt failed. A refusal is logged, once for each reason. The
+// lack of an answer is logged by complain.
 func (o *orphan) failed(err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -157,7 +156,7 @@ func (o *orphan) failed(err error) {
 	o.log.Debug("attempt failed", zap.Error(err))
 }
 
-// found ends the complaints.
+// found ends the logging.
 func (o *orphan) found() {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -8,126 +8,124 @@ import (
 	"scout/internal/files"
 )
 
-// Registry knows the live scouts and what each of them shows. Many sessions call
-// it at once.
+// Registry knows the live scouts and their files. Many sessions call it at once.
 type Registry interface {
-	// Join registers p and returns the only handle through which its session
-	// shows anything. A *HeldError refuses p because a live scout holds its
-	// origin. To find out whether the holder is still there Join may ask it
-	// (Peer.Probe) and, when it does not answer, end its session (Peer.Evict);
-	// it then takes the holder's files away itself, without waiting for that
-	// session's Leave. Join gives up when ctx is done: the newcomer has left.
+	// Join registers p and returns the handle through which its session shows
+	// files. It returns a *HeldError if a live scout holds the origin. Join may
+	// probe the holder (Peer.Probe). If the holder does not answer, Join evicts it
+	// (Peer.Evict) and removes its files at once, without waiting for the Leave of
+	// that session. Join returns when ctx is done: the newcomer has left.
 	Join(ctx context.Context, p Peer) (Member, error)
 }
 
-// Peer is a scout that asks to be registered, and what can be done to its
-// session. The functions may be called by any goroutine, from before Join
-// returns until long after the session has ended.
+// Peer is a scout that requests a registration, with functions that act on its
+// session. Any goroutine may call them, even before Join returns and after the session
+// has ended.
 type Peer struct {
 	Origin  files.Origin
 	Version string
-	Session string // names the session in both sides' logs
-	Address string // where the scout connected from, for people
-	// Identity is who the scout proved to be, for people; empty when nobody asked.
+	Session string // the id of the session in the logs of both sides
+	Address string // of the scout, for people
+	// Identity is the proven name of the scout, for people; empty if none is
+	// required.
 	Identity string
 
-	// Probe asks the scout for a sign of life and reports whether anything came
-	// from it after the question: false when ctx was done first, or the session
-	// has ended.
+	// Probe asks the scout for a sign of life, and reports whether a message arrived
+	// after the call. It returns false if ctx is done first or the session has ended.
 	Probe func(ctx context.Context) bool
 	// Rescan asks the scout to read its directory again. The channel is closed when
-	// the member shows all that was on the disk at the call, and stays open when
-	// the session ends before that. Concurrent callers share one rescan.
+	// the member shows everything that was on the disk at the time of the call. It
+	// stays open if the session ends first. Concurrent callers share one rescan.
 	Rescan func() <-chan struct{}
-	// Silence is how long ago anything came from the scout.
+	// Silence returns the time since the last message of the scout.
 	Silence func() time.Duration
-	// Evict ends the session and returns at once. The reason is for people and
-	// says what came in its place: "replaced by 10.0.0.7:40112". The session
-	// leaves with LeftReplaced.
+	// Evict ends the session and returns at once. The session leaves with
+	// LeftReplaced. The reason is for people and names the successor, such as
+	// "replaced by 10.0.0.7:40112".
 	Evict func(reason string)
 }
 
-// Member is one session's handle on the registry. One goroutine uses it, calls
-// it in the order in which the scout spoke, and ends with Leave. What a member
-// does after it was evicted has no effect: the session's last messages may
-// still be on their way while its successor is live.
+// Member is one session's handle on the registry. One goroutine uses it, calls it in
+// the order of the scout's messages, and ends with Leave. Calls after the member was
+// evicted have no effect, because the last messages of its session may arrive while its
+// successor is live.
 //
-// The session has checked revisions, counts, digests and the shape of names
-// before it calls; sets and deltas are the member's to keep and to share.
+// The session checks revisions, counts, digests and the syntax of names before it calls.
+// The member may keep and share the sets and deltas that it gets.
 type Member interface {
-	// Reset makes set all that the scout shows.
+	// Reset replaces all files of the scout with set.
 	Reset(set *files.Set, by Arrival)
-	// Apply changes what the scout shows, all of it at once. An error says which
-	// removed name is not shown or which added one is already, and means that
-	// nothing has changed; a name in both is such a one. Apply is called only
-	// after a Reset that no Hide followed.
+	// Apply changes the files of the scout as one step. If a removed name is not shown,
+	// an added one is shown already, or a name is in both, it returns an error with the
+	// name and changes nothing. It is called only after a Reset without a later Hide.
 	Apply(d files.Delta, by Arrival) error
-	// Hide takes away what the scout shows, until the next Reset. It keeps its
-	// registration. It is called again as the reason or the number of files
-	// scanned so far changes.
+	// Hide hides the files of the scout until the next Reset. The scout stays
+	// registered. Hide is called again when the reason or the number of scanned files
+	// changes.
 	Hide(reason string, scanned uint64)
-	// Report notes the condition of the directory as of the scout's last beat.
+	// Report records the condition of the directory as of the scout's last beat.
 	Report(c Condition)
-	// Leave ends the registration, and with it all that the scout shows.
+	// Leave ends the registration and removes the files of the scout.
 	Leave(reason LeaveReason)
 }
 
-// Condition says how well a scout sees its directory.
+// Condition is the state of a scout's directory.
 type Condition struct {
 	Unreadable uint64        // directories that cannot be read
 	Polled     uint64        // directories that are polled because they cannot be watched
-	Incomplete string        // why files may be missing, one line for people; "" if none are
-	PollRound  time.Duration // how long the poll takes to verify every directory once; 0 if not known
+	Incomplete string        // why files may be missing, one line for people; "": none are
+	PollRound  time.Duration // time in which the poll verifies every directory once; 0: not known
 }
 
-// Arrival is what is to be said of an update that has come whole.
+// Arrival describes a complete update.
 type Arrival struct {
 	Revision uint64
-	Began    time.Time // when its first part came
-	// Learned is when the scout learned of the oldest change in it, as if it
-	// had arrived the moment that it was sent. Of a snapshot it says nothing.
+	Began    time.Time // when its first part arrived
+	// Learned is when the scout learned of the oldest change in the update, without
+	// the time on the network. It has no meaning for a snapshot.
 	Learned time.Time
 }
 
-// Authorizer decides who may register, by what came with the call of ctx. Its
-// errors carry the gRPC status that refuses the scout. Many sessions call it at
+// Authorizer decides which scouts may register, by the credentials in the context of
+// the call. Its errors have the gRPC status for the scout. Many sessions call it at
 // once.
 type Authorizer interface {
-	// Identify says who opened the call, for people; empty when anybody may.
+	// Identify returns the identity of the caller, for people; empty if none is
+	// required.
 	Identify(ctx context.Context) (string, error)
-	// Authorize returns nil if that peer may show the files of o now.
+	// Authorize returns an error if the caller may not show the files of o now.
 	Authorize(ctx context.Context, o files.Origin) error
 }
 
-// anybody is the Authorizer of a master that has none.
+// anybody is an Authorizer that permits everything.
 type anybody struct{}
 
 func (anybody) Identify(context.Context) (string, error)      { return "", nil }
 func (anybody) Authorize(context.Context, files.Origin) error { return nil }
 
-// Recorder counts what a master's sessions do. Its methods are called by many
-// sessions at once, in the middle of their work: they return at once.
+// Recorder counts events of a master's sessions. Many sessions call its methods at
+// once, and expect them to return at once.
 type Recorder interface {
-	// Refused: a peer was not registered. The reason is one of LeaveReason, or
-	// RefusedHeld.
+	// Refused: a peer was not registered, for a reason that is one of the constants
+	// below.
 	Refused(reason LeaveReason)
 	// Left: a registered scout's session has ended.
 	Left(reason LeaveReason)
-	// Snapshot: a whole list of so many names, which took so many bytes on the
-	// wire and so long from its first part on, is visible.
+	// Snapshot: a snapshot is visible. It had this number of names, and of bytes on the
+	// wire, and took this time since its first part.
 	Snapshot(names, bytes int, took time.Duration)
-	// Change: a change is visible, so long after its scout learned of it.
+	// Change: a change is visible, this time after its scout learned of it.
 	Change(added, removed int, latency time.Duration)
-	// Resync: a copy was not the scout's, and a new snapshot is wanted.
+	// Resync: a copy differed from the scout's files; a new snapshot is requested.
 	Resync()
-	// HeartbeatMissed: a scout was not heard when it should have been.
+	// HeartbeatMissed: a heartbeat of a scout did not arrive in time.
 	HeartbeatMissed()
 }
 
-// LeaveReason is why a session ended, in the words of the log.
+// LeaveReason is the reason why a session ended, as it is logged.
 type LeaveReason string
 
-// Why a session ended.
+// The reasons of the end of a session.
 const (
 	LeftDeregistered LeaveReason = "deregistered"
 	LeftBroken       LeaveReason = "stream broken"
@@ -140,14 +138,14 @@ const (
 	LeftDenied       LeaveReason = "permission withdrawn"
 )
 
-// RefusedHeld is why a session was not registered whose origin a live scout
+// RefusedHeld is the reason of a refused registration whose origin a live scout
 // holds.
 const RefusedHeld LeaveReason = "held"
 
-// HeldError refuses a registration: a live scout holds the origin.
+// HeldError says that a live scout holds the origin of a registration.
 type HeldError struct {
 	Origin files.Origin
-	Holder string // for people: where it connected from, and its session
+	Holder string // its address and session, for people
 }
 
 func (e *HeldError) Error() string {

@@ -9,26 +9,24 @@ import (
 	scoutv1 "scout/proto/scout/v1"
 )
 
-// phase is what a master's session expects next. It decides alone whether a
-// snapshot may come. The package's documentation has the table of what each
-// message does in each phase.
+// phase is the phase of a master's session. It alone decides whether a snapshot may
+// arrive. The package documentation has a table of phases and messages.
 type phase int
 
 const (
-	phaseHidden    phase = iota // nothing is shown or on offer
+	phaseHidden    phase = iota // nothing is shown or offered
 	phaseQueued                 // an Offer waits for its slot
 	phaseGranted                // the Offer was granted: its snapshot is next
-	phaseSnapshot               // parts of the snapshot have come
-	phaseShown                  // the copy is what the scout has
-	phaseChange                 // parts of a change have come
-	phaseDiffering              // the copy is not what the scout has, which it is not told yet
-	phaseResyncing              // it was told by a Resync
+	phaseSnapshot               // parts of the snapshot have arrived
+	phaseShown                  // the copy equals the scout's files
+	phaseChange                 // parts of a change have arrived
+	phaseDiffering              // the copy differs; the Resync is not sent yet
+	phaseResyncing              // the copy differs; the Resync was sent
 )
 
-// replica is the master's copy of what one scout shows, as far as the protocol
-// is concerned: it enforces the rules, knows what a Beat must say, and shows
-// through the member only what is whole and proven. The names themselves are
-// the member's. One goroutine uses it.
+// replica is the protocol state of the master's copy of one scout's files. It enforces
+// the rules, compares Beats with the copy, and shows through the member only complete
+// and verified updates. The member has the names. One goroutine uses it.
 type replica struct {
 	member   Member
 	quota    *quota
@@ -36,10 +34,10 @@ type replica struct {
 	recorder Recorder
 
 	phase    phase
-	slot     *slot       // of the Offer, until its snapshot is whole or withdrawn
-	shown    fingerprint // of the copy; zero when there is none. An Offer leaves it in place.
+	slot     *slot       // of the Offer, until its snapshot is complete or withdrawn
+	shown    fingerprint // of the copy; zero: no copy. An Offer does not change it.
 	load     load        // of the copy
-	taken    load        // of the quota, for the copy and what is incoming
+	taken    load        // from the quota, for the copy and the incoming update
 	incoming *incoming   // in phaseSnapshot and phaseChange
 }
 
@@ -52,7 +50,7 @@ func (f fingerprint) String() string {
 	return fmt.Sprintf("revision %d with %d files and digest %016x", f.revision, f.count, f.digest)
 }
 
-// after returns what the fingerprint becomes with d. It needs no names but d's.
+// after returns the fingerprint after a change. It needs only the names in d.
 func (f fingerprint) after(revision uint64, d files.Delta) fingerprint {
 	return fingerprint{
 		revision: revision,
@@ -61,31 +59,30 @@ func (f fingerprint) after(revision uint64, d files.Delta) fingerprint {
 	}
 }
 
-// difference says that the copy is not what the scout says it must be. It breaks
-// no rule; a new snapshot is the cure.
+// difference says that the copy differs from the scout's fingerprint. It is not a
+// violation; a new snapshot repairs the copy.
 type difference struct{ copy, scout fingerprint }
 
 func (d *difference) Error() string {
 	return fmt.Sprintf("the copy is at %v, the scout at %v", d.copy, d.scout)
 }
 
-// errEarly is a snapshot that a Grant allowed which an Unavailable has taken
-// back since: the two crossed, which breaks no rule.
+// errEarly is a snapshot for a Grant that was cancelled by an Unavailable. The two
+// messages crossed, which is not a violation.
 var errEarly = fmt.Errorf("the snapshot came by the Grant of an earlier Offer")
 
 // receiving reports whether parts of an update are missing.
 func (r *replica) receiving() bool { return r.phase == phaseSnapshot || r.phase == phaseChange }
 
-// offered reports whether a snapshot is on offer.
+// offered reports whether a snapshot is offered.
 func (r *replica) offered() bool { return r.phase == phaseQueued || r.phase == phaseGranted }
 
-// differs reports whether the scout has to begin anew, so that what it says of
-// the copy counts for nothing.
+// differs reports whether the scout has to send a new snapshot. Until then its
+// statements about the copy have no effect.
 func (r *replica) differs() bool { return r.phase == phaseDiffering || r.phase == phaseResyncing }
 
-// offer queues for a slot. An Offer that is said again changes nothing, and one
-// that comes before the scout was told to begin anew is not the one that is
-// asked for.
+// offer requests a slot. A repeated Offer changes nothing. An Offer before the Resync
+// was sent is not the answer to the Resync.
 func (r *replica) offer(o *scoutv1.Offer) error {
 	if r.receiving() {
 		return violation("an Offer between the parts of an update")
@@ -101,10 +98,10 @@ func (r *replica) offer(o *scoutv1.Offer) error {
 	return nil
 }
 
-// usualName is how many bytes a name is taken to have when an Offer does not say.
+// usualName is the assumed size of a name, if an Offer has no number of bytes.
 const usualName = 64
 
-// sizeOf is about how many bytes the offered snapshot takes.
+// sizeOf returns the approximate size of the offered snapshot in bytes.
 func sizeOf(o *scoutv1.Offer) int64 {
 	if o.GetBytes() > 0 {
 		return int64(min(o.GetBytes(), math.MaxInt64))
@@ -112,8 +109,8 @@ func sizeOf(o *scoutv1.Offer) int64 {
 	return int64(min(o.GetCount(), math.MaxInt64/usualName) * usualName)
 }
 
-// slotReady returns a channel that is closed when the Offer may be granted; nil
-// when no Offer waits.
+// slotReady returns a channel that is closed when the Offer may be granted, or nil if
+// no Offer waits.
 func (r *replica) slotReady() <-chan struct{} {
 	if r.phase != phaseQueued {
 		return nil
@@ -121,11 +118,11 @@ func (r *replica) slotReady() <-chan struct{} {
 	return r.slot.ready()
 }
 
-// grant allows the snapshot that was offered.
+// grant admits the offered snapshot.
 func (r *replica) grant() { r.phase = phaseGranted }
 
-// unavailable hides the scout, whatever was under way. A Resync that is due
-// stays due, or else a scout could avoid that Resyncs are spaced.
+// unavailable hides the scout in every phase. A Resync that is due stays due, so that
+// a scout cannot avoid the spacing of Resyncs.
 func (r *replica) unavailable(reason string, scanned uint64) {
 	r.drop()
 	if r.phase != phaseDiffering {
@@ -134,23 +131,23 @@ func (r *replica) unavailable(reason string, scanned uint64) {
 	r.member.Hide(reason, scanned)
 }
 
-// Resyncing is the reason for which the master itself hides a scout.
+// Resyncing is the reason when the master itself hides a scout.
 const Resyncing = "the copy differs, waiting for a snapshot"
 
-// Scanning is the reason that scouts give while they read their directory.
+// Scanning is the reason of a scout that scans its directory.
 const Scanning = "scanning"
 
-// differ hides the scout, which has to be told to begin anew.
+// differ hides the scout until a new snapshot; the Resync is due.
 func (r *replica) differ() {
 	r.drop()
 	r.phase = phaseDiffering
 	r.member.Hide(Resyncing, 0)
 }
 
-// resync notes that the scout is told to begin anew.
+// resync notes that the Resync is sent.
 func (r *replica) resync() { r.phase = phaseResyncing }
 
-// drop forgets the copy, what is incoming and what is on offer.
+// drop discards the copy, the incoming update and the Offer.
 func (r *replica) drop() {
 	r.shown = fingerprint{}
 	r.incoming = nil
@@ -158,20 +155,19 @@ func (r *replica) drop() {
 	r.withdraw()
 }
 
-// withdraw gives back the slot, or the place in the queue for one.
+// withdraw releases the slot, or leaves the queue.
 func (r *replica) withdraw() {
 	r.slot.release()
 	r.slot = nil
 }
 
-// settle gives back of the quota what neither the copy nor an incoming update
-// needs any more.
+// settle sets the load of the copy, and gives back the rest to the quota.
 func (r *replica) settle(copied load) {
 	r.quota.give(r.taken.minus(copied))
 	r.load, r.taken = copied, copied
 }
 
-// beat compares the copy with what the scout says of its own.
+// beat compares the copy with the scout's fingerprint.
 func (r *replica) beat(b *scoutv1.Beat) error {
 	if r.receiving() {
 		return violation("a Beat between the parts of an update")
@@ -188,12 +184,12 @@ func (r *replica) beat(b *scoutv1.Beat) error {
 	return nil
 }
 
-// milliseconds returns n ms, or the longest Duration.
+// milliseconds returns n ms, or the longest Duration if n is too large.
 func milliseconds(n uint64) time.Duration {
 	return time.Duration(min(n, uint64(math.MaxInt64/time.Millisecond))) * time.Millisecond
 }
 
-// looked reports whether a Looked is about the copy that there is.
+// looked reports whether a Looked is about the current copy.
 func (r *replica) looked() (bool, error) {
 	switch {
 	case r.receiving():
@@ -208,7 +204,7 @@ func (r *replica) looked() (bool, error) {
 	return true, nil
 }
 
-// update takes in one part, and shows what the update says when it is whole.
+// update handles one part of an update, and shows the update when it is complete.
 func (r *replica) update(u *scoutv1.Update) error {
 	if r.differs() {
 		return nil
@@ -233,7 +229,7 @@ func (r *replica) update(u *scoutv1.Update) error {
 	return r.apply(whole, said)
 }
 
-// expect makes sure that u belongs to the incoming update, or begins one.
+// expect checks that u belongs to the incoming update, or starts one.
 func (r *replica) expect(u *scoutv1.Update) error {
 	if r.receiving() {
 		if u.GetReset_() != (r.phase == phaseSnapshot) || u.GetRevision() != r.incoming.revision {
@@ -253,7 +249,7 @@ func (r *replica) expect(u *scoutv1.Update) error {
 	return nil
 }
 
-// beginSnapshot returns nil if a snapshot may begin with u.
+// beginSnapshot returns an error if no snapshot may start with u.
 func (r *replica) beginSnapshot(u *scoutv1.Update) error {
 	switch {
 	case r.phase == phaseQueued:
@@ -266,7 +262,7 @@ func (r *replica) beginSnapshot(u *scoutv1.Update) error {
 	return nil
 }
 
-// beginChange returns nil if a change may begin with u.
+// beginChange returns an error if no change may start with u.
 func (r *replica) beginChange(u *scoutv1.Update) error {
 	switch {
 	case r.shown.revision == 0:
@@ -281,7 +277,7 @@ func (r *replica) beginChange(u *scoutv1.Update) error {
 	return nil
 }
 
-// reset shows a snapshot that is whole.
+// reset shows a complete snapshot.
 func (r *replica) reset(in *incoming, said fingerprint) error {
 	set := in.added.Set()
 	now := fingerprint{in.revision, uint64(set.Len()), set.Digest()}
@@ -295,8 +291,8 @@ func (r *replica) reset(in *incoming, said fingerprint) error {
 	return nil
 }
 
-// apply shows a change that is whole. That its count and digest fit matters more
-// than whether its names make sense: a copy that differs is the likelier cause.
+// apply shows a complete change. It checks count and digest before the names, because a
+// copy that differs is the most likely cause of names that do not fit.
 func (r *replica) apply(in *incoming, said fingerprint) error {
 	d := files.Delta{Removed: in.removed.Set(), Added: in.added.Set()}
 	now := r.shown.after(in.revision, d)
@@ -318,7 +314,7 @@ func (r *replica) apply(in *incoming, said fingerprint) error {
 
 func loadOf(s *files.Set) load { return load{uint64(s.Len()), s.Bytes()} }
 
-// append takes in the names of one part, as far as there is capacity for them.
+// append adds the names of one part to the incoming update, within the quota.
 func (r *replica) append(u *scoutv1.Update) error {
 	if r.phase == phaseSnapshot {
 		if len(u.GetRemoved()) > 0 {
@@ -345,8 +341,8 @@ func (r *replica) append(u *scoutv1.Update) error {
 	return nil
 }
 
-// incoming is an update of which not all parts have come. It holds the names
-// in the form in which a set keeps them.
+// incoming is an update with missing parts. It has the names in the encoding of a
+// set.
 type incoming struct {
 	revision       uint64
 	began, learned time.Time
@@ -358,18 +354,18 @@ func (in *incoming) arrival() Arrival {
 	return Arrival{Revision: in.revision, Began: in.began, Learned: in.learned}
 }
 
-// longestAge bounds what a scout can make of a measurement.
+// longestAge limits the influence of a scout on a measurement.
 const longestAge = time.Hour
 
-// age is how long the scout had known what u says.
+// age returns how long the scout had known the change when it sent u.
 func age(u *scoutv1.Update) time.Duration {
 	return min(max(u.GetAge().AsDuration(), 0), longestAge)
 }
 
-// load is what the update adds.
+// load returns the load that the update adds.
 func (in *incoming) load() load { return load{uint64(in.added.Len()), in.added.Bytes()} }
 
-// plausible refuses to hold more removed names than the copy has.
+// plausible returns a violation if the update removes more names than the copy has.
 func (in *incoming) plausible(copied load) error {
 	if uint64(in.removed.Len()) > copied.files || in.removed.Bytes() > copied.bytes {
 		return violation("more names are removed than there are")

@@ -7,23 +7,23 @@ import (
 	"scout/internal/wake"
 )
 
-// rescanRequests are the Looks of one session, at the master's end. Any
-// goroutine may ask; the sender issues Looks, and the handler takes the answers.
-// At most one Look is unanswered: requests that come meanwhile share the next.
+// rescanRequests has the rescan requests of one session, at the master's end. Any
+// goroutine may ask. The sender issues Looks, and the handler passes the answers. At
+// most one Look is unanswered; requests that arrive meanwhile share the next one.
 type rescanRequests struct {
-	wanted wake.Signal // there may be a Look to send
+	wanted wake.Signal // a Look may be due
 
 	mu         sync.Mutex
 	issued     uint64          // the last ticket
-	unanswered bool            // it waits for its Looked
-	asked      []chan struct{} // closed by that Looked, or the next one that counts
-	next       chan struct{}   // for requests since the last Look; nil when there is none
+	unanswered bool            // the last Look waits for its Looked
+	asked      []chan struct{} // closed by that Looked, or by the next one that counts
+	next       chan struct{}   // for requests since the last Look; nil: none
 }
 
 func newRescanRequests() *rescanRequests { return &rescanRequests{wanted: wake.NewSignal()} }
 
-// ask returns a channel that is closed when the scout has answered a Look that
-// was sent after the call.
+// ask returns a channel that is closed when the scout has answered a Look that is sent
+// after the call.
 func (r *rescanRequests) ask() <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -34,7 +34,7 @@ func (r *rescanRequests) ask() <-chan struct{} {
 	return r.next
 }
 
-// issue returns the ticket of a Look that is to be sent now, or 0 for none.
+// issue returns the ticket of a Look to send now, or 0.
 func (r *rescanRequests) issue() uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -48,8 +48,8 @@ func (r *rescanRequests) issue() uint64 {
 	return r.issued
 }
 
-// answer takes a Looked. One that does not count, because of what has happened
-// since the Look was sent, is asked for again.
+// answer handles a Looked. If it does not count, because the copy differs, another Look
+// is due.
 func (r *rescanRequests) answer(ticket uint64, counts bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -69,27 +69,27 @@ func (r *rescanRequests) answer(ticket uint64, counts bool) error {
 	return nil
 }
 
-// rescan is the Look that a scout is about to answer, at the scout's end.
+// rescan is the Look that a scout has to answer, at the scout's end.
 type rescan struct {
-	// The ticket of the newest Look. The receiver sets it, and then wanted.
+	// The ticket of the newest Look. The receiver sets it before wanted.
 	newest atomic.Uint64
 	wanted wake.Signal
 
-	// The sender's alone.
-	ticket uint64          // to be answered next; 0: none
-	done   <-chan struct{} // closed when the Directory was rescanned; nil when that is known
+	// Only the sender uses these.
+	ticket uint64          // of the Look in progress; 0: none
+	done   <-chan struct{} // closed when the Directory was rescanned; nil once that is known
 }
 
 func newRescan() rescan { return rescan{wanted: wake.NewSignal()} }
 
-// ask notes a Look. Of several that wait only the newest is answered.
+// ask records a Look. Only the newest of several waiting Looks is answered.
 func (r *rescan) ask(ticket uint64) {
 	r.newest.Store(ticket)
 	r.wanted.Set()
 }
 
-// next receives when there is a Look to begin with: one after the other, or else
-// the Directory would be asked again before it can answer.
+// next returns a channel that receives when a Look may begin: after the previous one,
+// because otherwise the Directory would be asked again before it has answered.
 func (r *rescan) next() <-chan struct{} {
 	if r.ticket != 0 {
 		return nil
@@ -97,11 +97,11 @@ func (r *rescan) next() <-chan struct{} {
 	return r.wanted
 }
 
-// begin asks the Directory.
+// begin starts a rescan of the Directory.
 func (r *rescan) begin(d Directory) { r.ticket, r.done = r.newest.Load(), d.Rescan() }
 
-// ready reports whether the Directory was rescanned, so that a View taken from
-// now on answers the ticket.
+// ready reports whether the Directory was rescanned. A View that is read after that
+// answers the ticket.
 func (r *rescan) ready() bool {
 	select {
 	case <-r.done:

@@ -18,54 +18,51 @@ import (
 )
 
 const (
-	// registerBound is how long an attempt to register may take, connecting
-	// included, and how long a round of attempts at several addresses should take.
+	// registerBound is the maximum time of a registration, including the connection,
+	// and the intended time of a round over several addresses.
 	registerBound = 4 * time.Second
-	// Where there are several addresses, an attempt at one of them may take less
-	// time, and at least so much: at the first registration, which must not take
-	// long, and later.
+	// With several addresses an attempt at one of them gets a part of that time, but
+	// at least this: during the first registration, which must be fast, and later.
 	leastAtFirst = time.Second
 	leastLater   = 2 * time.Second
-	// startBound is how long the first registration may take if names have to be
-	// resolved, and resolveBound how long each later round waits for that.
+	// startBound is the maximum time of the first registration if names have to be
+	// resolved. resolveBound is how long each later round waits for names.
 	startBound   = 9500 * time.Millisecond
 	resolveBound = 4 * time.Second
-	// slowAnswer is how long a Welcome or an address may take before that is worth
-	// a line in the log, at most one in each waitInterval.
+	// slowAnswer is the time after which a missing Welcome or address is logged, at
+	// most once in each waitInterval.
 	slowAnswer   = 2 * time.Second
 	waitInterval = time.Minute
 )
 
 // Directory is the watched directory as a session sees it.
 type Directory interface {
-	// View is what is known of the directory now. It is cheap, and for the same
-	// state of the directory its Set is the same pointer.
+	// View returns the current View of the directory. It is cheap. As long as the
+	// files stay the same, its Set is the same pointer.
 	View() files.View
-	// Changed is a channel of one that has something in it when View may have
-	// changed since it was last emptied: the time of the first such change.
+	// Changed returns a channel of one. It receives the time of the first change of
+	// View since the last receive.
 	Changed() <-chan time.Time
-	// Rescan has the directory read again, whatever was noticed of it so far. The
-	// channel is closed when View has all that was there at the call, for which
-	// there has to be a Set; until then, it stays open.
+	// Rescan reads the directory again, whatever events said. The channel is closed
+	// when View has a Set with everything that was there at the time of the call.
 	Rescan() <-chan struct{}
 }
 
-// ScoutRecorder counts what a scout's session does. Its methods are called in
-// the middle of its work: they return at once.
+// ScoutRecorder counts events of a scout's sessions. Its methods must return at once.
 type ScoutRecorder interface {
 	// Registered: the master has accepted the scout.
 	Registered()
-	// MasterLost: the session has ended, and not because the scout wanted it.
+	// MasterLost: the session has ended, but not by the scout.
 	MasterLost()
-	// SnapshotSent: a whole list of so many names and bytes has gone out.
+	// SnapshotSent: a snapshot of this number of names and bytes was sent.
 	SnapshotSent(names, bytes int, took time.Duration)
-	// ChangeSent: a change has gone out, so long after it was learned.
+	// ChangeSent: a change was sent, this time after the scout learned of it.
 	ChangeSent(added, removed, bytes int, age time.Duration)
-	// ResyncRequested: the master's copy was not this scout's.
+	// ResyncRequested: the master's copy differed.
 	ResyncRequested()
 }
 
-// unrecorded is a recorder of either kind for those who do not count.
+// unrecorded is a Recorder and a ScoutRecorder that count nothing.
 type unrecorded struct{}
 
 func (unrecorded) Refused(LeaveReason)                     {}
@@ -80,29 +77,30 @@ func (unrecorded) SnapshotSent(int, int, time.Duration)    {}
 func (unrecorded) ChangeSent(int, int, int, time.Duration) {}
 func (unrecorded) ResyncRequested()                        {}
 
-// Scout is the scout's end: it keeps the master told of what Directory shows, in
-// one session after another.
+// Scout is the scout's end of the protocol. It sends the files of Directory to the
+// master, in one session after another.
 type Scout struct {
 	Origin    files.Origin
 	Version   string
 	Directory Directory
 	// Dialer knows where the scoutmasters are. Run closes it.
 	Dialer *dial.Dialer
-	// Credentials returns what secures a connection. It is called for each attempt.
+	// Credentials returns the security options of a connection. It is called for each
+	// attempt.
 	Credentials func() ([]grpc.DialOption, error)
 	Log         *zap.Logger
-	// Recorder counts what is done; nil: nothing is counted.
+	// Recorder counts events; nil: nothing is counted.
 	Recorder ScoutRecorder
-	// Pulse is called as the scout's work goes on, from its registration on: every
-	// few seconds, unless a message waits for the network. It returns at once.
+	// Pulse is called every few seconds while the scout works, after its
+	// registration, unless a message waits for the network. It must return at once.
 	// nil: it is not called.
 	Pulse func()
 }
 
-// Run registers and stays registered until ctx is done; then it deregisters and
-// returns nil within a second. Only the first registration can fail: the error,
-// within seconds, is one line that says what is wrong and what to do. Whatever
-// comes later is logged, and tried again until it works.
+// Run registers the scout and keeps it registered until ctx is done. Then it
+// deregisters and returns nil within a second. Only the first registration can fail:
+// within seconds Run returns an error of one line with the cause and the remedy. Later
+// failures are logged, and Run tries again until it succeeds.
 func (s *Scout) Run(ctx context.Context) error {
 	if err := checkHello(hello(s).GetHello()); err != nil {
 		return fmt.Errorf("no scoutmaster would register this scout: %w", err)
@@ -110,7 +108,7 @@ func (s *Scout) Run(ctx context.Context) error {
 	return s.run(ctx, newAwakeClock(scoutTick))
 }
 
-// run is Run with a clock of the caller's, which it runs.
+// run is Run with the caller's clock. It also runs the clock.
 func (s *Scout) run(ctx context.Context, clock *awakeClock) error {
 	ticking, stop := context.WithCancel(ctx)
 	var ticker sync.WaitGroup
@@ -141,13 +139,13 @@ func (s *Scout) recorder() ScoutRecorder {
 	return s.Recorder
 }
 
-// lasting is a running Scout: what outlasts its sessions.
+// lasting is the state of a running Scout that outlasts its sessions.
 type lasting struct {
 	*Scout
 	clock *awakeClock
 	retry *backoff
 
-	// Limits of the lines that a master or a directory can cause.
+	// Limits of log lines that a master or a directory can cause.
 	resyncs, waits throttle.Limiter
 	snapshots      throttle.Latest
 }
@@ -166,14 +164,13 @@ func (l *lasting) run(ctx context.Context) error {
 		session, err = l.reconnect(ctx, session.target)
 	}
 	if ctx.Err() != nil {
-		return nil //nolint:nilerr // the scout was told to stop, and has
+		return nil //nolint:nilerr // the scout was told to stop
 	}
 	return err
 }
 
-// start registers for the first time, at the first address where that succeeds.
-// It takes no longer than registerBound, and startBound if names have to be
-// resolved.
+// start registers for the first time, at the first address that accepts the scout. It
+// takes at most registerBound, or startBound if names have to be resolved.
 func (l *lasting) start(ctx context.Context) (*scoutSession, error) {
 	limit := time.Now().Add(startBound)
 	targets, err := l.targets(ctx, limit)
@@ -198,8 +195,8 @@ func (l *lasting) start(ctx context.Context) (*scoutSession, error) {
 	return nil, failures.err()
 }
 
-// reconnect tries until a master accepts the scout again. The others than the one
-// that was lost are tried at once. The only error is that ctx was done first.
+// reconnect tries until a master accepts the scout again. It tries masters other than
+// the lost one at once. It returns an error only if ctx is done first.
 func (l *lasting) reconnect(ctx context.Context, lost dial.Target) (*scoutSession, error) {
 	orphan := newOrphan(l.Log.With(zap.String("master", l.masters())))
 	defer orphan.found()
@@ -219,8 +216,8 @@ func (l *lasting) reconnect(ctx context.Context, lost dial.Target) (*scoutSessio
 	return nil, ctx.Err()
 }
 
-// round tries each address once, except one. It returns nothing if there is no
-// other.
+// round tries each address once, except one. It returns nil and no error if there is
+// no other address.
 func (l *lasting) round(ctx context.Context, except dial.Target) (*scoutSession, error) {
 	l.pulse()
 	targets, err := l.targets(ctx, time.Now().Add(resolveBound))
@@ -243,7 +240,8 @@ func (l *lasting) round(ctx context.Context, except dial.Target) (*scoutSession,
 	return nil, failures.err()
 }
 
-// targets returns the addresses to try. It waits for names until limit.
+// targets returns the addresses to try. It waits for the resolution of names until
+// limit.
 func (l *lasting) targets(ctx context.Context, limit time.Time) ([]dial.Target, error) {
 	ctx, cancel := context.WithDeadline(ctx, limit)
 	defer cancel()
@@ -257,8 +255,7 @@ func (l *lasting) targets(ctx context.Context, limit time.Time) ([]dial.Target, 
 
 func (l *lasting) masters() string { return strings.Join(l.Dialer.Masters, ",") }
 
-// sayIfSlow says in the log that something is awaited, unless the function that
-// it returns is called soon.
+// sayIfSlow logs that the scout waits, unless the returned function is called soon.
 func (l *lasting) sayIfSlow(awaited string) func() {
 	timer := time.AfterFunc(slowAnswer, func() {
 		if withheld, ok := l.waits.Allow(); ok {
@@ -269,8 +266,8 @@ func (l *lasting) sayIfSlow(awaited string) func() {
 	return func() { timer.Stop() }
 }
 
-// register opens a session within the bound: a new connection, a Hello, and the
-// Welcome to it.
+// register opens a session within the bound: a new connection, a Hello, and its
+// Welcome.
 func (l *lasting) register(ctx context.Context, target dial.Target, bound time.Duration) (*scoutSession, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, bound, fmt.Errorf("%w within %v", errNoAnswer, bound.Round(time.Millisecond)))
 	defer cancel()
@@ -285,7 +282,7 @@ func (l *lasting) register(ctx context.Context, target dial.Target, bound time.D
 	return session, nil
 }
 
-// address is the address that a master's name stands for.
+// address returns the field with the address that a master's name was resolved to.
 func address(t dial.Target) zap.Field {
 	if t.Address == t.Master {
 		return zap.Skip()
@@ -293,7 +290,7 @@ func address(t dial.Target) zap.Field {
 	return zap.String("address", t.Address)
 }
 
-// failures are why a round came to nothing: one for each master.
+// failures are the errors of a round, one for each master.
 type failures []failure
 
 type failure struct {
@@ -301,8 +298,8 @@ type failure struct {
 	err    error
 }
 
-// add notes a failed attempt. Of the addresses of one master the last one counts,
-// unless an earlier one has answered: that says more.
+// add records a failed attempt. The last address of a master counts, unless an
+// earlier one has refused the scout, because that error says more.
 func (f *failures) add(t dial.Target, err error) {
 	for i, known := range *f {
 		if known.master == t.Master {
@@ -315,7 +312,7 @@ func (f *failures) add(t dial.Target, err error) {
 	*f = append(*f, failure{t.Master, err})
 }
 
-// err returns all of them on one line, or nil. It wraps each.
+// err returns one error of one line that wraps all of them, or nil.
 func (f failures) err() error {
 	var all error
 	for _, failed := range f {
@@ -328,12 +325,12 @@ func (f failures) err() error {
 	return all
 }
 
-// DialOptions is what the protocol asks of a gRPC client. The caller adds
-// credentials and the like.
+// DialOptions returns the options that the protocol requires of a gRPC client. The
+// caller adds credentials.
 func DialOptions() []grpc.DialOption {
 	return []grpc.DialOption{
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
-		// A connection lasts for one attempt, which ends before this does.
+		// A connection is for one attempt, which ends before this timeout.
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: grpcbackoff.DefaultConfig, MinConnectTimeout: 2 * registerBound}),
 		grpc.WithDisableServiceConfig(), // saves a look-up of TXT records for each attempt
 	}

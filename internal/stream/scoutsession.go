@@ -21,28 +21,27 @@ import (
 // leaveGrace is how long a scout that deregisters waits for the answer.
 const leaveGrace = 500 * time.Millisecond
 
-// pulseEvery is how often a scout that has nothing to say shows that it works.
+// pulseEvery is the interval of pulses while a scout has nothing to send.
 const pulseEvery = 5 * time.Second
 
-// slowGrant is how long an Offer waits for its Grant before that is worth a line
-// in the log.
+// slowGrant is the time after which a missing Grant is logged.
 const slowGrant = 10 * time.Second
 
-// scoutPhase is what the master was told last of the directory. The package's
-// documentation has the table of what each message does in each phase.
+// scoutPhase is the phase of a scout's session. The package documentation has a table of
+// phases and messages.
 type scoutPhase int
 
 const (
-	phaseUntold      scoutPhase = iota // nothing, or nothing that counts after a Resync
-	phaseUnavailable                   // there is no set, and why
-	phaseOffered                       // a snapshot is on offer
-	phaseAllowed                       // and was granted: it is next
+	phaseUntold      scoutPhase = iota // nothing was sent since the Welcome or a Resync
+	phaseUnavailable                   // an Unavailable was sent
+	phaseOffered                       // an Offer was sent
+	phaseAllowed                       // the Offer was granted: the snapshot is next
 	phaseSynced                        // the master shows a set
 )
 
-// scoutSession is the scout's end of one session. run is the only sender and
-// owns what the master was told; receive only receives, so that the master is
-// heard even while a message waits to get through.
+// scoutSession is the scout's end of one session. run is the only sender and owns the
+// phase. receive only receives, so that the master is heard even while a message waits
+// for the network.
 type scoutSession struct {
 	id        string
 	heartbeat time.Duration
@@ -50,32 +49,32 @@ type scoutSession struct {
 
 	scout  *lasting
 	target dial.Target
-	turns  <-chan time.Time // it is time for a pulse
+	turns  <-chan time.Time // a pulse is due
 	log    *zap.Logger
 	conn   *grpc.ClientConn
 	stream scoutv1.ScoutmasterService_SessionClient
 	ctx    context.Context         // done when the session has ended
-	end    context.CancelCauseFunc // says why; the first reason counts
+	end    context.CancelCauseFunc // with the reason; the first one counts
 	life   liveness
 	asked  asked
 	probes wake.Signal // a Beat is wanted
 	rescan rescan
 
-	// What the master was told; run's alone.
+	// Only run uses these: the state that was sent to the master.
 	phase      scoutPhase
-	sent       *files.Set       // what it shows, in phaseSynced
-	reason     string           // in phaseUnavailable: why there is no set,
-	scanned    int              // and how far a scan has come
+	sent       *files.Set       // in phaseSynced: the set that the master shows
+	reason     string           // in phaseUnavailable: why there is no set
+	scanned    int              // in phaseUnavailable: files scanned so far
 	revision   uint64           // of the last update
-	incomplete string           // what the last Beat said
-	learned    time.Time        // when the oldest of what it may not know yet was learned; zero: just now
+	incomplete string           // in the last Beat
+	learned    time.Time        // of the oldest change that was not sent yet; zero: just now
 	spacing    spacing          // of the Offers that answer Resyncs
-	offerDue   <-chan time.Time // an Offer has to wait for it; nil: it may go
-	slow       *time.Timer      // in phaseOffered: complains of a Grant that does not come
+	offerDue   <-chan time.Time // an Offer waits for it; nil: it may be sent
+	slow       *time.Timer      // in phaseOffered: logs a missing Grant
 }
 
-// openSession registers a scout with a master, unless ctx is done first. It makes
-// a new connection, so that gRPC's own back-off never adds to the scout's.
+// openSession registers a scout with a master, unless ctx is done first. It makes a new
+// connection, so that gRPC's own backoff does not add to the scout's.
 func openSession(ctx context.Context, target dial.Target, l *lasting) (*scoutSession, error) {
 	credentials, err := l.Credentials()
 	if err != nil {
@@ -95,7 +94,7 @@ func openSession(ctx context.Context, target dial.Target, l *lasting) (*scoutSes
 		rescan:  newRescan(),
 		spacing: spacing{first: firstResync, most: lastResync},
 	}
-	// Not ctx itself: when that is done the scout has to say goodbye first.
+	// This is not ctx: when ctx is done the scout has to deregister first.
 	c.ctx, c.end = context.WithCancelCause(context.WithoutCancel(ctx))
 	leaving := context.AfterFunc(ctx, func() { c.end(context.Cause(ctx)) })
 	defer leaving()
@@ -108,14 +107,14 @@ func openSession(ctx context.Context, target dial.Target, l *lasting) (*scoutSes
 	return c, nil
 }
 
-// register says Hello and waits for the Welcome.
+// register sends the Hello and waits for the Welcome.
 func (c *scoutSession) register(s *Scout) error {
 	stream, err := scoutv1.NewScoutmasterServiceClient(c.conn).Session(c.ctx)
 	if err != nil {
 		return err
 	}
 	c.stream = stream
-	// A call that has ended already says why to Recv.
+	// If the call has already ended, Recv returns the reason.
 	if err := stream.Send(hello(s)); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
@@ -150,7 +149,7 @@ func (c *scoutSession) welcome(w *scoutv1.Welcome) error {
 	return c.ctx.Err()
 }
 
-// because returns why the session ended: what happened first may be behind err.
+// because returns the reason why the session ended. err may be a consequence of it.
 func (c *scoutSession) because(err error) error {
 	if c.ctx.Err() != nil {
 		return context.Cause(c.ctx)
@@ -158,15 +157,15 @@ func (c *scoutSession) because(err error) error {
 	return err
 }
 
-// close ends the session, if nothing else has. It does not wait for the
-// connection: to say goodbye on one that is stuck takes grpc five seconds.
+// close ends the session, if it has not ended. It does not wait for the connection,
+// because grpc takes five seconds to close a stuck one.
 func (c *scoutSession) close() {
 	c.end(nil)
-	go c.conn.Close() //nolint:errcheck // it only ever says that it is closed
+	go c.conn.Close() //nolint:errcheck // the only error is that it is closed already
 }
 
-// run keeps the master told until the session ends, and says why it did. When
-// ctx is done it deregisters.
+// run keeps the master up to date until the session ends, and returns the reason of
+// the end. When ctx is done it deregisters.
 func (c *scoutSession) run(ctx context.Context) error {
 	var receiving sync.WaitGroup
 	defer receiving.Wait()
@@ -179,14 +178,13 @@ func (c *scoutSession) run(ctx context.Context) error {
 	return c.because(c.loop(ctx))
 }
 
-// hurry sees to it that the session ends soon even if the master does not read
-// or does not answer.
+// hurry ends the session soon, even if the master does not read or answer.
 func (c *scoutSession) hurry() {
 	time.AfterFunc(leaveGrace, func() { c.end(errors.New("deregistered without an answer")) })
 }
 
-// loop sends what the master does not know yet, then waits for something to
-// happen, again and again. What changes while it sends goes out together next.
+// loop sends what the master does not have yet, then waits for the next event, and
+// repeats. Changes during a send are sent together afterwards.
 func (c *scoutSession) loop(ctx context.Context) error {
 	beats := time.NewTicker(c.heartbeat)
 	defer beats.Stop()
@@ -214,8 +212,7 @@ func (c *scoutSession) loop(ctx context.Context) error {
 	}
 }
 
-// wait returns when there may be something to tell. It gives signs of life that
-// are due meanwhile.
+// wait waits for the next event, and sends a Beat that is due.
 func (c *scoutSession) wait(ctx context.Context, beats <-chan time.Time) error {
 	select {
 	case <-ctx.Done():
@@ -246,7 +243,7 @@ func (c *scoutSession) wait(ctx context.Context, beats <-chan time.Time) error {
 	}
 }
 
-// note takes down when what is to be told was learned, unless wait has.
+// note records when the change to send was learned, unless wait has.
 func (c *scoutSession) note() {
 	if !c.learned.IsZero() {
 		return
@@ -257,7 +254,7 @@ func (c *scoutSession) note() {
 	}
 }
 
-// tell makes the master know v, or asks for leave to.
+// tell sends v to the master, or offers it.
 func (c *scoutSession) tell(ctx context.Context, v files.View) error {
 	if v.Set == nil {
 		if c.phase == phaseUnavailable && v.Reason == c.reason {
@@ -284,7 +281,7 @@ func (c *scoutSession) tell(ctx context.Context, v files.View) error {
 	return nil
 }
 
-// enter changes the phase. What the master shows is known in phaseSynced only.
+// enter changes the phase. The set that the master shows is known only in phaseSynced.
 func (c *scoutSession) enter(p scoutPhase) {
 	c.phase, c.sent = p, nil
 	c.slow.Stop()
@@ -293,8 +290,8 @@ func (c *scoutSession) enter(p scoutPhase) {
 	}
 }
 
-// looked answers the Look under way: the master was told all that it found. What
-// the scout could not see goes before the answer.
+// looked answers the Look in progress, after everything that the rescan found was sent.
+// A Beat before the answer says why files may be missing.
 func (c *scoutSession) looked(v files.View) error {
 	if v.Incomplete != c.incomplete {
 		if err := c.beat(); err != nil {
@@ -306,8 +303,8 @@ func (c *scoutSession) looked(v files.View) error {
 	}})
 }
 
-// unavailable says why there is no list. The reason may quote a path, and those
-// are not always UTF-8, as the protocol's strings are.
+// unavailable sends the reason why there is no set. The reason may quote a path that is
+// not UTF-8, but strings of the protocol must be.
 func (c *scoutSession) unavailable(v files.View) error {
 	c.enter(phaseUnavailable)
 	c.reason, c.scanned = v.Reason, v.Scanned
@@ -323,8 +320,8 @@ func (c *scoutSession) offer(set *files.Set) error {
 	}})
 }
 
-// obey does what the master asks for. A Resync comes before a Grant: the Offer
-// that answers it is said first, and may be what the Grant is for.
+// obey does what the master has requested. A Resync comes before a Grant, because the
+// Grant may be for the Offer that answers the Resync.
 func (c *scoutSession) obey() {
 	reason, resync, grant := c.asked.take()
 	switch {
@@ -335,7 +332,7 @@ func (c *scoutSession) obey() {
 		if wait := c.spacing.next(); wait > 0 {
 			c.offerDue = time.After(wait)
 		}
-	case grant && c.phase == phaseOffered: // else it is for an Offer that was taken back
+	case grant && c.phase == phaseOffered: // otherwise its Offer was withdrawn
 		c.enter(phaseAllowed)
 	}
 }
@@ -346,7 +343,8 @@ func (c *scoutSession) logResync(reason string) {
 	}
 }
 
-// withheldField says how many lines were not written, if any.
+// withheldField returns the field with the number of lines that were not written, if
+// there are any.
 func withheldField(n int) zap.Field {
 	if n == 0 {
 		return zap.Skip()
@@ -354,13 +352,13 @@ func withheldField(n int) zap.Field {
 	return zap.Int("withheld", n)
 }
 
-// complain says once that an Offer has waited for long.
+// complain logs that an Offer has waited for long.
 func (c *scoutSession) complain() {
 	c.log.Warn("waiting for the scoutmaster", zap.String("awaited", "grant"), zap.Float64("seconds", slowGrant.Seconds()))
 }
 
-// beat says that the scout is alive, what the master's copy must be, and, in
-// passing, how far a scan has come.
+// beat sends a Beat with the fingerprint that the master's copy must have. During a scan
+// it also sends the progress.
 func (c *scoutSession) beat() error {
 	v := c.scout.Directory.View()
 	if c.phase == phaseUnavailable && v.Set == nil && v.Scanned != c.scanned {
@@ -379,7 +377,7 @@ func (c *scoutSession) beat() error {
 	return c.say(&scoutv1.SessionRequest{Message: &scoutv1.SessionRequest_Beat{Beat: beat}})
 }
 
-// snapshot sends all of set.
+// snapshot sends set as a snapshot.
 func (c *scoutSession) snapshot(ctx context.Context, set *files.Set) error {
 	started := time.Now()
 	bytes, err := c.send(ctx, update{reset: true, delta: files.Delta{Removed: new(files.Set), Added: set}, set: set})
@@ -395,7 +393,7 @@ func (c *scoutSession) snapshot(ctx context.Context, set *files.Set) error {
 	return err
 }
 
-// change sends how set differs from what the master shows.
+// change sends the difference between set and the set that the master shows.
 func (c *scoutSession) change(ctx context.Context, set *files.Set) error {
 	d := files.Diff(c.sent, set)
 	if d.Empty() {
@@ -409,9 +407,8 @@ func (c *scoutSession) change(ctx context.Context, set *files.Set) error {
 	return err
 }
 
-// send sends u part by part and returns how many bytes its names took. It stops
-// between two parts when the scout has to leave, or has to say that it does not
-// know its files any more: a list that is half out is not worth finishing then.
+// send sends the parts of u and returns the size of its names in bytes. It stops between
+// two parts if the scout has to deregister or its directory becomes unavailable.
 func (c *scoutSession) send(ctx context.Context, u update) (bytes int, err error) {
 	u.revision = c.revision + 1
 	for part := range u.parts() {
@@ -434,8 +431,8 @@ func (c *scoutSession) send(ctx context.Context, u update) (bytes int, err error
 	return bytes, nil
 }
 
-// age is how long ago the oldest change was learned that the master is not
-// told yet.
+// age returns the time since the scout learned of the oldest change that was not sent
+// yet.
 func (c *scoutSession) age() time.Duration {
 	if c.learned.IsZero() {
 		return 0
@@ -443,19 +440,19 @@ func (c *scoutSession) age() time.Duration {
 	return time.Since(c.learned)
 }
 
-// say sends msg. It waits while the connection is full.
+// say sends msg. It blocks while the connection is full.
 func (c *scoutSession) say(msg *scoutv1.SessionRequest) error {
 	c.scout.pulse()
 	err := c.stream.Send(msg)
 	if errors.Is(err, io.EOF) {
-		// The call has ended; receive is about to learn why.
+		// The call has ended; receive gets the reason.
 		<-c.ctx.Done()
 		return context.Cause(c.ctx)
 	}
 	return err
 }
 
-// deregister says goodbye and waits for the answer, within the grace.
+// deregister ends the session and waits for the answer, for at most leaveGrace.
 func (c *scoutSession) deregister() error {
 	if err := c.stream.CloseSend(); err != nil {
 		return err
@@ -477,8 +474,8 @@ func (c *scoutSession) receive() {
 	}
 }
 
-// take keeps what the master asks for until run has time for it. It never
-// waits, so that the master is heard even while run cannot send.
+// take records a request of the master for run. It never blocks, so that the master is
+// heard even while run cannot send.
 func (c *scoutSession) take(msg *scoutv1.SessionResponse) {
 	switch m := msg.GetMessage().(type) {
 	case *scoutv1.SessionResponse_Probe:
@@ -492,16 +489,15 @@ func (c *scoutSession) take(msg *scoutv1.SessionResponse) {
 	}
 }
 
-// asked is what the master wants and run has not come to: at most one Resync and
-// one Grant behind it, however many were received. A Grant before a Resync counts
-// no more.
+// asked has the requests of the master that run has not handled yet: at most one Resync
+// and a Grant after it, however many were received. A Resync cancels an earlier Grant.
 type asked struct {
-	ready wake.Signal // there may be something to do
+	ready wake.Signal // a request may be there
 
 	mu      sync.Mutex
 	reason  string // of the Resync
-	again   bool   // a Resync has come
-	granted bool   // a Grant has come, after the Resync if there is one
+	again   bool   // a Resync has arrived
+	granted bool   // a Grant has arrived, after the Resync if there is one
 }
 
 func (a *asked) grant() {
@@ -518,7 +514,7 @@ func (a *asked) resync(reason string) {
 	a.ready.Set()
 }
 
-// take returns what to do now: a Resync, a Grant or neither.
+// take returns the next request: a Resync, a Grant or nothing.
 func (a *asked) take() (reason string, resync, grant bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

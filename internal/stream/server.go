@@ -14,23 +14,23 @@ import (
 )
 
 const (
-	// defaultSnapshots is how many snapshots come in at once unless configured.
+	// defaultSnapshots is the default of Config.Snapshots.
 	defaultSnapshots = 8
-	// defaultSnapshotBytes is how many bytes they may have together, likewise.
+	// defaultSnapshotBytes is the default of Config.SnapshotBytes.
 	defaultSnapshotBytes = 64 << 20
 )
 
-// Config is what a scoutmaster's sessions are run by.
+// Config configures the sessions of a scoutmaster.
 type Config struct {
 	Heartbeat time.Duration // how often each side must be heard
 	Deadline  time.Duration // silence after which a side is given up; see CheckTiming
-	Snapshots int           // how many snapshots come in at once; 0: a sensible few
-	// How many bytes of names they have together; 0: a sensible number.
+	Snapshots int           // maximum number of snapshots at once; 0: the default
+	// SnapshotBytes is the maximum size of their names together; 0: the default.
 	SnapshotBytes int64
-	// Capacity returns why nothing more can be taken in now: neither a scout nor a
-	// snapshot. nil means that it can, or that there is no limit.
+	// Capacity returns an error if the master has no capacity for another scout or
+	// snapshot now. nil: there is no limit.
 	Capacity   func() error
-	Limits     Limits     // on what scouts make the master hold
+	Limits     Limits     // of the data that the master holds for scouts
 	Authorizer Authorizer // nil: any peer that reaches the server may register
 	Log        *zap.Logger
 	Recorder   Recorder // nil: nothing is counted
@@ -49,12 +49,12 @@ type Server struct {
 	log      *limitedLog
 
 	mu       sync.Mutex
-	stopping context.Context // done when no session may go on
+	stopping context.Context // done when all sessions have to end
 	stop     context.CancelFunc
 	sessions sync.WaitGroup // the goroutines of all sessions
 }
 
-// NewServer makes the service that registers scouts with registry.
+// NewServer returns a Server that registers scouts with registry.
 func NewServer(registry Registry, config Config) *Server {
 	if config.Snapshots == 0 {
 		config.Snapshots = defaultSnapshots
@@ -80,9 +80,9 @@ func NewServer(registry Registry, config Config) *Server {
 	return s
 }
 
-// Run watches over the sessions until ctx is done. Then it tells every scout
-// that the master is stopping, takes no more, and returns when all have ended:
-// soon, so that grpc.Server.GracefulStop can return as well.
+// Run runs the clock of the sessions until ctx is done. Then it accepts no more
+// sessions, tells every scout that the master is stopping, and returns when all sessions
+// have ended. That is soon, so that grpc.Server.GracefulStop can return as well.
 func (s *Server) Run(ctx context.Context) error {
 	s.clock.run(ctx)
 	s.close()
@@ -99,7 +99,7 @@ func (s *Server) Session(stream scoutv1.ScoutmasterService_SessionServer) error 
 	return newMasterSession(s, stream).run()
 }
 
-// open counts a session in, unless the server is stopping.
+// open counts a session, unless the server is stopping.
 func (s *Server) open() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -116,7 +116,7 @@ func (s *Server) close() {
 	s.stop()
 }
 
-// full returns why the master cannot take in more; nil if it can.
+// full returns an error if the master has no capacity.
 func (s *Server) full() error {
 	if s.config.Capacity == nil {
 		return nil
@@ -128,15 +128,15 @@ func (s *Server) full() error {
 }
 
 const (
-	// lineInterval is how often one peer can cause the same line in the log.
+	// lineInterval is the interval in which one peer can cause a log line once.
 	lineInterval = 10 * time.Second
-	// mostLines is for how many peers such a line is written in each interval.
+	// mostLines is the number of peers that can cause such a line in each interval.
 	mostLines = 100
 )
 
-// limitedLog writes the lines that peers can cause, at most so many of each. A
-// line says in the field `withheld` how many with its message were not written
-// since the last that was.
+// limitedLog writes log lines that peers can cause, within limits for each message. The
+// field `withheld` is the number of lines with this message that were not written since
+// the last one.
 type limitedLog struct {
 	log *zap.Logger
 
@@ -148,7 +148,7 @@ func newLimitedLog(log *zap.Logger) *limitedLog {
 	return &limitedLog{log: log, limits: make(map[string]*throttle.Keyed[string])}
 }
 
-// warn writes a line that the peer has caused.
+// warn writes a line that the peer has caused, within the limit.
 func (l *limitedLog) warn(msg, peer string, fields ...zap.Field) {
 	withheld, ok := l.limit(msg).Allow(peer)
 	if !ok {
@@ -173,22 +173,22 @@ func (l *limitedLog) limit(msg string) *throttle.Keyed[string] {
 }
 
 const (
-	// A part of an update is far below this; another implementation's may be
-	// larger.
+	// A part of an update is far smaller; another implementation may send larger
+	// ones.
 	maxMessage = 4 << 20
-	// How much may be on its way from a scout: enough for a fast link, and little
-	// enough that what it says behind a snapshot comes soon on a slow one. Fixed
-	// windows also spare each session the probing for a larger one.
+	// The data in flight from a scout. It is enough for a fast link, and little enough
+	// that messages after a snapshot arrive soon on a slow one. With fixed windows no
+	// session probes for a larger one.
 	streamWindow     = 256 << 10
 	connectionWindow = 256 << 10
-	// What a master says is short, and so is nearly all that it hears: the rest
-	// passes the buffer by. Each session holds one whenever it is about to write,
-	// and, with TLS, one to read into all the time.
+	// Messages of a master, and most messages to it, are short; larger ones bypass the
+	// buffer. A session holds one buffer while it writes and, with TLS, one for
+	// reading all the time.
 	serverBuffer = 4 << 10
 )
 
-// ServerOptions is what the protocol asks of a gRPC server. The caller adds
-// credentials and the like.
+// ServerOptions returns the options that the protocol requires of a gRPC server. The
+// caller adds credentials.
 func ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxMessage),
@@ -197,13 +197,12 @@ func ServerOptions() []grpc.ServerOption {
 		grpc.ReadBufferSize(serverBuffer),
 		grpc.WriteBufferSize(serverBuffer),
 		grpc.ConnectionTimeout(5 * time.Second),
-		// Sessions notice by themselves that a peer is gone; this closes what they
-		// leave behind on a network that swallows everything, and connections that
-		// nobody uses.
+		// Sessions notice by themselves that a peer is gone. This closes their
+		// connections on a network that loses all packets, and unused connections.
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			MaxConnectionIdle: time.Minute, Time: 15 * time.Second, Timeout: 10 * time.Second,
 		}),
-		// Pings as frequent as a client of grpc can send them are welcome.
+		// A client of grpc may send pings as often as it can.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	}
 }

@@ -7,47 +7,47 @@ import (
 )
 
 const (
-	// slotHold is how long a snapshot may keep its slot. After that it goes on
-	// without one: a slow link must not hold up all other scouts, and cannot flood
-	// the master either.
+	// slotHold is how long a snapshot may keep its slot. After that it continues
+	// without one: a slow link must not delay all other scouts, and cannot flood the
+	// master.
 	slotHold = 5 * time.Second
 	// slotIdle is how long a snapshot may keep its slot before its first part.
 	slotIdle = time.Second
-	// reserveShare: before it has come, a snapshot reserves at most 1/4 of the
+	// reserveShare: before its first part, a snapshot reserves at most 1/4 of the
 	// bytes, because an Offer only claims a size.
 	reserveShare = 4
 )
 
-// snapshotQueue lets a few snapshots come in at once, few by their number and
-// by their bytes, first come first served. Any goroutine may use it.
+// snapshotQueue admits snapshots in the order of their Offers. It limits their number
+// and their size in bytes. Any goroutine may use it.
 type snapshotQueue struct {
 	mu      sync.Mutex
 	slots   int       // free
-	bytes   int64     // free; below 0 when snapshots are larger than was said
+	bytes   int64     // free; negative if snapshots are larger than their Offers said
 	limit   int64     // of bytes
 	waiting list.List // of *slot, oldest first
 }
 
-// newSnapshotQueue returns a queue for so many snapshots at once, of so many
-// bytes together.
+// newSnapshotQueue returns a queue with this number of slots, for snapshots with this
+// number of bytes together.
 func newSnapshotQueue(slots int, limit int64) *snapshotQueue {
 	return &snapshotQueue{slots: slots, bytes: limit, limit: limit}
 }
 
-// slot is one session's place: in the queue first, then among the snapshots that
-// may come. A nil slot belongs to nobody; its methods do nothing.
+// slot is the place of one session: first in the queue, then among the admitted
+// snapshots. The methods of a nil slot do nothing.
 type slot struct {
 	queue    *snapshotQueue
 	granted  chan struct{}
 	element  *list.Element // nil: not in the queue
-	expiry   *time.Timer   // nil: the slot is not held
+	expiry   *time.Timer   // nil: not granted, or expired
 	began    time.Time     // when it was granted
 	reserved int64         // bytes
 	arrived  int64         // bytes
 }
 
-// request queues for a slot for a snapshot of about so many bytes. The caller
-// must release it, whether it was granted or not.
+// request queues for a slot for a snapshot of about this size in bytes. The caller must
+// release the slot, whether it was granted or not.
 func (q *snapshotQueue) request(size int64) *slot {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -65,7 +65,7 @@ func (s *slot) ready() <-chan struct{} {
 	return s.granted
 }
 
-// arrive notes that n bytes of the snapshot have come.
+// arrive records that n bytes of the snapshot have arrived.
 func (s *slot) arrive(n int) {
 	if s == nil {
 		return
@@ -86,8 +86,8 @@ func (s *slot) arrive(n int) {
 	}
 }
 
-// release gives the slot to the next session, or leaves the queue. Further calls
-// do nothing.
+// release passes the slot to the next session, or leaves the queue. Further calls do
+// nothing.
 func (s *slot) release() {
 	if s == nil {
 		return
@@ -108,7 +108,7 @@ func (s *slot) release() {
 	q.grant()
 }
 
-// grant gives free slots to the sessions that have waited longest.
+// grant grants free slots to the sessions that have waited longest.
 func (q *snapshotQueue) grant() {
 	for q.slots > 0 && q.waiting.Len() > 0 {
 		s := q.waiting.Front().Value.(*slot)

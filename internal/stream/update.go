@@ -8,11 +8,11 @@ import (
 	scoutv1 "scout/proto/scout/v1"
 )
 
-// partSize is how many bytes of names go into one message: soon through even on
-// a slow link, where each message is a sign of life.
+// partSize is the size of the names in one message, in bytes. It is small because each
+// message is a sign of life, also on a slow link.
 const partSize = 32 << 10
 
-// update is what a scout sends to make the master show set.
+// update is an update that makes the master show set.
 type update struct {
 	reset    bool
 	revision uint64
@@ -20,11 +20,11 @@ type update struct {
 	set      *files.Set
 }
 
-// parts yields the messages of u: first what is removed, then what is added.
+// parts yields the messages of u: removed names first, then added ones.
 func (u update) parts() iter.Seq[*scoutv1.Update] {
 	return func(yield func(*scoutv1.Update) bool) {
-		// Only the last message says that it is the last, so each is held back
-		// until it is known whether another follows.
+		// The last message is marked, so each message is held back until it is known
+		// whether another one follows.
 		held := u.part()
 		for names := range u.delta.Removed.Parts(partSize) {
 			if len(held.Removed) > 0 {
@@ -50,14 +50,13 @@ func (u update) parts() iter.Seq[*scoutv1.Update] {
 	}
 }
 
-// part is a message of u without names, not the last.
+// part returns a message of u without names that is not the last one.
 func (u update) part() *scoutv1.Update {
 	return &scoutv1.Update{Revision: u.revision, Reset_: u.reset, More: true}
 }
 
-// hasRoom reports whether added names fit into part: the last of the removed
-// ones and the first of the added ones often do, and a small change is one
-// message.
+// hasRoom reports whether added names fit into part. So a small change with removed and
+// added names is one message.
 func hasRoom(part *scoutv1.Update, added []byte) bool {
 	return len(part.Added) == 0 && (len(part.Removed) == 0 || len(part.Removed)+len(added) <= partSize)
 }
