@@ -75,7 +75,7 @@ func TestWrongFlags(t *testing.T) {
 		"-dir d -master :3000":                         `flag -master: ":3000" names no host: give localhost:3000 or another host`,
 		required + "-exclude [":                        `flag -exclude: "[" is not a glob pattern: check its brackets, or put a backslash before what is meant literally`,
 		required + "-exclude /srv/a":                   `flag -exclude: "/srv/a" can match nothing: patterns are relative to the directory, as in **/*.tmp`,
-		required + "-exclude a/":                       `flag -exclude: "a/" can match nothing: leave out the slash at its end`,
+		required + "-exclude a/":                       `flag -exclude: "a/" can match nothing: leave out the slash at its end, or put ** behind it`,
 		required + "-host w\xff":                       `flag -host: "w\xff": the host is not UTF-8: give another name`,
 		required + "-host w\x1b[2J":                    `flag -host: "w\x1b[2J": the host has control characters: give another name`,
 		required + "-host " + strings.Repeat("w", 256): `flag -host: "` + strings.Repeat("w", 40) + `": the host is longer than 255 bytes: give another name`,

@@ -34,16 +34,16 @@ func newConsumerSide(ctx context.Context, p parts) (*consumerSide, error) {
 	if err != nil {
 		return nil, err
 	}
-	addresses := access.PerAddress(web.Nearby(l), p.config.limits.perAddress(), p.log)
+	addresses := access.PerAddress(web.ShortLoopbackQueues(l), p.config.limits.perAddress(), p.log)
 	s := &consumerSide{
 		listener: bound(addresses, p.capacity.http, p.log.With(zap.String("listener", "http"))),
 		log:      p.log,
 	}
 	handler := web.NewHandler(p.list, p.registry, s.ready, web.Options{Watchers: p.config.watchers}, p.log)
 	handler.Also("/metrics", p.counts.Handler(logging.Library(p.log, "metrics")))
-	door := web.Door{Room: addresses.Refuse, Check: p.gate.Consumer, MaxQuery: maxQuery}
+	admission := web.Admission{Capacity: addresses.Refuse, Check: p.gate.Consumer}
 	s.server = &http.Server{
-		Handler:           web.Observe(door.Guard(handler), p.counts),
+		Handler:           web.Observe(admission.Admit(handler), p.counts),
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    maxHeader,

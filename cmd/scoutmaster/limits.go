@@ -21,7 +21,6 @@ const (
 	handshakeTimeout = 5 * time.Second // until a new gRPC connection is ready
 	headerTimeout    = 10 * time.Second
 	maxHeader        = 64 << 10 // bytes of a request's header, over gRPC and HTTP
-	maxQuery         = 16 << 10 // bytes of a request's query
 )
 
 // limits are the limits that flags set. 0 means no limit.

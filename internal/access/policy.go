@@ -11,7 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"scout/internal/files"
-	"scout/internal/globs"
+	"scout/internal/glob"
 )
 
 // Policy says who may show the files of which hosts and directories. Who is not
@@ -83,13 +83,13 @@ func parseWho(s string) (string, error) {
 	if kind != "token" && kind != "cert" || name == "" {
 		return "", fmt.Errorf("%q is not whom a rule is about: begin with token:NAME or cert:NAME", s)
 	}
-	return s, checkPattern(s)
+	return s, glob.CheckSyntax(s)
 }
 
 func (r *rule) parseField(field string) error {
 	key, value, _ := strings.Cut(field, "=")
 	var target *[]string
-	check := checkPattern
+	check := glob.CheckSyntax
 	switch key {
 	case "hosts":
 		target = &r.hosts
@@ -101,7 +101,7 @@ func (r *rule) parseField(field string) error {
 	if *target != nil {
 		return fmt.Errorf("%s= is there twice: separate several patterns by commas", key)
 	}
-	*target = globs.Split(value)
+	*target = glob.Split(value)
 	for _, pattern := range *target {
 		if err := check(pattern); err != nil {
 			return fmt.Errorf("%s=: %w", key, err)
@@ -110,18 +110,8 @@ func (r *rule) parseField(field string) error {
 	return nil
 }
 
-func checkPattern(pattern string) error {
-	switch {
-	case pattern == "":
-		return fmt.Errorf("a pattern is empty: write it, or leave out the comma")
-	case !doublestar.ValidatePattern(pattern):
-		return fmt.Errorf("%q is not a glob pattern: check its brackets, or put a backslash before what is meant literally", pattern)
-	}
-	return nil
-}
-
 func checkDirectory(pattern string) error {
-	if err := checkPattern(pattern); err != nil {
+	if err := glob.CheckSyntax(pattern); err != nil {
 		return err
 	}
 	if pattern[0] != '/' && pattern[0] != '{' {

@@ -5,7 +5,6 @@ import (
 	"iter"
 	"slices"
 	"sort"
-	"sync/atomic"
 )
 
 // Index is an immutable sorted list of entries. The zero Index is empty.
@@ -19,10 +18,6 @@ type Index struct {
 // shares unchanged leaves with the Index that it was made from, so equal pointers
 // mean equal entries.
 type Leaf struct {
-	// Memo is for what a reader makes of the leaf and would like to find again.
-	// It lives as long as the leaf.
-	Memo atomic.Value
-
 	blocks []block
 	len    int // entries
 	size   int // encoded bytes

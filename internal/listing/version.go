@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
-	"sync/atomic"
 
 	"scout/internal/files"
 	"scout/internal/index"
@@ -34,10 +33,6 @@ type Version struct {
 
 // Sources are the sources of a Version. They are immutable.
 type Sources struct {
-	// Memo is for what a reader makes of the sources and would like to find
-	// again. It lives as long as they stay the same.
-	Memo atomic.Value
-
 	all  []*Source // by number; includes masked sources that are still in main
 	live bitset    // the numbers of the shown sources
 }
@@ -85,8 +80,6 @@ func (s *Sources) without(n uint32) *Sources {
 // number as their owner. Each snapshot of a scout makes a new source.
 type Source struct {
 	Origin files.Origin
-	// Memo is for what a reader makes of the Origin and would like to find again.
-	Memo atomic.Value
 
 	number uint32
 	len    int // entries; guarded by the Listing's mu

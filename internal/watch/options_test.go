@@ -19,10 +19,12 @@ func TestBadOptions(t *testing.T) {
 		options Options
 		want    string
 	}{
-		{Options{Exclude: []string{"*.tmp", "a[b"}}, `"a[b" is not a valid glob`},
-		{Options{Exclude: []string{"{a,b"}}, `"{a,b" is not a valid glob`},
-		{Options{Exclude: []string{""}}, `"" never matches`},
-		{Options{Exclude: []string{"/srv/data/tmp"}}, `"/srv/data/tmp" never matches`},
+		{Options{Exclude: []string{"*.tmp", "a[b"}}, `"a[b" is not a glob pattern`},
+		{Options{Exclude: []string{"{a,b"}}, `"{a,b" is not a glob pattern`},
+		{Options{Exclude: []string{""}}, "a pattern is empty"},
+		{Options{Exclude: []string{"/srv/data/tmp"}}, `"/srv/data/tmp" can match nothing`},
+		{Options{Exclude: []string{"./build"}}, `"./build" can match nothing`},
+		{Options{Exclude: []string{"build/"}}, "leave out the slash"},
 		{Options{Poll: -time.Second}, "must be positive"},
 	} {
 		if _, err := New(c, test.options); err == nil || !strings.Contains(err.Error(), test.want) {
@@ -33,7 +35,7 @@ func TestBadOptions(t *testing.T) {
 
 func TestExclude(t *testing.T) {
 	eachMode(t, func(t *testing.T, o Options) {
-		o.Exclude = []string{"*.tmp", "**/cache", "logs/**/*.gz", "./build/"}
+		o.Exclude = []string{"*.tmp", "**/cache", "logs/**/*.gz", "build"}
 		dir := in(t)
 		build := `mkdir -p cache/x d/cache/y logs/old build/z d/build; touch a a.tmp cache/1 cache/x/2 d/3 d/a.tmp d/cache/4 d/cache/y/5 logs/6.gz logs/7 logs/old/8.gz logs/old/9 build/10 d/build/11`
 		shell(t, dir, build)

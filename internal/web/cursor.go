@@ -11,14 +11,14 @@ import (
 	"scout/internal/files"
 )
 
-// position is that of an entry in the order of the list.
+// position is the place of an entry in the order of the list.
 type position struct {
 	name   []byte
 	origin files.Origin
 }
 
-// compare tells where the position is as seen from an entry: below 0 when it is
-// before that.
+// compare returns a number below 0 if the position comes before an entry, 0 if it
+// is that of the entry, and above 0 if it comes after.
 func (p *position) compare(name []byte, o files.Origin) int {
 	if c := bytes.Compare(p.name, name); c != 0 {
 		return c
@@ -26,10 +26,10 @@ func (p *position) compare(name []byte, o files.Origin) int {
 	return p.origin.Compare(o)
 }
 
-// cursor is where a page of a list ended. The next one begins behind that
+// cursor is where a page of a list ended. The next page begins behind that
 // position, whether there still is an entry or not: so all pages together are a
-// walk in one order, which neither misses an entry that was there throughout
-// nor meets one twice.
+// walk in one order, which meets each entry that was there throughout exactly
+// once.
 type cursor struct {
 	epoch uint64 // of the Listing
 	query uint64 // query.hash
@@ -38,7 +38,7 @@ type cursor struct {
 
 var cursorText = base64.RawURLEncoding.Strict()
 
-// String returns the cursor as clients have it. It needs no quoting anywhere.
+// String returns the cursor as clients have it. No URL needs to escape it.
 func (c *cursor) String() string {
 	p := binary.BigEndian.AppendUint64(nil, c.epoch)
 	p = binary.BigEndian.AppendUint64(p, c.query)
@@ -69,7 +69,7 @@ func parseCursor(s string) (*cursor, error) {
 	}
 	c.origin.Host, c.origin.Directory, c.name = parts[0], parts[1], []byte(parts[2])
 	if c.String() != s {
-		return nil, errNoCursor // it was cut, or put together by somebody else
+		return nil, errNoCursor // it was cut or altered
 	}
 	return c, nil
 }

@@ -4,6 +4,8 @@ import (
 	"net/http/httptest"
 	"testing"
 	"time"
+
+	"scout/internal/render"
 )
 
 // patient is a response that remembers until when it may be written.
@@ -20,7 +22,7 @@ func (p *patient) SetWriteDeadline(t time.Time) error {
 // What is written after the end was announced gets no more time for it.
 func TestHurryIsNotTakenBack(t *testing.T) {
 	out := &patient{ResponseRecorder: httptest.NewRecorder()}
-	w := newEventWriter(out, eventStream)
+	w := newEventWriter(out, &render.EventStream)
 	w.heartbeat("1")
 	if err := w.flush(); err != nil || time.Until(out.until) < eventTimeout/2 {
 		t.Errorf("%s for a reader, %v", time.Until(out.until), err)

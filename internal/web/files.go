@@ -1,87 +1,276 @@
 package web
 
 import (
-	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
 
+	"github.com/cespare/xxhash/v2"
 	"go.uber.org/zap"
+
+	"scout/internal/listing"
+	"scout/internal/render"
+	"scout/internal/roster"
 )
+
+// unconfirmedHeader says how many scouts an answer names as unconfirmed, or would
+// if its format could.
+const unconfirmedHeader = "Scout-Unconfirmed"
 
 // files answers GET /files.
 func (h *Handler) files(w http.ResponseWriter, r *http.Request) {
-	a := h.decide(w, r)
-	if a == nil {
+	p, refused := newPlan(r.URL.RawQuery, r.Header)
+	if refused != nil {
+		refused.answer(w)
 		return
 	}
-	if a.watched() {
-		h.watch(w, r, a)
+	w.Header().Set("Vary", p.query.vary())
+	if p.kind == planEvents {
+		h.watch(w, r, p)
 		return
 	}
-	if a.query.fresh > 0 && !h.look(w, r, a) {
+	a := &answer{plan: p, version: h.listing.Current(), done: r.Context().Done()}
+	if p.query.after != nil && p.query.after.epoch != a.version.Epoch {
+		refuse(cursorExpired, "after: the scoutmaster has restarted since it gave this cursor; start over without after").answer(w)
 		return
 	}
-	known := isKnown(r.Header.Values("If-None-Match"), a.tag())
-	if a.query.wait > 0 && r.Method == http.MethodGet {
-		var ok bool
-		if known, ok = h.hold(w, r, a); !ok {
-			return
+	if h.await(w, r, a) {
+		h.list(w, r, a)
+	}
+}
+
+// answer is one list that is told to a client.
+type answer struct {
+	*plan
+
+	version     *listing.Version
+	unconfirmed []roster.Unconfirmed // scouts whose entries may not be as fresh as was asked
+	unchanged   bool                 // the client has all that is selected
+	next        string               // the cursor of the next page; "" if there is none
+	done        <-chan struct{}      // closed when the client has left
+}
+
+// await waits for what the plan waits for, and makes a the answer then. It returns
+// false if it has answered already, or the client has left.
+func (h *Handler) await(w http.ResponseWriter, r *http.Request, a *answer) bool {
+	a.unchanged = a.isKnown()
+	switch {
+	case a.kind == planFresh:
+		return h.awaitRescan(w, r, a)
+	case a.kind == planPoll && r.Method == http.MethodGet:
+		return h.awaitChange(w, r, a)
+	}
+	return true
+}
+
+// awaitRescan waits until the scouts that are selected have rescanned their disks.
+func (h *Handler) awaitRescan(w http.ResponseWriter, r *http.Request, a *answer) bool {
+	ctx, leave := h.watchers.enter(w, r)
+	if ctx == nil {
+		return false
+	}
+	defer leave()
+	ctx, cancel := context.WithTimeout(ctx, a.query.fresh)
+	defer cancel()
+	a.version, a.unconfirmed = h.scoutsBehind.Barrier(ctx, a.query.selectsOrigin)
+	a.unchanged = a.isKnown()
+	w.Header().Set(unconfirmedHeader, strconv.Itoa(len(a.unconfirmed)))
+	return r.Context().Err() == nil
+}
+
+// awaitChange waits until something that is selected has changed since the
+// revision that the client knows.
+func (h *Handler) awaitChange(w http.ResponseWriter, r *http.Request, a *answer) bool {
+	since, ok := a.knownRevision()
+	if !ok {
+		a.unchanged = false
+		return true
+	}
+	ctx, leave := h.watchers.enter(w, r)
+	if ctx == nil {
+		return false
+	}
+	defer leave()
+	defer h.listing.Watch()()
+	ctx, cancel := context.WithTimeout(ctx, a.query.wait)
+	defer cancel()
+	a.unchanged = h.unchanged(ctx, a, since)
+	return r.Context().Err() == nil
+}
+
+// unchanged waits until something that is selected has changed since a revision,
+// or ctx is done, and reports whether nothing has. a has the list as it is then.
+func (h *Handler) unchanged(ctx context.Context, a *answer, since uint64) bool {
+	for {
+		now := h.listing.Current()
+		for since < now.Revision {
+			c, ok := h.listing.Since(since, a.query.selectsOrigin)
+			if !ok || a.query.touches(c) {
+				a.version = h.listing.Current()
+				return false
+			}
+			since = c.Revision
+		}
+		a.version = now
+		select {
+		case <-h.listing.After(since):
+		case <-ctx.Done():
+			return true
 		}
 	}
+}
+
+// list writes the answer.
+func (h *Handler) list(w http.ResponseWriter, r *http.Request, a *answer) {
 	w.Header().Set("ETag", a.tag())
-	if known {
+	if a.unchanged {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
-	if !a.turn() {
+	if !a.findNextPage() {
 		return
 	}
 	if a.next != "" {
 		w.Header().Set("Link", a.link(r))
 	}
-	w.Header().Set("Content-Type", a.format.mediaType())
-	if a.coding != identity {
-		w.Header().Set("Content-Encoding", a.coding.String())
+	w.Header().Set("Content-Type", a.format.MediaType())
+	h.send(w, r, a.coding, func(out *response) error { return h.render.Write(out, a.list()) })
+}
+
+// list returns the answer as it is rendered.
+func (a *answer) list() *render.List {
+	l := &render.List{Version: a.version, Format: a.format, Coding: a.coding, More: a.more()}
+	if q := a.query; !q.selectsAll() || q.limit > 0 || q.after != nil {
+		l.Selection = a.entries()
+	}
+	return l
+}
+
+// entries returns the selected entries of the page.
+func (a *answer) entries() *selection { return newSelection(a.version, a.query, a.done) }
+
+// findNextPage finds out where the next page begins. It reads the whole page and
+// renders nothing: so a page of any size costs no memory, and the Link header is
+// known before the page is written. It returns false if the client has left.
+func (a *answer) findNextPage() bool {
+	if a.query.limit == 0 {
+		return true
+	}
+	s, c := a.entries(), cursor{epoch: a.version.Epoch}
+	for s.Next() {
+		if s.left == 0 {
+			c.name, c.origin = append(c.name, s.Name()...), s.Source().Origin
+		}
+	}
+	if s.more() {
+		c.query = a.query.hash()
+		a.next = c.String()
+	}
+	return s.Err() == nil
+}
+
+// link returns the value of the Link header.
+func (a *answer) link(r *http.Request) string {
+	values := r.URL.Query()
+	values.Set("after", a.next)
+	return "<" + r.URL.Path + "?" + values.Encode() + `>; rel="next"`
+}
+
+// more returns the members that an answer in JSON has beside the entries.
+func (a *answer) more() string {
+	var p []byte
+	if a.next != "" {
+		p = append(append(append(p, `,"next":"`...), a.next...), '"')
+	}
+	if a.query.fresh > 0 {
+		p = appendUnconfirmed(append(p, `,"unconfirmed":`...), a.unconfirmed)
+	}
+	return string(p)
+}
+
+func appendUnconfirmed(p []byte, unconfirmed []roster.Unconfirmed) []byte {
+	return render.AppendLines(p, unconfirmed, func(o *render.Object, u roster.Unconfirmed) {
+		o.Origin(u.Origin)
+		o.Text("reason", u.Reason)
+	})
+}
+
+// tag returns the entity tag of the answer. It differs after each change of the
+// list, and after each restart of the scoutmaster. It is weak: it stands for the
+// answer in every coding.
+func (a *answer) tag() string {
+	tag := a.version.Tag()
+	if len(a.unconfirmed) > 0 {
+		tag += fmt.Sprintf("-%016x", xxhash.Sum64(appendUnconfirmed(nil, a.unconfirmed)))
+	}
+	return `W/"` + tag + "-" + a.format.String() + `"`
+}
+
+// isKnown reports whether the client has the answer already.
+func (a *answer) isKnown() bool {
+	tag := strings.TrimPrefix(a.tag(), "W/")
+	for _, known := range a.known {
+		if known == "*" || strings.TrimPrefix(known, "W/") == tag {
+			return true
+		}
+	}
+	return false
+}
+
+// knownRevision returns the latest revision of which the client has the answer. It
+// is not ok if there is none.
+func (a *answer) knownRevision() (latest uint64, ok bool) {
+	for _, tag := range a.known {
+		if tag == "*" {
+			return a.version.Revision, true
+		}
+		tag, quoted := strings.CutPrefix(strings.TrimPrefix(tag, "W/"), `"`)
+		tag, same := strings.CutSuffix(tag, "-"+a.format.String()+`"`)
+		id, err := parseEventID(tag)
+		if quoted && same && err == nil && id.gone == 0 && id.epoch == a.version.Epoch && id.revision <= a.version.Revision {
+			latest, ok = max(latest, id.revision), true
+		}
+	}
+	return latest, ok
+}
+
+// send writes a body that may be long, unless the request is for the headers
+// alone. A body that breaks off ends the connection, so that it does not pass for
+// a whole one.
+func (h *Handler) send(w http.ResponseWriter, r *http.Request, c render.Coding, write func(*response) error) {
+	if c != render.Identity {
+		w.Header().Set("Content-Encoding", c.String())
 	}
 	if r.Method == http.MethodHead {
 		return
 	}
-	out := pieces{w: w, deadline: http.NewResponseController(w).SetWriteDeadline}
-	if err := h.render.write(&out, a); err != nil {
+	out := &response{w: w, control: http.NewResponseController(w)}
+	if err := write(out); err != nil {
 		h.log.Debug("client left", zap.String("remote", r.RemoteAddr), zap.Error(err))
-		panic(http.ErrAbortHandler) // half a list must not look like a whole one
+		panic(http.ErrAbortHandler)
 	}
 }
 
-// decide returns what is to be answered, or nil when it has answered with what is
-// wrong.
-func (h *Handler) decide(w http.ResponseWriter, r *http.Request) *answer {
-	q, err := parseQuery(r.URL.RawQuery)
-	if err != nil {
-		badQuery.answer(w, err.Error())
-		return nil
+// writeTimeout is for how long a client may accept nothing of a list.
+const writeTimeout = 5 * time.Minute
+
+// response is a body that is written in pieces, each within writeTimeout.
+type response struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+}
+
+func (p *response) Write(piece []byte) (int, error) {
+	err := p.control.SetWriteDeadline(time.Now().Add(writeTimeout))
+	if err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return 0, fmt.Errorf("set a write deadline: %w", err)
 	}
-	a := &answer{version: h.listing.Current(), query: q, format: q.format, done: r.Context().Done()}
-	w.Header().Set("Vary", q.vary())
-	if a.format == anyFormat {
-		a.format = accepted(r.Header.Values("Accept"))
-	}
-	a.coding = acceptedCoding(r.Header.Values("Accept-Encoding"))
-	switch {
-	case a.format == anyFormat:
-		notAcceptable.answer(w, fmt.Sprintf("Accept takes none of %s", mediaTypes()))
-	case a.coding == noCoding:
-		notAcceptable.answer(w, "Accept-Encoding takes none of zstd, gzip and identity")
-	case q.after != nil && q.after.epoch != a.version.Epoch:
-		cursorExpired.answer(w, "after: the scoutmaster has restarted since it gave this cursor; start over without after")
-	case q.after != nil && q.after.query != q.hash():
-		badQuery.answer(w, "after: the cursor belongs to a query with other conditions; keep host, directory, prefix and match from page to page")
-	default:
-		if err := cmp.Or(a.checkWatch(r.Header), a.checkFresh()); err != nil {
-			badQuery.answer(w, err.Error())
-			return nil
-		}
-		return a
-	}
-	return nil
+	n, err := p.w.Write(piece)
+	runtime.Gosched() // clients that read long lists must not delay the scouts
+	return n, err
 }

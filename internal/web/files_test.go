@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"io"
 	"math/rand/v2"
@@ -16,9 +17,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/klauspost/compress/zstd"
+
 	"scout/internal/files"
 	"scout/internal/files/filestest"
 	"scout/internal/listing"
+	"scout/internal/render"
 )
 
 // ask sends a request with headers, given as name and value in turn.
@@ -38,15 +42,15 @@ func TestFormatsGolden(t *testing.T) {
 	l.Show(files.Origin{Host: "root", Directory: "/"}, filestest.Set("etc/passwd"), nil)
 	for range 2 { // as runs, then merged
 		h := newTestHandler(l)
-		for f := formatJSON; f < formatEvents; f++ {
+		for _, f := range []render.Format{render.JSON, render.NDJSON, render.Text, render.NUL} {
 			name := f.String()
 			asked := ask(t, h, "GET", "/files?format="+name)
 			if got := asked.Header.Get("Vary"); got != "Accept-Encoding" {
 				t.Errorf("%s: varies with %s", name, got)
 			}
 			golden(t, "all."+name, body(t, asked))
-			accepted := ask(t, h, "GET", "/files", "Accept", f.mediaType())
-			if got := accepted.Header; got.Get("Content-Type") != f.mediaType() || got.Get("Vary") != "Accept, Accept-Encoding" {
+			accepted := ask(t, h, "GET", "/files", "Accept", f.MediaType())
+			if got := accepted.Header; got.Get("Content-Type") != f.MediaType() || got.Get("Vary") != "Accept, Accept-Encoding" {
 				t.Errorf("%s: %v", name, got)
 			}
 			golden(t, "all."+name, body(t, accepted))
@@ -103,7 +107,7 @@ func TestHeadIsGetWithoutBody(t *testing.T) {
 func TestCodingsOverHTTP(t *testing.T) {
 	h := newTestHandler(sample())
 	want := body(t, ask(t, h, "GET", "/files?prefix=a"))
-	for _, c := range []coding{codingGzip, codingZstd} {
+	for _, c := range []render.Coding{render.Gzip, render.Zstd} {
 		r := ask(t, h, "GET", "/files?prefix=a", "Accept-Encoding", c.String())
 		if got := unpack(t, body(t, r), c); r.Header.Get("Content-Encoding") != c.String() || !bytes.Equal(got, want) {
 			t.Errorf("%s: %v, %d bytes, want %d", c, r.Header, len(got), len(want))
@@ -329,7 +333,7 @@ func TestNULForXargs(t *testing.T) {
 func TestGivesUpWhenTheClientLeaves(t *testing.T) {
 	l := listing.New()
 	var names []string
-	for i := range 3 * lookEvery {
+	for i := range 3 * checkEvery {
 		names = append(names, "d/"+strconv.Itoa(i))
 	}
 	l.Show(files.Origin{Host: "h", Directory: "/"}, filestest.Set(names...), nil)
@@ -340,7 +344,37 @@ func TestGivesUpWhenTheClientLeaves(t *testing.T) {
 	left := make(chan struct{})
 	close(left)
 	s := newSelection(l.Current(), q, left)
-	if s.Next() || !s.aborted || s.looked > 2*lookEvery {
-		t.Errorf("aborted is %v after %d entries", s.aborted, s.looked)
+	if s.Next() || !s.aborted || s.read > 2*checkEvery {
+		t.Errorf("aborted is %v after %d entries", s.aborted, s.read)
+	}
+}
+
+func unpack(t *testing.T, p []byte, c render.Coding) []byte {
+	t.Helper()
+	var z io.Reader
+	var err error
+	if c == render.Gzip {
+		z, err = gzip.NewReader(bytes.NewReader(p))
+	} else {
+		var d *zstd.Decoder
+		if d, err = zstd.NewReader(bytes.NewReader(p)); err == nil {
+			defer d.Close()
+		}
+		z = d
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func merge(t *testing.T, l *listing.Listing) {
+	t.Helper()
+	if err := l.Merge(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"scout/internal/files"
 	"scout/internal/files/filestest"
 	"scout/internal/listing"
+	"scout/internal/render"
 	"scout/internal/roster"
 )
 
@@ -84,7 +85,7 @@ func TestFreshGolden(t *testing.T) {
 // The answer has what the look has found, in any format, and says how many
 // scouts may lack something.
 func TestFresh(t *testing.T) {
-	for f := formatJSON; f <= formatNUL; f++ {
+	for _, f := range []render.Format{render.JSON, render.NDJSON, render.Text, render.NUL} {
 		for _, method := range []string{"GET", "HEAD"} {
 			list := sample()
 			found := files.Origin{Host: "new", Directory: "/d"}

@@ -37,7 +37,7 @@ func TestCostOfAnAnswer(t *testing.T) {
 		r := httptest.NewRequest(http.MethodGet, tc.target, nil)
 		r.Header.Set("Accept-Encoding", tc.encoding)
 		ask := func() { h.ServeHTTP(void{http.Header{}}, r) }
-		ask() // text is kept from the second time on
+		ask() // segments are cached
 		allocs, bytes := guard.Cost(ask)
 		if allocs > tc.allocs || bytes > tc.bytes {
 			t.Errorf("%s %s of 100,000 entries allocates %.0f times, %.0f bytes", tc.target, tc.encoding, allocs, bytes)

@@ -180,7 +180,7 @@ func TestHealthIsPlain(t *testing.T) {
 	}
 }
 
-// nobody is a fleet without scouts.
+// nobody is the scouts of a list that has none.
 type nobody struct{ list *listing.Listing }
 
 func (n nobody) Barrier(context.Context, func(files.Origin) bool) (*listing.Version, []roster.Unconfirmed) {

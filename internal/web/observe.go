@@ -6,31 +6,31 @@ import (
 	"time"
 )
 
-// Recorder counts requests. Its methods are called by many at once, and return
-// at once.
+// Recorder counts requests. Any goroutine may call its methods, which return at
+// once.
 type Recorder interface {
 	// Began: a request has arrived.
 	Began()
-	// Answered: it has been answered. The route is one of those that the handler
-	// knows, or RouteOther, never what a client has made up.
+	// Answered: a request has been answered. Its route is one that the handler
+	// serves, or RouteOther, and never a client's invention.
 	Answered(a Answer)
 }
 
-// Answer is what is counted of an answer.
+// Answer describes an answer.
 type Answer struct {
 	Route  string
 	Status int
 	Bytes  int64 // of the body, as sent
 	Took   time.Duration
-	// Stream is an answer that goes on as things change, so that how long it
-	// took says nothing.
+	// Stream is an answer that goes on as the list changes, so that Took says
+	// nothing about speed.
 	Stream bool
 }
 
-// RouteOther is the route of all that is asked for and does not exist.
+// RouteOther is the route of all paths that do not exist.
 const RouteOther = "other"
 
-// Observe serves as h does, and counts.
+// Observe returns a handler that serves as h does, and counts.
 func Observe(h http.Handler, rec Recorder) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
@@ -46,7 +46,8 @@ func Observe(h http.Handler, rec Recorder) http.Handler {
 	})
 }
 
-// route is the path of a ServeMux's pattern. What the page consists of is one.
+// route returns the path of a pattern of a ServeMux. All files of the page are one
+// route.
 func route(pattern string) string {
 	_, path, found := strings.Cut(pattern, " ")
 	if !found {
@@ -59,11 +60,13 @@ func route(pattern string) string {
 		return "/"
 	case strings.HasPrefix(path, "/page/"):
 		return "/page/"
+	case strings.HasPrefix(path, problemPath):
+		return problemPath
 	}
 	return path
 }
 
-// observed is a response that remembers what was made of it.
+// observed is a response that counts what is written to it.
 type observed struct {
 	http.ResponseWriter
 
@@ -88,24 +91,20 @@ func (o *observed) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// FlushError is for http.ResponseController. Only answers that go on as things
-// change are flushed.
+// FlushError is for http.ResponseController. Only answers that go on as the list
+// changes are flushed.
 func (o *observed) FlushError() error {
 	o.flushed = true
 	return http.NewResponseController(o.ResponseWriter).Flush()
 }
 
-// Flush is for those who ask for an http.Flusher.
+// Flush is for handlers that look for an http.Flusher.
 func (o *observed) Flush() { _ = o.FlushError() }
 
-// code is the status that was sent: OK is when nothing else was said.
+// code returns the status that was sent, which is OK by default.
 func (o *observed) code() int {
 	if o.status == 0 {
 		return http.StatusOK
 	}
 	return o.status
 }
-
-// Also serves a path of somebody else's beside the handler's own. It is called
-// before the handler serves.
-func (h *Handler) Also(path string, other http.Handler) { h.route(path, other.ServeHTTP) }

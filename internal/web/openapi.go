@@ -5,7 +5,7 @@ import (
 	"net/http"
 )
 
-// openAPI describes all that is served, in the terms of OpenAPI 3.1.
+// openAPI describes everything that is served, in OpenAPI 3.1.
 //
 //go:embed openapi.json
 var openAPI []byte

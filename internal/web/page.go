@@ -12,20 +12,19 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// The page for people who would rather look than read. It is a consumer like
-// any other: it asks /files and /scouts, and holds no names that it was not
-// told.
+// The page shows the list to people. It is a client like any other: it asks
+// /files and /scouts.
 //
 //go:embed page
 var pageFiles embed.FS
 
-// pagePolicy lets the page load nothing but itself, and talk to nobody but the
+// pagePolicy lets the page load only its own files, and connect only to the
 // scoutmaster that it came from.
 const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// pageTypes are the media types of what the page consists of, by extension: what
-// the system believes them to be does not matter.
+// pageTypes are the media types of the files of the page, by extension. The
+// system's table of types plays no part.
 var pageTypes = map[string]string{
 	".html": "text/html; charset=utf-8",
 	".css":  "text/css; charset=utf-8",
@@ -33,7 +32,7 @@ var pageTypes = map[string]string{
 	".svg":  "image/svg+xml",
 }
 
-// routePage serves the page at / and what it consists of below /page/.
+// routePage serves the page at / and its files below /page/.
 func (h *Handler) routePage() {
 	files, err := fs.ReadDir(pageFiles, "page")
 	if err != nil {

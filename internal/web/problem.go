@@ -2,11 +2,14 @@ package web
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 )
 
 // problem is a kind of error, as RFC 9457 has it. Clients tell kinds apart by
-// their types, so a type is never changed.
+// their types, so the name of a kind never changes.
 type problem struct {
 	name   string // the type is the reference /problems/name
 	status int
@@ -14,32 +17,60 @@ type problem struct {
 }
 
 var (
-	badQuery         = problem{"bad-query", http.StatusBadRequest, "The query is not understood"}
-	notFound         = problem{"not-found", http.StatusNotFound, "There is nothing at this path"}
-	methodNotAllowed = problem{"method-not-allowed", http.StatusMethodNotAllowed, "The method is not allowed here"}
-	notAcceptable    = problem{"not-acceptable", http.StatusNotAcceptable, "No representation is acceptable"}
-	cursorExpired    = problem{"cursor-expired", http.StatusGone, "The cursor is from before a restart of the scoutmaster"}
-	tooManyWatchers  = problem{"too-many-watchers", http.StatusServiceUnavailable, "Too many clients watch the list"}
-	unauthorized     = problem{"unauthorized", http.StatusUnauthorized, "A token is needed"}
-	queryTooLong     = problem{"query-too-long", http.StatusRequestURITooLong, "The query is too long"}
-	crowded          = problem{"too-many-connections", http.StatusTooManyRequests, "There are too many connections from one address"}
-	notReady         = problem{"not-ready", http.StatusServiceUnavailable, "The scoutmaster is not ready"}
+	badQuery           = problem{"bad-query", http.StatusBadRequest, "The query is not understood"}
+	notFound           = problem{"not-found", http.StatusNotFound, "There is nothing at this path"}
+	methodNotAllowed   = problem{"method-not-allowed", http.StatusMethodNotAllowed, "The method is not allowed here"}
+	notAcceptable      = problem{"not-acceptable", http.StatusNotAcceptable, "No representation is acceptable"}
+	cursorExpired      = problem{"cursor-expired", http.StatusGone, "The cursor is from before a restart of the scoutmaster"}
+	tooManyWatchers    = problem{"too-many-watchers", http.StatusServiceUnavailable, "Too many clients watch the list"}
+	unauthorized       = problem{"unauthorized", http.StatusUnauthorized, "A token is needed"}
+	queryTooLong       = problem{"query-too-long", http.StatusRequestURITooLong, "The query is too long"}
+	tooManyConnections = problem{"too-many-connections", http.StatusTooManyRequests, "There are too many connections from one address"}
+	notReady           = problem{"not-ready", http.StatusServiceUnavailable, "The scoutmaster is not ready"}
+
+	problems = []problem{
+		badQuery, notFound, methodNotAllowed, notAcceptable, cursorExpired, tooManyWatchers,
+		unauthorized, queryTooLong, tooManyConnections, notReady,
+	}
 )
 
-// answer answers with the problem. detail says what was wrong this time.
-func (p problem) answer(w http.ResponseWriter, detail string) {
+// problemPath is where the types of problems are.
+const problemPath = "/problems/"
+
+// refusal is a problem with what was wrong this time.
+type refusal struct {
+	problem problem
+	detail  string
+}
+
+func refuse(p problem, detail string) *refusal { return &refusal{p, detail} }
+
+// answer answers with the problem.
+func (r *refusal) answer(w http.ResponseWriter) {
 	body, err := json.Marshal(struct {
 		Type   string `json:"type"`
 		Title  string `json:"title"`
 		Status int    `json:"status"`
 		Detail string `json:"detail"`
-	}{"/problems/" + p.name, p.title, p.status, detail})
+	}{problemPath + r.problem.name, r.problem.title, r.problem.status, r.detail})
 	if err != nil {
 		panic(err) // strings and a number always marshal
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Cache-Control", "no-cache")
-	w.WriteHeader(p.status)
+	w.WriteHeader(r.problem.status)
 	w.Write(append(body, '\n')) //nolint:errcheck // the client has left
+}
+
+// problemType answers GET /problems/NAME with what the type means.
+func (h *Handler) problemType(w http.ResponseWriter, r *http.Request) {
+	name := strings.TrimPrefix(r.URL.Path, problemPath)
+	i := slices.IndexFunc(problems, func(p problem) bool { return p.name == name })
+	if i < 0 {
+		h.nothing(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	fmt.Fprintf(w, "%s (status %d)\n", problems[i].title, problems[i].status) //nolint:errcheck // the client has left
 }

@@ -13,32 +13,36 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"scout/internal/files"
+	"scout/internal/glob"
+	"scout/internal/render"
 )
 
 // query is what a request to /files asks for, checked and in one canonical
 // form. Conditions of one kind are alternatives, those of different kinds must
 // all hold; a kind without conditions holds for everything.
 type query struct {
-	hosts       []string // ascending
-	directories []string // ascending
-	prefixes    [][]byte // of filenames; ascending, none covers another
-	globs       []glob   // on filenames; ascending
+	hosts       []string       // ascending
+	directories []string       // ascending
+	prefixes    [][]byte       // of filenames; ascending, none covers another
+	globs       []glob.Pattern // on filenames; ascending
 
-	limit  int     // the most entries in one answer, 0 when there is no limit
-	after  *cursor // where the answer begins, nil for the beginning of the list
-	format format  // anyFormat when it is to be negotiated
+	limit  int           // the most entries in one answer; 0: no limit
+	after  *cursor       // where the answer begins; nil: at the beginning of the list
+	format render.Format // AnyFormat if it is to be negotiated
 
 	watch       bool          // changes are asked for, not only the list
-	lastEventID *eventID      // up to where the client knows them, nil for nothing
-	fresh       time.Duration // for how long scouts may look at their disks, 0 for not at all
-	wait        time.Duration // for how long to wait for something new, 0 for not at all
+	lastEventID *eventID      // the last event that the client has; nil: none
+	fresh       time.Duration // how long scouts may rescan their disks; 0: they need not
+	wait        time.Duration // how long to wait for a change; 0: not at all
 }
 
-// maxLimit is the largest limit: more is better asked for without one.
+// maxLimit is the largest limit: longer lists are better asked for without one.
 const maxLimit = 1_000_000
 
-// parameters read the values of a parameter, of which there is at least one,
-// into a query.
+// maxGlobs is how many patterns one request may have matched against every name.
+const maxGlobs = 32
+
+// parameters parse the values of a parameter, at least one, into a query.
 var parameters = map[string]func(q *query, values []string) error{
 	"host":      func(q *query, values []string) error { return parseNames(&q.hosts, values) },
 	"directory": func(q *query, values []string) error { return parseNames(&q.directories, values) },
@@ -74,7 +78,7 @@ func parseQuery(raw string) (*query, error) {
 	return q, nil
 }
 
-// single makes the parser of a parameter that may be given once.
+// single returns the parser of a parameter that may be given once.
 func single(parse func(q *query, value string) error) func(*query, []string) error {
 	return func(q *query, values []string) error {
 		if len(values) > 1 {
@@ -103,7 +107,7 @@ func (q *query) parsePrefixes(values []string) error {
 	return nil
 }
 
-// reduce sorts prefixes and leaves out those that another covers.
+// reduce sorts prefixes and drops those that another one covers.
 func reduce(prefixes [][]byte) (least [][]byte) {
 	slices.SortFunc(prefixes, bytes.Compare)
 	for _, p := range prefixes {
@@ -119,7 +123,7 @@ func (q *query) parseGlobs(values []string) error {
 		return fmt.Errorf("given %d times; at most %d can be asked for at once", len(values), maxGlobs)
 	}
 	for _, v := range slices.Compact(slices.Sorted(slices.Values(values))) {
-		g, err := parseGlob(v)
+		g, err := glob.Parse(v)
 		if err != nil {
 			return err
 		}
@@ -143,14 +147,62 @@ func (q *query) parseAfter(value string) (err error) {
 }
 
 func (q *query) parseFormat(value string) error {
-	if q.format = formatNamed(value); q.format == anyFormat {
+	if q.format = render.FormatNamed(value); q.format == render.AnyFormat {
 		return fmt.Errorf("%.40q is unknown; there are %s", value, formatNames())
 	}
 	return nil
 }
 
-// selects reports whether an entry is one that the query asks for, whatever its
-// limit. It may be called by many at once, and does not keep name.
+// longestRescan bounds fresh, and longestWait wait: few proxies are patient enough
+// for more.
+const (
+	longestRescan = time.Minute
+	longestWait   = 5 * time.Minute
+)
+
+func (q *query) parseFresh(value string) (err error) {
+	q.fresh, err = parseDuration(value, longestRescan)
+	return err
+}
+
+func (q *query) parseWait(value string) (err error) {
+	q.wait, err = parseDuration(value, longestWait)
+	return err
+}
+
+func parseDuration(value string, most time.Duration) (time.Duration, error) {
+	d, err := time.ParseDuration(value)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("%.40q is not a duration such as 500ms, 30s or 1m30s", value)
+	case d <= 0 || d > most:
+		return 0, fmt.Errorf("%.40q is not more than 0 and at most %s", value, most)
+	}
+	return d, nil
+}
+
+func (q *query) parseWatch(value string) error {
+	switch value {
+	case "true":
+		q.watch = true
+	case "false":
+	default:
+		return fmt.Errorf("%.40q is neither true nor false", value)
+	}
+	return nil
+}
+
+func (q *query) parseLastEventID(value string) error {
+	id, err := parseEventID(value)
+	if err != nil {
+		return fmt.Errorf("%.60q %w", value, err)
+	}
+	q.lastEventID = &id
+	return nil
+}
+
+// selects reports whether the query asks for an entry, whatever its limit. Any
+// goroutine may call it. It does not keep name.
 func (q *query) selects(name []byte, o files.Origin) bool {
 	return q.selectsOrigin(o) && q.hasPrefix(name) && q.matches(name)
 }
@@ -181,11 +233,11 @@ func (q *query) hasPrefix(name []byte) bool {
 }
 
 func (q *query) matches(name []byte) bool {
-	return q.globs == nil || slices.ContainsFunc(q.globs, func(g glob) bool { return g.matches(name) })
+	return q.globs == nil || slices.ContainsFunc(q.globs, func(g glob.Pattern) bool { return g.Match(name) })
 }
 
-// canonical returns the conditions as a URL's query. Queries with the same
-// conditions have the same, however they are written.
+// canonical returns the conditions as the query of a URL. It is the same for
+// queries with the same conditions, however they are written.
 func (q *query) canonical() string {
 	values := url.Values{}
 	if q.hosts != nil {
@@ -198,7 +250,7 @@ func (q *query) canonical() string {
 		values.Add("prefix", string(p))
 	}
 	for i := range q.globs {
-		values.Add("match", q.globs[i].pattern)
+		values.Add("match", q.globs[i].String())
 	}
 	return values.Encode()
 }

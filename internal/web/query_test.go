@@ -1,7 +1,6 @@
 package web
 
 import (
-	"bytes"
 	"math/rand/v2"
 	"net/url"
 	"slices"
@@ -14,14 +13,6 @@ import (
 	"scout/internal/files/filestest"
 	"scout/internal/listing"
 )
-
-// everything is the query without conditions.
-var everything = new(query)
-
-// asked returns the answer to a query.
-func asked(v *listing.Version, q *query, f format, c coding) *answer {
-	return &answer{version: v, query: q, format: f, coding: c}
-}
 
 // entry is an entry as tests compare them.
 type entry struct {
@@ -147,7 +138,7 @@ func TestBadQueries(t *testing.T) {
 		"a;b":                                    "not well-formed",
 		"host=":                                  "host: is empty",
 		"directory=&directory=/srv":              "directory: is empty",
-		"match":                                  "match: is empty",
+		"match":                                  "match: a pattern is empty",
 		"match=%5B":                              "is not a glob pattern",
 		"match=a%7Bb":                            "is not a glob pattern",
 		"match=a%5C":                             "is not a glob pattern",
@@ -178,27 +169,6 @@ func TestBadQueries(t *testing.T) {
 			t.Errorf("%.40s: error %v, want %q", raw, err, want)
 		}
 	}
-}
-
-// What is known of all names that match must be true of each.
-func FuzzGlob(f *testing.F) {
-	for _, g := range someGlobs {
-		f.Add(g, "a/b")
-		f.Add(g, "logs")
-	}
-	f.Fuzz(func(t *testing.T, pattern, name string) {
-		g, err := parseGlob(pattern)
-		if err != nil || len(name) > 100 || name == "" { // no file's name is empty
-			return
-		}
-		matches := doublestar.MatchUnvalidated(pattern, name)
-		if g.matches([]byte(name)) != matches {
-			t.Fatalf("%q matches %q: %v; prefix %q, suffix %q", pattern, name, matches, g.prefix, g.suffix)
-		}
-		if matches && !bytes.HasPrefix([]byte(name), g.prefix) {
-			t.Fatalf("%q matches %q, which does not begin with %q", pattern, name, g.prefix)
-		}
-	})
 }
 
 // A query in its canonical form is that query.

@@ -5,59 +5,44 @@ import (
 	"io"
 	"net/http"
 
-	"go.uber.org/zap"
-
 	"scout/internal/listing"
+	"scout/internal/render"
 	"scout/internal/roster"
 )
 
 // scouts answers GET /scouts.
 func (h *Handler) scouts(w http.ResponseWriter, r *http.Request) {
 	if r.URL.RawQuery != "" {
-		badQuery.answer(w, "/scouts knows no parameters")
+		refuse(badQuery, "/scouts has no parameters").answer(w)
 		return
 	}
 	w.Header().Set("Vary", "Accept-Encoding")
 	c := acceptedCoding(r.Header.Values("Accept-Encoding"))
-	if c == noCoding {
-		notAcceptable.answer(w, "Accept-Encoding takes none of zstd, gzip and identity")
+	if c == render.NoCoding {
+		refuse(notAcceptable, noCodingAccepted).answer(w)
 		return
 	}
-	w.Header().Set("Content-Type", formatJSON.mediaType())
-	if c != identity {
-		w.Header().Set("Content-Encoding", c.String())
-	}
-	if r.Method == http.MethodHead {
-		return
-	}
-	out := pieces{w: w, deadline: http.NewResponseController(w).SetWriteDeadline}
-	text := renderRoster(h.listing.Current(), h.fleet.Roster())
-	err := coded(&out, c, func(out io.Writer) error {
-		_, err := out.Write(text)
-		return err
+	w.Header().Set("Content-Type", render.JSON.MediaType())
+	h.send(w, r, c, func(out *response) error {
+		return render.Compress(out, c, func(out io.Writer) error {
+			_, err := out.Write(renderRoster(h.listing.Current(), h.scoutsBehind.Roster()))
+			return err
+		})
 	})
-	if err != nil {
-		h.log.Debug("client left", zap.String("remote", r.RemoteAddr), zap.Error(err))
-		panic(http.ErrAbortHandler) // half a roster must not look like a whole one
-	}
 }
 
 // renderRoster renders what is known of the scouts, and the totals of the list.
 func renderRoster(v *listing.Version, r roster.Roster) []byte {
-	o := newJSONObject(make([]byte, 0, 512+512*len(r.Scouts)))
-	o.text("epoch", fmt.Sprintf("%016x", v.Epoch))
-	o.number("revision", v.Revision)
-	o.number("files", uint64(v.Len))
-	o.number("changes", v.Changes)
-	o.key("states")
-	o.buf = appendStates(o.buf, r)
-	o.key("scouts")
-	o.buf = appendLines(o.buf, r.Scouts, appendScout)
-	o.key("left")
-	o.buf = appendLines(o.buf, r.Left, appendLeft)
-	o.key("refused")
-	o.buf = appendLines(o.buf, r.Refused, appendRefused)
-	return o.end()
+	o := render.NewObject(make([]byte, 0, 512+512*len(r.Scouts)))
+	o.Text("epoch", fmt.Sprintf("%016x", v.Epoch))
+	o.Number("revision", v.Revision)
+	o.Number("files", uint64(v.Len))
+	o.Number("changes", v.Changes)
+	o.Value("states", func(p []byte) []byte { return appendStates(p, r) })
+	render.AddLines(o, "scouts", r.Scouts, addScout)
+	render.AddLines(o, "left", r.Left, addLeft)
+	render.AddLines(o, "refused", r.Refused, addRefused)
+	return o.End()
 }
 
 // appendStates appends how many scouts are in each state.
@@ -66,56 +51,50 @@ func appendStates(p []byte, r roster.Roster) []byte {
 	for i := range r.Scouts {
 		counts[r.Scouts[i].State]++
 	}
-	o := newJSONObject(p)
+	o := render.NewObject(p)
 	for _, s := range roster.States {
-		o.number(string(s), counts[s])
+		o.Number(string(s), counts[s])
 	}
-	o.number(string(roster.Gone), uint64(r.Gone))
-	return o.end()
+	o.Number(string(roster.Gone), uint64(r.Gone))
+	return o.End()
 }
 
-func appendScout(p []byte, s roster.Scout) []byte {
-	o := newJSONObject(p)
-	o.origin(s.Origin)
-	o.text("state", string(s.State))
+func addScout(o *render.Object, s roster.Scout) {
+	o.Origin(s.Origin)
+	o.Text("state", string(s.State))
 	if s.Reason != "" {
-		o.text("reason", s.Reason)
+		o.Text("reason", s.Reason)
 	}
 	if s.State == roster.Scanning {
-		o.number("scanned", s.Scanned)
+		o.Number("scanned", s.Scanned)
 	}
-	o.number("files", uint64(s.Files))
-	o.number("revision", s.Revision)
-	o.number("unreadable", s.Unreadable)
-	o.number("polled", s.Polled)
+	o.Number("files", uint64(s.Files))
+	o.Number("revision", s.Revision)
+	o.Number("unreadable", s.Unreadable)
+	o.Number("polled", s.Polled)
 	if s.PollRound > 0 {
-		o.seconds("poll_seconds", s.PollRound)
+		o.Seconds("poll_seconds", s.PollRound)
 	}
-	o.time("registered", s.Registered)
-	o.time("heard", s.Heard)
-	o.text("version", s.Version)
-	o.text("session", s.Session)
-	o.text("address", s.Address)
-	return o.end()
+	o.Time("registered", s.Registered)
+	o.Time("heard", s.Heard)
+	o.Text("version", s.Version)
+	o.Text("session", s.Session)
+	o.Text("address", s.Address)
 }
 
-func appendLeft(p []byte, l roster.Left) []byte {
-	o := newJSONObject(p)
-	o.origin(l.Origin)
-	o.text("reason", l.Reason)
-	o.time("when", l.When)
-	o.text("session", l.Session)
-	o.text("address", l.Address)
-	o.number("times", uint64(l.Times))
-	return o.end()
+func addLeft(o *render.Object, l roster.Left) {
+	o.Origin(l.Origin)
+	o.Text("reason", l.Reason)
+	o.Time("when", l.When)
+	o.Text("session", l.Session)
+	o.Text("address", l.Address)
+	o.Number("times", uint64(l.Times))
 }
 
-func appendRefused(p []byte, r roster.Refused) []byte {
-	o := newJSONObject(p)
-	o.origin(r.Origin)
-	o.text("holder", r.Holder)
-	o.time("when", r.When)
-	o.text("address", r.Address)
-	o.number("times", uint64(r.Times))
-	return o.end()
+func addRefused(o *render.Object, r roster.Refused) {
+	o.Origin(r.Origin)
+	o.Text("holder", r.Holder)
+	o.Time("when", r.When)
+	o.Text("address", r.Address)
+	o.Number("times", uint64(r.Times))
 }

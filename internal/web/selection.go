@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"errors"
 
 	"scout/internal/listing"
 )
@@ -13,27 +14,30 @@ import (
 //	}
 type selection struct {
 	*listing.Entries
-	version *listing.Version
-	query   *query
-	ranges  [][]byte  // prefixes of what is left to read; the first is being read
-	after   *position // entries up to here are passed over, unless nil
-	left    int       // entries that may still be read, below 0 when there is no limit
+	query  *query
+	ranges [][]byte  // prefixes of what is left to read; the first is being read
+	after  *position // entries up to here are skipped; nil: none is
+	left   int       // entries that may still be read; below 0: no limit
 
-	done    <-chan struct{} // nobody wants to know any more
-	looked  uint            // entries since done was looked at
+	done    <-chan struct{} // the client has left
+	read    uint            // entries since done was checked
 	aborted bool            // reading has ended because of that
 }
 
-// lookEvery is how many entries may be read in vain before it is asked whether
-// anybody is still waiting.
-const lookEvery = 1 << 12
+// checkEvery is how many entries are read before it is checked whether the client
+// is still there.
+const checkEvery = 1 << 12
+
+var errClientLeft = errors.New("the client has left")
 
 // newSelection returns a selection before the first entry, which ends early when
 // done is closed.
 func newSelection(v *listing.Version, q *query, done <-chan struct{}) *selection {
-	s := &selection{Entries: v.Entries(), version: v, query: q, ranges: q.ranges(), left: -1, done: done}
+	s := &selection{query: q, ranges: q.ranges(), left: -1, done: done}
 	if q.hosts != nil || q.directories != nil {
 		s.Entries = v.EntriesWhere(q.selectsOrigin)
+	} else {
+		s.Entries = v.Entries()
 	}
 	if q.limit > 0 {
 		s.left = q.limit
@@ -62,6 +66,14 @@ func (s *selection) Next() bool {
 	return true
 }
 
+// Err returns errClientLeft if reading has ended early.
+func (s *selection) Err() error {
+	if s.aborted {
+		return errClientLeft
+	}
+	return nil
+}
+
 // more reports whether there is an entry behind those that the limit allows. It
 // may be called when Next has returned false.
 func (s *selection) more() bool { return s.left == 0 && s.advance() }
@@ -83,7 +95,7 @@ func (s *selection) advance() bool {
 	return false
 }
 
-// seek moves to the beginning of what is left of the range that is to be read.
+// seek moves to the beginning of what is left of the first range.
 func (s *selection) seek() {
 	if len(s.ranges) == 0 {
 		return
@@ -97,7 +109,7 @@ func (s *selection) seek() {
 	}
 }
 
-// isBehind reports whether the entry comes after those that are passed over.
+// isBehind reports whether the entry comes after those that are skipped.
 func (s *selection) isBehind() bool {
 	if s.after == nil {
 		return true
@@ -110,7 +122,7 @@ func (s *selection) isBehind() bool {
 }
 
 func (s *selection) isAborted() bool {
-	if s.looked++; s.looked%lookEvery != 0 {
+	if s.read++; s.read%checkEvery != 0 {
 		return s.aborted
 	}
 	select {
@@ -121,8 +133,50 @@ func (s *selection) isAborted() bool {
 	return s.aborted
 }
 
-// ranges returns the prefixes among which every name that the query selects is
-// found, ascending, none covering another.
+// selectedChanges reads the entries of a Difference that a query selects. The
+// origins are selected already.
+type selectedChanges struct {
+	*listing.Difference
+	query  *query
+	ranges [][]byte // prefixes of what is left to read; the first is being read
+}
+
+// newSelectedChanges returns a reader before the first entry. ranges are those of
+// the query.
+func newSelectedChanges(d *listing.Difference, q *query, ranges [][]byte) *selectedChanges {
+	s := &selectedChanges{Difference: d, query: q, ranges: ranges}
+	s.seek()
+	return s
+}
+
+func (s *selectedChanges) seek() {
+	if len(s.ranges) > 0 && len(s.ranges[0]) > 0 {
+		s.Seek(s.ranges[0])
+	}
+}
+
+// Next moves to the next entry and reports whether there is one.
+func (s *selectedChanges) Next() bool {
+	for len(s.ranges) > 0 {
+		for s.Difference.Next() && bytes.HasPrefix(s.Name(), s.ranges[0]) {
+			if s.query.matches(s.Name()) {
+				return true
+			}
+		}
+		s.ranges = s.ranges[1:]
+		s.seek()
+	}
+	return false
+}
+
+// touches reports whether the changes have an entry that the query selects.
+func (q *query) touches(c *listing.Changes) bool {
+	ranges := q.ranges()
+	return newSelectedChanges(c.Removed(), q, ranges).Next() || newSelectedChanges(c.Added(), q, ranges).Next()
+}
+
+// ranges returns prefixes of all names that the query selects, ascending, none
+// covering another.
 func (q *query) ranges() [][]byte {
 	if q.globs == nil {
 		return orEverything(q.prefixes)
@@ -130,7 +184,7 @@ func (q *query) ranges() [][]byte {
 	var both [][]byte
 	for _, p := range orEverything(q.prefixes) {
 		for i := range q.globs {
-			if longer, ok := within(p, q.globs[i].prefix); ok {
+			if longer, ok := bothPrefixes(p, q.globs[i].Prefix()); ok {
 				both = append(both, longer)
 			}
 		}
@@ -145,9 +199,9 @@ func orEverything(prefixes [][]byte) [][]byte {
 	return prefixes
 }
 
-// within returns the prefix of the names that have both prefixes, and whether
-// there can be any.
-func within(a, b []byte) (longer []byte, ok bool) {
+// bothPrefixes returns the prefix of the names that have both prefixes. It is not
+// ok if there can be no such name.
+func bothPrefixes(a, b []byte) (longer []byte, ok bool) {
 	if len(a) < len(b) {
 		a, b = b, a
 	}

@@ -1,4 +1,4 @@
-package web
+package render
 
 import (
 	"bytes"
@@ -34,17 +34,13 @@ func TestRunsAreEntries(t *testing.T) {
 			}
 			merge(t, l)
 			v := l.Current()
-			for _, f := range []format{formatJSON, formatNDJSON} {
+			for _, f := range []Format{JSON, NDJSON} {
 				var runs, simple bytes.Buffer
-				for i, leaf := range v.Leaves() {
-					if i > 0 {
-						runs.WriteString(separator(f))
-					}
-					if err := writeLeaf(&runs, v, leaf, f); err != nil {
-						t.Fatal(err)
-					}
+				r := New()
+				if _, err := writeLeaves(&runs, r.newEntries(v, f), v, v.Leaves()); err != nil {
+					t.Fatal(err)
 				}
-				if _, err := writeSelection(&simple, newSelection(v, everything, nil), f); err != nil {
+				if _, err := writeSelection(&simple, r.newEntries(v, f), everything{v.Entries()}); err != nil {
 					t.Fatal(err)
 				}
 				if !bytes.Equal(runs.Bytes(), simple.Bytes()) {

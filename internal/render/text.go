@@ -1,13 +1,10 @@
-package web
+package render
 
 import (
 	"io"
-	"strings"
 	"unicode/utf8"
 
-	"scout/internal/files"
 	"scout/internal/index"
-	"scout/internal/listing"
 )
 
 // pathEntries renders entries as absolute paths, each with a byte that ends it.
@@ -18,17 +15,12 @@ type pathEntries struct {
 	exact   bool // bytes are as they are, else they are fit to be printed
 }
 
-func newPathEntries(v *listing.Version, f format) *pathEntries {
-	e := &pathEntries{buffer: newBuffer(), folders: fragmentsOf(v, f), end: '\n'}
-	if f == formatNUL {
+func newPathEntries(folders fragments, f Format) *pathEntries {
+	e := &pathEntries{buffer: newBuffer(), folders: folders, end: '\n'}
+	if f == NUL {
 		e.end, e.exact = 0, true
 	}
 	return e
-}
-
-// folder returns what comes before the filenames of an origin.
-func folder(o files.Origin) string {
-	return strings.TrimSuffix(o.Directory, "/") + "/"
 }
 
 func (e *pathEntries) add(name []byte, owner uint32) {

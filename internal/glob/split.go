@@ -1,9 +1,7 @@
-// Package globs takes lists of glob patterns apart, as flags and files have them.
-// What a pattern matches is the business of package doublestar.
-package globs
+package glob
 
-// Split takes a list apart at its commas. Those within brackets or braces, or
-// behind a backslash, belong to a pattern. Patterns may be empty.
+// Split splits a list at its commas. A comma within brackets or braces, or behind
+// a backslash, belongs to a pattern. Patterns may be empty.
 func Split(list string) (patterns []string) {
 	start, depth := 0, 0
 	for i := 0; i < len(list); i++ {

@@ -1,4 +1,4 @@
-package web
+package render
 
 import (
 	"encoding/base64"
@@ -11,7 +11,6 @@ import (
 
 	"scout/internal/files"
 	"scout/internal/index"
-	"scout/internal/listing"
 )
 
 // A list in JSON is jsonHead, entries, and what jsonEnd returns.
@@ -36,8 +35,8 @@ type jsonStyle struct {
 }
 
 var jsonStyles = [formatCount]jsonStyle{
-	formatJSON:   {"\n" + jsonOpen, ",\n" + jsonOpen, len(",\n" + jsonOpen)},
-	formatNDJSON: {jsonOpen, "\n" + jsonOpen, len(jsonOpen)},
+	JSON:   {"\n" + jsonOpen, ",\n" + jsonOpen, len(",\n" + jsonOpen)},
+	NDJSON: {jsonOpen, "\n" + jsonOpen, len(jsonOpen)},
 }
 
 const jsonOpen = `{"filename":"`
@@ -52,9 +51,9 @@ type jsonEntries struct {
 	name  []byte // the last one that addRun has rendered, with copyAhead bytes behind it
 }
 
-func newJSONEntries(v *listing.Version, f format) *jsonEntries {
+func newJSONEntries(tails fragments, f Format) *jsonEntries {
 	style := &jsonStyles[f]
-	j := &jsonEntries{buffer: newBuffer(), tails: fragmentsOf(v, f), held: style.held, name: make([]byte, 2*copyAhead)}
+	j := &jsonEntries{buffer: newBuffer(), tails: tails, held: style.held, name: make([]byte, 2*copyAhead)}
 	j.buf = append(j.buf, style.open...)
 	return j
 }

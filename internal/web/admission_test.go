@@ -9,10 +9,9 @@ import (
 	"testing"
 )
 
-func TestDoor(t *testing.T) {
-	door := Door{
-		MaxQuery: 20,
-		Room: func(remote string) error {
+func TestAdmission(t *testing.T) {
+	admission := Admission{
+		Capacity: func(remote string) error {
 			if remote == "crowded" {
 				return errors.New("too many of you")
 			}
@@ -25,7 +24,7 @@ func TestDoor(t *testing.T) {
 			return errors.New("no token was shown")
 		},
 	}
-	h := door.Guard(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("served")) }))
+	h := admission.Admit(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("served")) }))
 	for _, tc := range []struct {
 		name, path, remote, authorization string
 		status                            int
@@ -38,8 +37,8 @@ func TestDoor(t *testing.T) {
 		{"health", "/healthz", "", "", 200, "served", ""},
 		{"readiness", "/readyz", "", "", 200, "served", ""},
 		{"not quite health", "/healthz/../files", "", "", 401, "", `Bearer realm="scoutmaster"`},
-		{"long query", "/files?prefix=" + strings.Repeat("a", 14), "", "Bearer good", 414, "ask in parts", ""},
-		{"just short enough", "/files?prefix=" + strings.Repeat("a", 13), "", "Bearer good", 200, "served", ""},
+		{"long query", "/files?prefix=" + strings.Repeat("a", maxQuery-6), "", "Bearer good", 414, "ask in parts", ""},
+		{"just short enough", "/files?prefix=" + strings.Repeat("a", maxQuery-7), "", "Bearer good", 200, "served", ""},
 		{"crowd", "/healthz", "crowded", "Bearer good", 429, "too many of you", ""},
 	} {
 		r := httptest.NewRequest(http.MethodGet, tc.path, nil)

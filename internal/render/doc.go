@@ -1,0 +1,9 @@
+// Package render writes the entries of a list in a format: JSON, lines of JSON,
+// paths as text or with NUL, and events. It compresses what it writes, and caches
+// what it compressed. It knows nothing of HTTP.
+//
+// A list that nothing is left out of is rendered leaf by leaf of the merged
+// index. Compressed, each leaf becomes a segment, and the segments together are
+// one stream. A segment is valid for as long as its leaf, so an answer costs the
+// rendering of the leaves that have changed.
+package render

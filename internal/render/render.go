@@ -1,0 +1,154 @@
+package render
+
+import (
+	"bytes"
+	"io"
+	"sync"
+
+	"scout/internal/index"
+	"scout/internal/listing"
+)
+
+// Selection reads some entries of a Version, in order.
+type Selection interface {
+	// Next moves to the next entry and reports whether there is one.
+	Next() bool
+	// Name returns the filename. It is valid until the next call of Next.
+	Name() []byte
+	// Owner returns the number of the source.
+	Owner() uint32
+	// Err returns why Next has returned false before the end, or nil.
+	Err() error
+}
+
+// List is a list to be written.
+type List struct {
+	Version *listing.Version
+	// Selection has the entries. If it is nil, all entries of the Version are
+	// written.
+	Selection Selection
+	Format    Format
+	Coding    Coding
+	More      string // further members of the object in JSON, each with a comma before it
+}
+
+// Renderer writes lists. Any goroutine may use it.
+type Renderer struct {
+	segments  *segmentCache
+	fragments fragmentCache
+}
+
+// New returns a Renderer. Its cache takes at most an eighth of the memory limit
+// of the process.
+func New() *Renderer { return &Renderer{segments: newSegmentCache(cacheBudget())} }
+
+// Write writes a list.
+func (r *Renderer) Write(out io.Writer, l *List) error {
+	if l.Coding != Identity && l.isWhole() {
+		return r.writeSegments(out, l)
+	}
+	return Compress(out, l.Coding, func(out io.Writer) error { return r.writePlain(out, l) })
+}
+
+// isWhole reports whether the list consists of the leaves of its Version.
+func (l *List) isWhole() bool { return l.Selection == nil && l.Version.Merged() }
+
+// writePlain writes a list without compressing it.
+func (r *Renderer) writePlain(out io.Writer, l *List) error {
+	if _, err := io.WriteString(out, head(l.Format)); err != nil {
+		return err
+	}
+	some, err := r.writeEntries(out, l)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(out, tail(l.Format, some, l.More))
+	return err
+}
+
+func (r *Renderer) writeEntries(out io.Writer, l *List) (some bool, err error) {
+	e := r.newEntries(l.Version, l.Format)
+	defer e.release()
+	switch {
+	case l.isWhole():
+		return writeLeaves(out, e, l.Version, l.Version.Leaves())
+	case l.Selection == nil:
+		return writeSelection(out, e, everything{l.Version.Entries()})
+	}
+	return writeSelection(out, e, l.Selection)
+}
+
+// everything selects all entries.
+type everything struct{ *listing.Entries }
+
+func (everything) Err() error { return nil }
+
+// writeSegments writes a whole list, compressed.
+func (r *Renderer) writeSegments(out io.Writer, l *List) error {
+	w := newSegmentWriter(out, l.Coding)
+	w.text(head(l.Format))
+	some := false
+	for _, leaf := range l.Version.Leaves() {
+		s, err := r.segment(l, leaf)
+		if err != nil {
+			return err
+		}
+		if s.size == 0 {
+			continue
+		}
+		if some {
+			w.text(separator(l.Format))
+		}
+		some = true
+		w.add(s)
+	}
+	w.text(tail(l.Format, some, l.More))
+	return w.finish()
+}
+
+// segment returns the entries of a leaf, compressed.
+func (r *Renderer) segment(l *List, leaf *index.Leaf) (*segment, error) {
+	key := newSegmentKey(l, leaf)
+	if s := r.segments.get(key); s != nil {
+		return s, nil
+	}
+	text := scratch.Get().(*bytes.Buffer)
+	defer scratch.Put(text)
+	text.Reset()
+	e := r.newEntries(l.Version, l.Format)
+	defer e.release()
+	if _, err := writeLeaves(text, e, l.Version, []*index.Leaf{leaf}); err != nil {
+		return nil, err
+	}
+	s, err := newSegment(text.Bytes(), l.Coding)
+	if err == nil {
+		r.segments.put(key, s)
+	}
+	return s, err
+}
+
+var scratch = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// head returns what comes before the entries.
+func head(f Format) string {
+	if f == JSON {
+		return jsonHead
+	}
+	return ""
+}
+
+// separator returns what comes between the entries of two leaves.
+func separator(f Format) string {
+	if f == JSON {
+		return ","
+	}
+	return ""
+}
+
+// tail returns what comes after the entries, if there are any.
+func tail(f Format, some bool, more string) string {
+	if f == JSON {
+		return jsonEnd(some, more)
+	}
+	return ""
+}

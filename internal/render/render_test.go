@@ -1,0 +1,248 @@
+package render
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"math"
+	"math/rand/v2"
+	"runtime/debug"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+	"go.uber.org/goleak"
+
+	"scout/internal/files"
+	"scout/internal/files/filestest"
+	"scout/internal/listing"
+	"scout/internal/listing/listingtest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// withPrefix selects the entries whose names begin with a prefix.
+type withPrefix struct {
+	*listing.Entries
+	prefix string
+}
+
+func (s withPrefix) Next() bool {
+	for s.Entries.Next() {
+		if strings.HasPrefix(string(s.Name()), s.prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+func (withPrefix) Err() error { return nil }
+
+// selections are what the tests write of a Version. Each call returns a new
+// reader; nil is the whole Version.
+var selections = map[string]func(v *listing.Version) Selection{
+	"everything": func(*listing.Version) Selection { return nil },
+	"some":       func(v *listing.Version) Selection { return withPrefix{v.Entries(), "d1"} },
+	"nothing":    func(v *listing.Version) Selection { return withPrefix{v.Entries(), "nothing"} },
+}
+
+func written(t *testing.T, r *Renderer, l *List) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	if err := r.Write(&out, l); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// In every coding, cached and not, a list is the same, whatever has happened to
+// it.
+func TestCompressedIsTheSameList(t *testing.T) {
+	l, r := listing.New(), New()
+	compare := func(when string) {
+		t.Helper()
+		v := l.Current()
+		for what, selection := range selections {
+			for _, f := range []Format{JSON, NDJSON, Text, NUL} {
+				plain := written(t, r, &List{Version: v, Selection: selection(v), Format: f, Coding: Identity})
+				var simple Selection = everything{v.Entries()}
+				if s := selection(v); s != nil {
+					simple = s
+				}
+				want := written(t, r, &List{Version: v, Selection: simple, Format: f, Coding: Identity})
+				if !bytes.Equal(plain, want) {
+					t.Errorf("%s, %s, %s: %d bytes leaf by leaf, %d entry by entry", when, what, f, len(plain), len(want))
+				}
+				for _, c := range []Coding{Gzip, Zstd, Gzip, Zstd} {
+					packed := written(t, r, &List{Version: v, Selection: selection(v), Format: f, Coding: c})
+					if got := unpack(t, packed, c); !bytes.Equal(got, plain) {
+						t.Errorf("%s, %s, %s, %s: %d bytes unpacked, want %d", when, what, f, c, len(got), len(plain))
+					}
+				}
+			}
+		}
+	}
+	compare("empty")
+	var sources []*listing.Source
+	for n := range 3 {
+		var names []string
+		for i := range 60_000 {
+			names = append(names, fmt.Sprintf("d%d/%d/é%d", i%7, n, i))
+		}
+		sources = append(sources, l.Show(listingtest.Origin(n), filestest.Set(names...), nil))
+	}
+	compare("runs")
+	merge(t, l)
+	compare("merged")
+	if _, err := l.Change(sources[1], files.Delta{Removed: filestest.Set("d3/1/é3"), Added: filestest.Set("a", "z")}); err != nil {
+		t.Fatal(err)
+	}
+	compare("changed")
+	l.Drop(sources[0])
+	compare("masked")
+	merge(t, l)
+	compare("swept")
+	l.Drop(sources[1])
+	l.Drop(sources[2])
+	compare("all masked")
+}
+
+func unpack(t *testing.T, p []byte, c Coding) []byte {
+	t.Helper()
+	var z io.Reader
+	var err error
+	if c == Gzip {
+		z, err = gzip.NewReader(bytes.NewReader(p))
+	} else {
+		var d *zstd.Decoder
+		if d, err = zstd.NewReader(bytes.NewReader(p)); err == nil {
+			defer d.Close()
+		}
+		z = d
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func merge(t *testing.T, l *listing.Listing) {
+	t.Helper()
+	if err := l.Merge(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A change leaves the segments of the other leaves cached.
+func TestSegmentsAreCached(t *testing.T) {
+	l := listing.New()
+	var names []string
+	for i := range 200_000 {
+		names = append(names, fmt.Sprintf("d%06d", i))
+	}
+	s := l.Show(listingtest.Origin(1), filestest.Set(names...), nil)
+	merge(t, l)
+	r := New()
+	list := func() *List { return &List{Version: l.Current(), Format: JSON, Coding: Gzip} }
+	written(t, r, list())
+	if _, err := l.Change(s, files.Delta{Removed: filestest.Set(), Added: filestest.Set("d000007x")}); err != nil {
+		t.Fatal(err)
+	}
+	missing, leaves := 0, l.Current().Leaves()
+	for _, leaf := range leaves {
+		if r.segments.get(newSegmentKey(list(), leaf)) == nil {
+			missing++
+		}
+	}
+	if missing != 1 || len(leaves) < 3 {
+		t.Errorf("%d of %d leaves are to be compressed again, want 1", missing, len(leaves))
+	}
+}
+
+// The cache drops what was not used for longest, and only as much as it must.
+func TestCacheEvictsTheLeastRecentlyUsed(t *testing.T) {
+	l, _ := listingtest.Fleet(t, 1, 100_000, filestest.Same)
+	leaves := l.Current().Leaves()
+	if len(leaves) < 4 {
+		t.Fatalf("%d leaves", len(leaves))
+	}
+	key := func(i int) segmentKey {
+		return newSegmentKey(&List{Version: l.Current(), Format: JSON, Coding: Gzip}, leaves[i])
+	}
+	c := newSegmentCache(3 * (1000 + segmentOverhead))
+	for i := range 3 {
+		c.put(key(i), &segment{data: make([]byte, 1000)})
+	}
+	c.get(key(0))
+	c.put(key(3), &segment{data: make([]byte, 1000)})
+	for i, want := range []bool{true, false, true, true} {
+		if got := c.get(key(i)) != nil; got != want {
+			t.Errorf("segment %d is cached: %t, want %t", i, got, want)
+		}
+	}
+	c.put(key(1), &segment{data: make([]byte, 1<<20)})
+	if c.used > c.budget || len(c.entries) != c.order.Len() {
+		t.Errorf("%d bytes of %d, %d entries, %d in order", c.used, c.budget, len(c.entries), c.order.Len())
+	}
+}
+
+func TestCacheBudget(t *testing.T) {
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(math.MaxInt64))
+	if got := cacheBudget(); got != maxCache {
+		t.Errorf("%d bytes without a memory limit, want %d", got, maxCache)
+	}
+	debug.SetMemoryLimit(128 << 20)
+	if got := cacheBudget(); got != 16<<20 {
+		t.Errorf("%d bytes with a memory limit of 128 MiB, want 16 MiB", got)
+	}
+}
+
+func TestCombineCRC(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 1))
+	for range 200 {
+		text := make([]byte, r.IntN(5000))
+		for i := range text {
+			text[i] = byte(r.Uint32())
+		}
+		at := r.IntN(len(text) + 1)
+		got := combineCRC(crc32.ChecksumIEEE(text[:at]), crc32.ChecksumIEEE(text[at:]), int64(len(text)-at))
+		if want := crc32.ChecksumIEEE(text); got != want {
+			t.Fatalf("%d bytes cut at %d: %08x, want %08x", len(text), at, got, want)
+		}
+	}
+}
+
+// counter is a writer that counts.
+type counter struct{ n int64 }
+
+func (c *counter) Write(p []byte) (int, error) { c.n += int64(len(p)); return len(p), nil }
+
+func BenchmarkWrite(b *testing.B) {
+	for _, test := range []struct {
+		name   string
+		scouts int
+		shape  filestest.Shape
+	}{{"10 apart", 10, filestest.Apart}, {"10 same", 10, filestest.Same}, {"1000 interleaved", 1000, filestest.Interleaved}} {
+		l, _ := listingtest.Fleet(b, test.scouts, 1_000_000, test.shape)
+		for _, c := range []Coding{Identity, Gzip, Zstd} {
+			b.Run(test.name+" "+c.String(), func(b *testing.B) {
+				v, r := l.Current(), New()
+				var out counter
+				for b.Loop() {
+					out.n = 0
+					if err := r.Write(&out, &List{Version: v, Format: JSON, Coding: c}); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.SetBytes(out.n)
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(v.Len), "ns/entry")
+			})
+		}
+	}
+}

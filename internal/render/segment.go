@@ -1,0 +1,176 @@
+package render
+
+import (
+	"bytes"
+	"encoding/binary"
+	"hash/crc32"
+	"io"
+	"math"
+	"sync"
+
+	"github.com/klauspost/compress/flate"
+	"github.com/klauspost/compress/zstd"
+)
+
+// segment is a compressed text that can stand between others in one stream.
+type segment struct {
+	data []byte
+	size int64  // of the text
+	crc  uint32 // of the text, for gzip
+}
+
+// newSegment compresses a text.
+func newSegment(text []byte, c Coding) (*segment, error) {
+	switch {
+	case len(text) == 0:
+		return new(segment), nil
+	case c == Gzip:
+		return deflate(text)
+	}
+	return zstdFrame(text), nil
+}
+
+// segmentWriter writes segments of one coding as one stream.
+type segmentWriter interface {
+	// text writes a short text, which is not compressed.
+	text(s string)
+	add(s *segment)
+	// finish ends the stream and returns the first error that there was.
+	finish() error
+}
+
+func newSegmentWriter(out io.Writer, c Coding) segmentWriter {
+	if c == Gzip {
+		return newGzipSegments(out)
+	}
+	return &zstdSegments{out: out}
+}
+
+var deflaters = sync.Pool{New: func() any { return must(flate.NewWriter(nil, gzipLevel)) }}
+
+// deflate returns a segment that ends at a byte boundary and refers to nothing
+// before it.
+func deflate(text []byte) (*segment, error) {
+	var buf bytes.Buffer
+	w := deflaters.Get().(*flate.Writer)
+	defer deflaters.Put(w)
+	w.Reset(&buf)
+	if _, err := w.Write(text); err != nil {
+		return nil, err
+	}
+	if err := w.Flush(); err != nil {
+		return nil, err
+	}
+	return &segment{data: bytes.Clone(buf.Bytes()), crc: crc32.ChecksumIEEE(text), size: int64(len(text))}, nil
+}
+
+// stored returns a segment of a short text that is not compressed.
+func stored(text string) *segment {
+	n := uint16(len(text))
+	data := binary.LittleEndian.AppendUint16([]byte{0}, n) // a stored block, not the last
+	data = binary.LittleEndian.AppendUint16(data, ^n)
+	return &segment{data: append(data, text...), crc: crc32.ChecksumIEEE([]byte(text)), size: int64(n)}
+}
+
+// gzipHeader has no name, no time and an unknown system (RFC 1952).
+var gzipHeader = []byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255}
+
+// gzipSegments writes one gzip stream. It combines the checksums of the segments.
+type gzipSegments struct {
+	out  io.Writer
+	err  error
+	crc  uint32
+	size int64
+}
+
+func newGzipSegments(out io.Writer) *gzipSegments {
+	s := &gzipSegments{out: out}
+	s.write(gzipHeader)
+	return s
+}
+
+func (s *gzipSegments) write(p []byte) {
+	if s.err == nil {
+		_, s.err = s.out.Write(p)
+	}
+}
+
+func (s *gzipSegments) text(text string) {
+	for len(text) > 0 {
+		n := min(len(text), math.MaxUint16) // the most that a stored block holds
+		s.add(stored(text[:n]))
+		text = text[n:]
+	}
+}
+
+func (s *gzipSegments) add(next *segment) {
+	s.write(next.data)
+	s.crc = combineCRC(s.crc, next.crc, next.size)
+	s.size += next.size
+}
+
+// finish writes the last block, which is empty, and the checksum.
+func (s *gzipSegments) finish() error {
+	end := binary.LittleEndian.AppendUint32([]byte{1, 0, 0, 0xff, 0xff}, s.crc)
+	s.write(binary.LittleEndian.AppendUint32(end, uint32(s.size)))
+	return s.err
+}
+
+// combineCRC returns the CRC-32 of a text followed by one of size bytes, given
+// the CRC of each. A CRC is a remainder of polynomials over GF(2): to append n
+// zero bytes to the first text multiplies its remainder by x^(8n), which takes as
+// many squarings as n has bits; then the remainders are added. The conditioning
+// of the CRC with all ones cancels out.
+func combineCRC(first, second uint32, size int64) uint32 {
+	power := uint32(1) << 23 // x^8: the highest bit is x^0
+	for n := size; n > 0; n >>= 1 {
+		if n&1 != 0 {
+			first = multiplyCRC(first, power)
+		}
+		power = multiplyCRC(power, power)
+	}
+	return first ^ second
+}
+
+// multiplyCRC multiplies two polynomials modulo that of CRC-32.
+func multiplyCRC(a, b uint32) (product uint32) {
+	for bit := uint32(1) << 31; bit != 0; bit >>= 1 {
+		if a&bit != 0 {
+			product ^= b
+		}
+		carry := b & 1
+		b >>= 1
+		if carry != 0 {
+			b ^= crc32.IEEE
+		}
+	}
+	return product
+}
+
+// zstdFrame returns a segment that is a frame: a stream may consist of many
+// (RFC 8878).
+func zstdFrame(text []byte) *segment {
+	w := zstdWriters.Get().(*zstd.Encoder)
+	defer zstdWriters.Put(w)
+	return &segment{data: w.EncodeAll(text, nil), size: int64(len(text))}
+}
+
+// zstdSegments writes one zstd stream.
+type zstdSegments struct {
+	out io.Writer
+	err error
+}
+
+func (s *zstdSegments) add(next *segment) {
+	if s.err == nil {
+		_, s.err = s.out.Write(next.data)
+	}
+}
+
+func (s *zstdSegments) text(text string) {
+	if text != "" {
+		s.add(zstdFrame([]byte(text)))
+	}
+}
+
+func (s *zstdSegments) finish() error { return s.err }
