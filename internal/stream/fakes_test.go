@@ -162,7 +162,7 @@ type member struct {
 	mu      sync.Mutex
 	set     *files.Set // nil: hidden
 	script  []string
-	polled  uint64
+	said    Condition // last
 	reports int
 	busy    time.Duration // how long it takes to take in a snapshot
 	lag     time.Duration // of the last change: from when it was learned to when it was shown
@@ -216,7 +216,7 @@ func (m *member) Hide(reason string, scanned uint64) {
 func (m *member) Report(c Condition) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.polled = c.Polled
+	m.said = c
 	m.reports++
 }
 
@@ -244,6 +244,12 @@ func (m *member) history() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Clone(m.script)
+}
+
+func (m *member) condition() Condition {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.said
 }
 
 func (m *member) beats() int {

@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"scout/internal/files"
 	scoutv1 "scout/proto/scout/v1"
 )
 
@@ -208,6 +209,103 @@ func TestLooksFollowEachOther(t *testing.T) {
 		}
 		if took := time.Since(began); took != 0 {
 			t.Errorf("800 looks took %v", took)
+		}
+	})
+}
+
+// surprising is a directory whose rescan has found everything when Rescan
+// returns, or when the View is next asked for.
+type surprising struct {
+	*source
+	found files.View
+	later bool // at the next View
+	done  chan struct{}
+}
+
+func (s *surprising) Rescan() <-chan struct{} {
+	s.done = make(chan struct{})
+	if !s.later {
+		s.find()
+	}
+	return s.done
+}
+
+func (s *surprising) find() {
+	s.show(s.found)
+	close(s.done)
+}
+
+func (s *surprising) View() files.View {
+	v := s.source.View()
+	if s.later && s.done != nil {
+		s.later = false
+		s.find()
+	}
+	return v
+}
+
+// A rescan that ends between the two readings of the scout, of the rescan and of
+// the files, is not answered before its files are shown.
+func TestRescanEndsBetweenReadings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		var words []string
+		done := make(chan struct{})
+		startScripted(t, n, func(s serverStream) error {
+			defer close(done)
+			words = append(words, word(s))
+			for _, msg := range []*scoutv1.SessionResponse{welcome(heartbeat, deadline), grant, look(1)} {
+				if err := s.Send(msg); err != nil {
+					return err
+				}
+				words = append(words, word(s))
+			}
+			words = append(words, word(s))
+			return nil
+		})
+		src := newSource("a")
+		startScout(t, n, src, func(s *Scout) {
+			s.Directory = &surprising{source: src, found: files.View{Set: setOf("a", "b")}, later: true}
+		})
+		<-done
+		if want := []string{"hello", "offer", "snapshot", "update", "looked 1"}; !slices.Equal(words, want) {
+			t.Errorf("the scout says %q, want %q", words, want)
+		}
+	})
+}
+
+// The master knows what a rescan could not see before the rescan is answered.
+func TestRescanThatIsIncomplete(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		m := startMaster(t, n)
+		src := newSource("a")
+		found := src.View()
+		found.Incomplete = "a part does not answer"
+		startScout(t, n, src, func(s *Scout) { s.Directory = &surprising{source: src, found: found} })
+		synctest.Wait()
+		<-m.registry.last().peer.Rescan()
+		if got := m.registry.last().condition().Incomplete; got != found.Incomplete {
+			t.Errorf("the member knows of %q", got)
+		}
+	})
+}
+
+// The age of a change counts from when it was learned, not from an earlier one.
+func TestAgeOfALaterChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		m := startMaster(t, n)
+		src := newSource("a")
+		startScout(t, n, src, func(s *Scout) {
+			s.Directory = &surprising{source: src, found: files.View{Set: setOf("b", "c")}}
+		})
+		synctest.Wait()
+		src.list("b")
+		time.Sleep(time.Minute)
+		<-m.registry.last().peer.Rescan()
+		if lag := m.registry.last().lagged(); lag != 0 {
+			t.Errorf("a change that was told at once was %v on its way", lag)
 		}
 	})
 }

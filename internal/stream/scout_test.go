@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"scout/internal/files"
+	"scout/internal/wake"
 	scoutv1 "scout/proto/scout/v1"
 )
 
@@ -479,4 +480,21 @@ func TestSlowGrant(t *testing.T) {
 			t.Errorf("awaited: %v", awaited)
 		}
 	})
+}
+
+// A Grant that comes right behind a Resync is not forgotten.
+func TestGrantBehindResync(t *testing.T) {
+	a := asked{ready: wake.NewSignal()}
+	a.resync("the copy differs")
+	a.grant()
+	for i, want := range []string{"resync", "grant"} {
+		select {
+		case <-a.ready:
+		default:
+			t.Fatalf("nothing says that the %s is due", want)
+		}
+		if _, resync, grant := a.take(); resync != (i == 0) || grant != (i == 1) {
+			t.Errorf("in the place of a %s: resync %v, grant %v", want, resync, grant)
+		}
+	}
 }

@@ -59,6 +59,8 @@ func TestRefused(t *testing.T) {
 		if err := r.end(); status.Code(err) != codes.AlreadyExists {
 			t.Errorf("ended with %v", err)
 		}
+		synctest.Wait()
+		m.none(t) // its place under the limit of scouts is free
 	})
 }
 
@@ -472,8 +474,12 @@ func TestPermissionWithdrawn(t *testing.T) {
 		}
 		withdrawn := m.registry.last()
 		guard.tell(nil, status.Error(codes.PermissionDenied, "not any more"))
+		began := time.Now()
 		if got := withdrawn.lastWord(); got != "leave permission withdrawn" {
 			t.Errorf("the member was told to %q", got)
+		}
+		if took := time.Since(began); took > 2*heartbeat {
+			t.Errorf("that took %v", took)
 		}
 		synctest.Wait()
 		if m.logs.count("permission withdrawn") != 1 || !strings.Contains(c.logs.field(t, "master lost", "reason").(string), "not any more") {

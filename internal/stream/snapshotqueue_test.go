@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -209,6 +210,40 @@ func TestGrantsDoNotAddUp(t *testing.T) {
 	})
 }
 
+// fakeStream is the stream of a session that is not run.
+type fakeStream struct {
+	scoutv1.ScoutmasterService_SessionServer
+	ctx context.Context
+}
+
+func (s fakeStream) Context() context.Context { return s.ctx }
+
+// A Grant that was not sent yet is not sent any more when the scout withdraws
+// its Offer, or has to begin anew: it would pass for the Grant of the next.
+func TestGrantIsWithdrawn(t *testing.T) {
+	for name, msg := range map[string]*scoutv1.SessionRequest{
+		"unavailable": sayUnavailable("scanning"), "a copy that differs": sayBeat(7, setOf("x")),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := startMaster(t, newNetwork(t)).Server
+				m := newMasterSession(server, fakeStream{ctx: t.Context()})
+				m.replica.member = &member{}
+				for _, err := range []error{m.handle(sayOffer()), m.grant(), m.handle(msg)} {
+					if err != nil {
+						t.Fatal(err)
+					}
+				}
+				for msg := m.answers.take(); msg != nil; msg = m.answers.take() {
+					if isGrant(msg) {
+						t.Error("the Grant is sent")
+					}
+				}
+			})
+		})
+	}
+}
+
 // A Grant that was taken back does not let a snapshot come while others wait for
 // their turn. The scout may not have known, so it breaks no rule.
 func TestGrantCrossesUnavailable(t *testing.T) {
@@ -242,6 +277,24 @@ func TestGrantCrossesUnavailable(t *testing.T) {
 		want := []string{"hide again 0", "hide " + Resyncing + " 0", "reset 1: a"}
 		if got := crossed.history(); !slices.Equal(got, want) {
 			t.Errorf("the member was told %q", got)
+		}
+	})
+}
+
+// A snapshot that leaves the queue lets those behind it through.
+func TestSnapshotLeavesTheQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newSnapshotQueue(10, 1000)
+		for range reserveShare {
+			q.request(1000)
+		}
+		large, small := q.request(1000), q.request(0)
+		if isReady(large) || isReady(small) {
+			t.Error("a snapshot is admitted for which there is no memory")
+		}
+		large.release()
+		if !isReady(small) {
+			t.Error("a snapshot waits for one that has left")
 		}
 	})
 }
