@@ -72,6 +72,29 @@ func TestReload(t *testing.T) {
 	})
 }
 
+// A file that changes while it is read is read again.
+func TestChangesWhileItIsRead(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "number")
+	must(t, os.WriteFile(file, []byte("1"), 0o600))
+	next := "2" // what the file says by the time that it was read
+	s, err := open(zap.NewNop(), func(contents [][]byte) (string, error) {
+		accesstest.Replace(t, file, []byte(next))
+		return string(contents[0]), nil
+	}, file)
+	must(t, err)
+	s.refresh()
+	if got := s.get(); got != "2" {
+		t.Errorf("it was %s when it was opened: it is %s", next, got)
+	}
+	next = "3"
+	s.refresh()
+	next = "4"
+	s.refresh()
+	if got := s.get(); got != "3" {
+		t.Errorf("it became 3 while it was read: it is %s", got)
+	}
+}
+
 // Kubernetes replaces the directory that a file is in by way of a link.
 func TestReloadBehindLink(t *testing.T) {
 	dir := t.TempDir()

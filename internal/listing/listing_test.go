@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -368,6 +369,46 @@ func TestATransaction(t *testing.T) {
 	tx.Commit()
 	if v := l.Current(); v.Position != 31 || v.Revision != 20 || isClosed(l.After(20)) {
 		t.Errorf("position %d, revision %d", v.Position, v.Revision)
+	}
+}
+
+// A reader that waits for the next revision misses none, however close the two
+// come to each other.
+func TestAfterMissesNoRevision(t *testing.T) {
+	l := New()
+	source := l.Show(originOf(1), filestest.Set("a"), nil)
+	var waiting atomic.Uint64
+	waiting.Store(l.Current().Revision)
+	done := make(chan struct{})
+	defer close(done)
+	go func() { // changes the list at the moment when the reader begins to wait
+		for turn := 0; ; turn++ {
+			for waiting.Load() < l.Current().Revision {
+				if isClosed(done) {
+					return
+				}
+			}
+			for range turn % 64 {
+				waiting.Load() // a moment, of another length each time
+			}
+			d := files.Delta{Removed: filestest.Set(), Added: filestest.Set("b")}
+			if turn%2 == 1 {
+				d.Removed, d.Added = d.Added, d.Removed
+			}
+			if _, err := l.Change(source, d); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	}()
+	for began := time.Now(); time.Since(began) < time.Second; {
+		revision := l.Current().Revision
+		waiting.Store(revision)
+		select {
+		case <-l.After(revision):
+		case <-time.After(10 * time.Second):
+			t.Fatalf("the revision after %d was missed", revision)
+		}
 	}
 }
 

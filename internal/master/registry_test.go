@@ -99,6 +99,26 @@ func toString(v any) string {
 	return "?"
 }
 
+// A scout that was refused, or has left, leaves nothing behind.
+func TestNoMemberIsLeftBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := observed()
+		holder := join(t, r, (&fakePeer{answers: true}).peer("a"))
+		for range 3 {
+			if _, err := r.Join(t.Context(), (&fakePeer{}).peer("b")); err == nil {
+				t.Fatal("it took the place of a live scout")
+			}
+		}
+		if n := len(r.life.members); n != 1 {
+			t.Errorf("after refusals there are %d members", n)
+		}
+		holder.Leave(stream.LeftDeregistered)
+		if n := len(r.life.members); n != 0 {
+			t.Errorf("after all have left there are %d members", n)
+		}
+	})
+}
+
 func TestMembersShowWhatTheyShow(t *testing.T) {
 	r, logs := observed()
 	m := join(t, r, (&fakePeer{}).peer("a"))
