@@ -14,7 +14,6 @@ import (
 
 var (
 	errRefused   = errors.New("registration refused")
-	errUnwanted  = errors.New("the master ended the session")
 	errNoAnswer  = errors.New("no answer")
 	errNoWelcome = errors.New("it answers, but not with a Welcome that makes sense")
 	errTiming    = errors.New("its Welcome makes no sense")
@@ -56,14 +55,10 @@ func unresolved(masters string, err error) error {
 }
 
 // lost returns the reason why a session ended, in the master's words if there are
-// any. It wraps errUnwanted if the master rejects the files of the scout.
+// any.
 func lost(err error) error {
 	if errors.Is(err, io.EOF) {
 		return errEnded
-	}
-	switch status.Code(err) {
-	case codes.InvalidArgument, codes.ResourceExhausted, codes.PermissionDenied, codes.Unauthenticated:
-		return fmt.Errorf("%w: %s", errUnwanted, plain(err))
 	}
 	return errors.New(plain(err))
 }

@@ -13,9 +13,10 @@ import (
 const (
 	firstRetry = 600 * time.Millisecond
 	lastRetry  = 5 * time.Second
-	// provenAfter is how long a session must last so that the next attempt is soon.
-	// A session that ends earlier counts as a failed attempt, because otherwise a
-	// scout would connect without a pause to a proxy that cuts every stream.
+	// provenAfter is how long a session must go on after its snapshot so that the next
+	// attempt is soon. A session that ends earlier counts as a failed attempt, because
+	// otherwise a scout would connect without a pause to a proxy that cuts every
+	// stream, or to a master that rejects its files.
 	provenAfter = 10 * time.Second
 )
 
@@ -28,22 +29,18 @@ type backoff struct {
 	hurries int           // how often other masters may still be tried at once
 }
 
-// mostHurries is how often a scout tries other masters at once, until a session lasts
-// for provenAfter.
+// mostHurries is how often a scout tries other masters at once, until a session has
+// proven itself.
 const mostHurries = 3
 
 func newBackoff() *backoff { return &backoff{ceiling: firstRetry, hurries: mostHurries} }
 
-// lost starts the attempts after a session. The first attempt is soon if the session
-// lasted for provenAfter. It is as late as possible if the master rejected the files of
-// the scout, because it would reject them again.
-func (b *backoff) lost(lasted time.Duration, unwanted bool) {
+// lost starts the attempts after a session. The first one is soon if the session had
+// proven itself.
+func (b *backoff) lost(proven bool) {
 	b.started = time.Now()
-	if lasted >= provenAfter {
+	if proven {
 		b.ceiling, b.hurries = firstRetry, mostHurries
-	}
-	if unwanted {
-		b.ceiling, b.hurries = lastRetry, 0
 	}
 }
 

@@ -156,7 +156,8 @@ func TestRefusedLater(t *testing.T) {
 	})
 }
 
-// Only a session that has lasted makes the next retry come soon again.
+// Only a session that goes on after its snapshot makes the next retry come soon
+// again.
 func TestBackoffReset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
@@ -176,16 +177,25 @@ func TestBackoffReset(t *testing.T) {
 				return errStopping
 			}
 			_ = s.Send(welcome(time.Hour, 2*time.Hour))
-			switch call {
-			case 20:
+			if call != 10 && call != 20 && call != 40 {
+				return nil
+			}
+			word(s) // offer
+			if call == 10 {
+				time.Sleep(10 * provenAfter) // for nothing
+				return nil
+			}
+			_ = s.Send(grant)
+			word(s) // snapshot
+			if call == 20 {
 				time.Sleep(provenAfter)
-			case 40:
+			} else {
 				time.Sleep(provenAfter - time.Millisecond)
 			}
 			return nil
 		})
 		startScout(t, n, newSource("a"))
-		time.Sleep(5 * time.Minute)
+		time.Sleep(10 * time.Minute)
 		mu.Lock()
 		defer mu.Unlock()
 		apart := func(i int) time.Duration { return calls[i].Sub(ends[i-1]) }

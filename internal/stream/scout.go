@@ -153,14 +153,13 @@ type lasting struct {
 func (l *lasting) run(ctx context.Context) error {
 	session, err := l.start(ctx)
 	for err == nil {
-		began := time.Now()
 		lost := session.run(ctx)
 		if ctx.Err() != nil {
 			break
 		}
 		l.recorder().MasterLost()
 		session.log.Warn("master lost", zap.String("master", session.target.Master), zap.NamedError("reason", lost))
-		l.retry.lost(time.Since(began), errors.Is(lost, errUnwanted))
+		l.retry.lost(session.isProven())
 		session, err = l.reconnect(ctx, session.target)
 	}
 	if ctx.Err() != nil {

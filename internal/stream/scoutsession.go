@@ -71,6 +71,8 @@ type scoutSession struct {
 	spacing    spacing          // of the Offers that answer Resyncs
 	offerDue   <-chan time.Time // an Offer waits for it; nil: it may be sent
 	slow       *time.Timer      // in phaseOffered: logs a missing Grant
+	settled    time.Time        // in phaseSynced and phaseUnavailable: since when
+	proven     bool             // the session was settled for provenAfter
 }
 
 // openSession registers a scout with a master, unless ctx is done first. It makes a new
@@ -201,7 +203,7 @@ func (c *scoutSession) loop(ctx context.Context) error {
 			return err
 		}
 		c.learned = time.Time{}
-		if rescanned && c.phase == phaseSynced && v.Set == c.sent {
+		if rescanned && c.phase == phaseSynced {
 			if err := c.looked(v); err != nil {
 				return err
 			}
@@ -283,11 +285,25 @@ func (c *scoutSession) tell(ctx context.Context, v files.View) error {
 
 // enter changes the phase. The set that the master shows is known only in phaseSynced.
 func (c *scoutSession) enter(p scoutPhase) {
+	c.proven = c.isProven()
+	if p != phaseSynced && p != phaseUnavailable {
+		c.settled = time.Time{}
+	} else if c.settled.IsZero() {
+		c.settled = time.Now()
+	}
 	c.phase, c.sent = p, nil
 	c.slow.Stop()
 	if p == phaseOffered {
 		c.slow.Reset(slowGrant)
 	}
+}
+
+// isProven reports whether the master and everything between has let the session have
+// what it needs: what the scout had to tell was told, and the session went on for
+// provenAfter. That it lasted proves nothing, because a large snapshot takes its time
+// before it fails.
+func (c *scoutSession) isProven() bool {
+	return c.proven || !c.settled.IsZero() && time.Since(c.settled) >= provenAfter
 }
 
 // looked answers the Look in progress, after everything that the rescan found was sent.
