@@ -462,6 +462,11 @@ func TestSlowGrant(t *testing.T) {
 			word(s)
 			_ = s.Send(welcome(time.Hour, 2*time.Hour))
 			word(s)
+			_ = s.Send(grant)
+			word(s)
+			time.Sleep(10 * slowGrant) // it waits for nothing
+			_ = s.Send(resync)
+			word(s)
 			time.Sleep(slowGrant - time.Millisecond)
 			_ = s.Send(resync)
 			word(s)
@@ -497,4 +502,50 @@ func TestGrantBehindResync(t *testing.T) {
 			t.Errorf("in the place of a %s: resync %v, grant %v", want, resync, grant)
 		}
 	}
+}
+
+// A Grant before a Resync is void.
+func TestGrantBeforeResync(t *testing.T) {
+	a := asked{ready: wake.NewSignal()}
+	a.grant()
+	a.resync("the copy differs")
+	if _, resync, grant := a.take(); !resync || grant {
+		t.Errorf("first: resync %v, grant %v", resync, grant)
+	}
+	if _, resync, grant := a.take(); resync || grant {
+		t.Errorf("then: resync %v, grant %v", resync, grant)
+	}
+}
+
+// hasty is a directory that changes again right after its View was read.
+type hasty struct {
+	*source
+	next chan files.View
+}
+
+func (h *hasty) View() files.View {
+	v := h.source.View()
+	select {
+	case next := <-h.next:
+		h.show(next)
+	default:
+	}
+	return v
+}
+
+// A change that comes right after the View was read waits for nothing.
+func TestChangeBetweenReadings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		m := startMaster(t, n, func(c *Config) { c.Heartbeat, c.Deadline = time.Hour, 2*time.Hour })
+		src := &hasty{newSource("a"), make(chan files.View, 1)}
+		startScout(t, n, src.source, func(s *Scout) { s.Directory = src })
+		synctest.Wait()
+		src.next <- files.View{Set: setOf("c")}
+		src.list("b")
+		synctest.Wait()
+		if got := namesOf(m.registry.last().shown()); len(got) != 1 || got[0] != "c" {
+			t.Errorf("it shows %q", got)
+		}
+	})
 }

@@ -12,10 +12,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/zap"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"scout/internal/files"
+	"scout/internal/wake"
 	scoutv1 "scout/proto/scout/v1"
 )
 
@@ -268,6 +270,9 @@ func TestBusy(t *testing.T) {
 		if got := busy.history(); !slices.Equal(got, []string{"reset 1: a", "reset 2: b"}) {
 			t.Errorf("the member was told %q", got)
 		}
+		if got := busy.lastWord(); got != "leave silent past deadline" {
+			t.Errorf("in the end it was told to %q", got)
+		}
 	})
 }
 
@@ -492,4 +497,101 @@ func TestPermissionWithdrawn(t *testing.T) {
 			t.Error("it does not come back")
 		}
 	})
+}
+
+// A message that fills the inbox of a busy session is heard, though nothing takes it
+// out: it answers a Probe.
+func TestHeardWithFullInbox(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		m := startMaster(t, n)
+		r := synced(t, n, "a")
+		busy := m.registry.last()
+		busy.keepBusy(time.Hour)
+		r.say(sayOffer())
+		r.expect("Grant", isGrant)
+		r.say(saySnapshot(2, setOf("b"))...)
+		for range inboxSize {
+			r.say(unknown())
+		}
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		answer := make(chan bool)
+		go func() { answer <- busy.peer.Probe(ctx) }()
+		synctest.Wait()
+		r.say(unknown())
+		if !<-answer {
+			t.Error("the message does not answer the Probe")
+		}
+	})
+}
+
+// The Authorizer is asked once each heartbeat, however much the scout says.
+func TestAuthorizerIsAskedEachHeartbeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		guard := &doorman{}
+		startMaster(t, n, func(c *Config) { c.Authorizer = guard })
+		r := synced(t, n, "a")
+		const heartbeats = 100
+		for range 10 * heartbeats {
+			time.Sleep(heartbeat / 10)
+			r.say(sayBeat(1, setOf("a")))
+		}
+		synctest.Wait()
+		guard.mu.Lock()
+		defer guard.mu.Unlock()
+		if asked := len(guard.asked); asked < heartbeats*8/10 || asked > heartbeats+1 {
+			t.Errorf("asked %d times in %d heartbeats", asked, heartbeats)
+		}
+	})
+}
+
+// A server that stops waits until each session has left the registry.
+func TestStopWaitsForSessions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reg := &registry{}
+		server := NewServer(reg, Config{Heartbeat: heartbeat, Deadline: deadline, Log: zap.NewNop()})
+		ctx, cancel := context.WithCancel(context.Background())
+		stopped := make(chan struct{})
+		go func() { defer close(stopped); _ = server.Run(ctx) }()
+		calling, hangUp := context.WithCancel(context.Background())
+		call := &fed{ctx: calling, up: make(chan []byte)}
+		go func() { _ = server.Session(call); hangUp() }()
+		say := func(msgs ...*scoutv1.SessionRequest) {
+			for _, b := range frames(framed(msgs...)) {
+				call.up <- b
+			}
+			synctest.Wait()
+		}
+		say(sayHello(web01), sayOffer())
+		reg.last().keepBusy(time.Second)
+		say(saySnapshot(1, setOf("a"))...)
+		cancel()
+		<-stopped
+		if !isClosed(reg.last().left) {
+			t.Error("a session has not left")
+		}
+	})
+}
+
+// A Resync and a Grant that wait to be sent are both sent, in this order.
+func TestAnswersAreSentInOrder(t *testing.T) {
+	a := answers{ready: wake.NewSignal()}
+	a.resync("the copy differs")
+	a.grant()
+	for _, want := range []func(*scoutv1.SessionResponse) bool{isResync, isGrant} {
+		select {
+		case <-a.ready:
+		default:
+			t.Fatal("nothing says that an answer is due")
+		}
+		if msg := a.take(); !want(msg) {
+			t.Errorf("%v is sent", msg)
+		}
+	}
+	if msg := a.take(); msg != nil {
+		t.Errorf("%v is sent as well", msg)
+	}
 }

@@ -366,9 +366,43 @@ func TestNoRoom(t *testing.T) {
 			t.Errorf("the one who stays was told %q", got)
 		}
 		full.Store(false)
-		synced(t, n, "c")
+		last := synced(t, n, "c")
 		if got := m.registry.last().history(); !slices.Equal(got, []string{"reset 1: c"}) {
 			t.Errorf("with room again the member was told %q", got)
 		}
+		stays.cancel()
+		last.cancel()
+		synctest.Wait()
+		m.none(t)
 	})
+}
+
+// What an Offer says of its bytes is reserved, and where it says nothing its names
+// count.
+func TestOfferReservesBytes(t *testing.T) {
+	for name, offer := range map[string]*scoutv1.Offer{
+		"bytes": {Count: 1, Bytes: 250}, "names": {Count: 1000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newNetwork(t)
+				m := startMaster(t, n, func(c *Config) { c.Snapshots, c.SnapshotBytes = 100, 1000 })
+				for i := range reserveShare {
+					r := openRaw(t, n)
+					r.say(sayHello(files.Origin{Host: fmt.Sprint(i), Directory: "/srv"}),
+						&scoutv1.SessionRequest{Message: &scoutv1.SessionRequest_Offer{Offer: offer}})
+					r.expect("Welcome", isWelcome)
+					r.expect("Grant", isGrant)
+				}
+				last := welcomed(t, n)
+				last.say(sayOffer(), sayBeat(0, setOf()))
+				synctest.Wait()
+				m.queue.mu.Lock()
+				defer m.queue.mu.Unlock()
+				if m.queue.bytes != 0 {
+					t.Errorf("%d bytes are free", m.queue.bytes)
+				}
+			})
+		})
+	}
 }
