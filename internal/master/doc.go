@@ -9,6 +9,12 @@
 // scouts in, and appends what their sessions say. A scoutmaster that is alone has
 // a log that is a function call; the State cannot tell the difference.
 //
+// Several scoutmasters that [Share] a list have a log in common, which may be
+// late, doubled, cut short or made anew. Each is known by an Instance from its
+// first Tick on. One that has missed entries takes the State of another. One that
+// was taken for lost, or finds another epoch, ends its sessions and begins anew as
+// another Instance.
+//
 // The position is how far a State has followed the log. The revision is the
 // position of the last entry that changed names, or who shows them.
 //

@@ -27,7 +27,9 @@ type Registry struct {
 	state *State
 	log   Log
 	logs  *scoutLogs
-	reach Reach
+	reach Reach        // nil for a scoutmaster that is alone
+	fleet *participant // nil for a scoutmaster that is alone
+	parts int          // bytes of names in an entry, 0: any number
 
 	mu      sync.Mutex // may be taken while a State is locked, and not the other way round
 	life    *life
@@ -64,7 +66,9 @@ type Reach interface {
 // NewRegistry returns the Registry of a scoutmaster that is alone, without
 // members.
 func NewRegistry(l *listing.Listing, log *zap.Logger) *Registry {
-	r := newRegistry(l, log)
+	r := &Registry{logs: newScoutLogs(log)}
+	r.state = NewState(l, r)
+	r.life = newLife(l.Current().Epoch)
 	r.log = newAlone(r.state)
 	first := Entry{Epoch: r.life.epoch, Session: SessionID{Instance: r.life.instance}, Serial: 1, Body: new(Tick)}
 	if err := r.log.Append(context.Background(), &first); err != nil {
@@ -73,20 +77,19 @@ func NewRegistry(l *listing.Listing, log *zap.Logger) *Registry {
 	return r
 }
 
-func newRegistry(l *listing.Listing, log *zap.Logger) *Registry {
-	r := &Registry{logs: newScoutLogs(log)}
-	r.state = NewState(l, r)
-	r.life = newLife(l.Current().Epoch)
-	return r
-}
-
 // Join registers a scout, see [stream.Registry]. A holder that does not answer
 // at once when asked is a stale holder, and the newcomer takes its place.
 func (r *Registry) Join(ctx context.Context, p stream.Peer) (stream.Member, error) {
+	if err := r.Ready(); err != nil {
+		return nil, err
+	}
 	m := &member{registry: r, peer: p, log: r.logs.open(p.Origin)}
 	r.enter(m)
 	if err := m.join(ctx); err != nil {
 		m.end()
+		if errors.Is(err, errNotCounted) { // the life is over
+			return nil, ErrNoState
+		}
 		return nil, err
 	}
 	m.log.state(zap.InfoLevel, "scout registered", zap.String("session", p.Session),
@@ -187,12 +190,19 @@ func (r *Registry) ended(s, successor *session) {
 	}
 }
 
-// master is part of watcher. A scoutmaster that is taken for lost begins anew.
+// master is part of watcher. A scoutmaster that is taken for lost begins anew,
+// and one that is leaving ends its sessions.
 func (r *Registry) master(m *scoutmaster) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if m.instance == r.life.instance && m.phase == masterLost {
+	own := m.instance == r.life.instance
+	switch {
+	case own && m.phase == masterLost:
 		r.beginAnew(r.life.epoch, "this scoutmaster was taken for lost")
+	case own && m.phase == masterLeaving:
+		r.beginAnew(r.life.epoch, "this scoutmaster is stopping")
+	case !own && r.fleet != nil:
+		r.fleet.logMaster(m)
 	}
 }
 
@@ -203,8 +213,15 @@ func (r *Registry) begun(epoch uint64) {
 	r.beginAnew(epoch, "the log was made anew")
 }
 
-// differs is part of watcher.
-func (r *Registry) differs(*scoutmaster, uint64) {}
+// differs is part of watcher. Of two whose lists differ, the one with the greater
+// instance takes another's state.
+func (r *Registry) differs(m *scoutmaster, position uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.fleet != nil && m.instance < r.life.instance {
+		r.fleet.stray(m, position)
+	}
+}
 
 // beginAnew begins another life, and ends the sessions of this one. The caller
 // holds mu.
@@ -215,6 +232,10 @@ func (r *Registry) beginAnew(epoch uint64, reason string) {
 	}
 	r.life.end()
 	r.life = newLife(epoch)
+	if r.fleet != nil {
+		r.fleet.setReady(false)
+		r.fleet.anew.Set()
+	}
 }
 
 // member is one session of this scoutmaster, from Join to Leave. It writes what
@@ -287,10 +308,25 @@ func (m *member) identity() zap.Field {
 	return zap.String("identity", m.peer.Identity)
 }
 
+// show appends an Update, in parts if the log wants that.
+func (m *member) show(u Update) error {
+	if m.registry.parts == 0 {
+		m.update = u
+		defer func() { m.update = Update{} }() // it would keep the names
+		return m.append(m.life.ctx, &m.update)
+	}
+	for _, part := range split(&u, m.registry.parts) {
+		if err := m.append(m.life.ctx, part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Reset shows a whole list.
 func (m *member) Reset(set *files.Set, by stream.Arrival) {
 	names := Shown{uint64(set.Len()), set.Digest()}
-	err := m.append(m.life.ctx, &Update{Reset: true, Delta: files.Delta{Added: set}, Revision: by.Revision, Shown: names})
+	err := m.show(Update{Reset: true, Delta: files.Delta{Added: set}, Revision: by.Revision, Shown: names})
 	if err != nil {
 		return // it has left
 	}
@@ -308,9 +344,7 @@ func (m *member) Apply(d files.Delta, by stream.Arrival) error {
 		m.names.Count + uint64(d.Added.Len()) - uint64(d.Removed.Len()),
 		m.names.Digest + d.Added.Digest() - d.Removed.Digest(),
 	}
-	m.update = Update{Delta: d, Revision: by.Revision, Shown: names}
-	err := m.append(m.life.ctx, &m.update)
-	m.update = Update{} // it would keep the names
+	err := m.show(Update{Delta: d, Revision: by.Revision, Shown: names})
 	if errors.Is(err, errNotCounted) {
 		return nil // it has left
 	}

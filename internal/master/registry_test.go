@@ -3,8 +3,10 @@ package master
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,7 +26,7 @@ var home = files.Origin{Host: "web-01", Directory: "/srv/data"}
 // fakePeer is a scout that answers probes or does not.
 type fakePeer struct {
 	answers bool
-	evicted string
+	evicted atomic.Value  // the reason
 	rescans chan struct{} // closed when it has rescanned; nil: never
 	silence func() time.Duration
 }
@@ -46,7 +48,7 @@ func (f *fakePeer) peer(session string) stream.Peer {
 			}
 			return 1500 * time.Millisecond
 		},
-		Evict: func(reason string) { f.evicted = reason },
+		Evict: func(reason string) { f.evicted.Store(reason) },
 	}
 }
 
@@ -170,7 +172,7 @@ func TestALiveHolderIsKept(t *testing.T) {
 			}
 		}
 		expectShown(t, r, "x")
-		if first.evicted != "" {
+		if first.evicted.Load() != nil {
 			t.Error("the holder was evicted")
 		}
 		time.Sleep(logInterval)
@@ -195,8 +197,8 @@ func TestAStaleHolderIsReplaced(t *testing.T) {
 			t.Errorf("the stale holder was replaced after %v", took)
 		}
 		expectShown(t, r)
-		if !strings.Contains(stale.evicted, "replaced by successor") {
-			t.Errorf("the stale holder was told %q", stale.evicted)
+		if !strings.Contains(fmt.Sprint(stale.evicted.Load()), "replaced by successor") {
+			t.Errorf("the stale holder was told %q", stale.evicted.Load())
 		}
 		m.Reset(filestest.Set("y"), stream.Arrival{Revision: 1})
 		old.Reset(filestest.Set("late"), stream.Arrival{Revision: 2})
@@ -247,7 +249,7 @@ func TestANewcomerThatLeavesReplacesNobody(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 		expectShown(t, r, "x")
-		if holder.evicted != "" {
+		if holder.evicted.Load() != nil {
 			t.Error("the holder was evicted for nobody")
 		}
 	})

@@ -223,7 +223,7 @@ func TestGoneIsBounded(t *testing.T) {
 	if g.remove(origin(2*goneMost - 1)); g.count() != goneMost-1 {
 		t.Errorf("%d are left", g.count())
 	}
-	for range 10 * goneMost {
+	for range 4 * goneMost {
 		g.add(origin(1))
 		g.remove(origin(1))
 	}

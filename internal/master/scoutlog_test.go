@@ -71,11 +71,17 @@ func TestFilesSyncedSumsUp(t *testing.T) {
 			checkRate(t, logs)
 			time.Sleep(3 * logInterval)
 			checkSums(t, logs, updates, added, removed)
-			if n := len(registry.logs.byOrigin); n != 0 {
+			if n := registry.logs.count(); n != 0 {
 				t.Errorf("%d logs are kept of origins without a scout", n)
 			}
 		})
 	}
+}
+
+func (s *scoutLogs) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.byOrigin)
 }
 
 // pause is mostly short, and sometimes long enough to be quiet.
@@ -167,8 +173,8 @@ func TestStatesAreBounded(t *testing.T) {
 		if last.ContextMap()["withheld"].(int64) < 100 || last.Time.Sub(began) < seconds*time.Second {
 			t.Errorf("the last line, after %v: %v", last.Time.Sub(began), last.ContextMap())
 		}
-		if len(r.logs.byOrigin) != 0 {
-			t.Errorf("%d logs are left", len(r.logs.byOrigin))
+		if n := r.logs.count(); n != 0 {
+			t.Errorf("%d logs are left", n)
 		}
 	})
 }

@@ -45,7 +45,9 @@ type State struct {
 	mu       sync.Mutex
 	epoch    uint64
 	position uint64
-	adrift   bool // the log was made anew, and no epoch has begun in it yet
+	adrift   bool   // the log was made anew, and no epoch has begun in it yet
+	blank    bool   // nothing is known but perhaps the epoch
+	wanted   uint64 // the epoch that others are in, if it is later than this one
 	masters  map[Instance]*scoutmaster
 	holders  map[files.Origin]*session
 	buried   []Instance // the last ones, which do not come back
@@ -123,8 +125,8 @@ type session struct {
 	withheld    chan struct{}      // closed when it is hidden or has left
 }
 
-// NewState returns a State that is at the beginning of an epoch, that of its
-// Listing, which nobody else may write. The watcher may be nil.
+// NewState returns a State at the beginning of an epoch, that of its Listing,
+// which nobody else may write. The watcher may be nil.
 func NewState(list *listing.Listing, w watcher) *State {
 	if w == nil {
 		w = nobody{}
@@ -161,6 +163,8 @@ func (s *State) Apply(position uint64, e *Entry) error {
 		return ErrGap
 	case s.unknown(e):
 		return ErrUnknown
+	case s.behind(e):
+		return ErrGap
 	}
 	s.position = position
 	tx := s.list.Begin()
@@ -184,6 +188,28 @@ func (s *State) Rewritten(position uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.position, s.adrift = position, true
+}
+
+// newcomer returns a State that knows nothing of a log that others may have
+// written. It needs another's state, or the beginning of an epoch.
+func newcomer(list *listing.Listing, w watcher) *State {
+	s := NewState(list, w)
+	s.epoch, s.blank, s.adrift = 0, true, true
+	return s
+}
+
+// behind reports whether an entry shows that others are in a later epoch, whose
+// beginning did not count here. One that knows nothing learns which epoch it is.
+func (s *State) behind(e *Entry) bool {
+	if _, ok := e.Body.(*Begin); ok || e.Epoch <= s.epoch {
+		return false
+	}
+	if s.blank {
+		s.epoch = e.Epoch
+		return false
+	}
+	s.wanted = max(s.wanted, e.Epoch)
+	return true
 }
 
 // unknown reports whether an entry that counts is of an unknown kind.
@@ -214,7 +240,8 @@ func (s *State) apply(tx *listing.Tx, e *Entry) error {
 
 // begin begins another epoch.
 func (s *State) begin(tx *listing.Tx, epoch uint64, b *Begin) error {
-	if b.Before != s.epoch || epoch <= s.epoch {
+	first := s.blank && s.epoch == 0 // the log has had no entry before
+	if b.Before != s.epoch && !first || epoch <= s.epoch {
 		return errNotCounted
 	}
 	for _, m := range s.masters {
@@ -222,7 +249,8 @@ func (s *State) begin(tx *listing.Tx, epoch uint64, b *Begin) error {
 			x.end(stream.LeftStopping)
 		}
 	}
-	s.epoch, s.adrift, s.digest, s.digests, s.buried = epoch, false, 0, digests{{s.position, 0}}, nil
+	s.epoch, s.adrift, s.blank = epoch, false, false
+	s.digest, s.digests, s.buried = 0, digests{{s.position, 0}}, nil
 	clear(s.masters)
 	clear(s.holders)
 	tx.Restart(epoch, s.position)

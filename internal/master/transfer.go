@@ -95,8 +95,12 @@ func setsOf(list *listing.Version) map[*listing.Source]*files.Builder {
 	return sets
 }
 
-// errNotWhole: parts of a state are missing, or are not what they say.
-var errNotWhole = errors.New("the state is not whole")
+var (
+	// errNotWhole: parts of a state are missing, or are not what they say.
+	errNotWhole = errors.New("the state is not whole")
+	// errOld: the state is of an epoch before that of an entry that came.
+	errOld = errors.New("the state is of an earlier epoch than the log")
+)
 
 // Restore makes the State what Parts of another has yielded. All sessions here
 // have ended then. After an error nothing has changed.
@@ -107,12 +111,15 @@ func (s *State) Restore(parts iter.Seq2[*scoutv1.StatePart, error]) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	head := r.head
+	if head.GetEpoch() < s.wanted {
+		return errOld
+	}
 	for _, x := range s.holders {
 		x.end(stream.LeftStopping)
 	}
-	head := r.head
 	s.epoch, s.position, s.digest = head.GetEpoch(), head.GetPosition(), head.GetDigest()
-	s.digests, s.adrift = digests{{s.position, s.digest}}, false
+	s.digests, s.adrift, s.blank = digests{{s.position, s.digest}}, false, false
 	s.masters, s.holders, s.buried = r.masters, make(map[files.Origin]*session, len(r.sessions)), nil
 	for _, i := range head.GetBuried() {
 		s.buried = append(s.buried, Instance(i))

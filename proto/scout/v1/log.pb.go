@@ -17,8 +17,9 @@
 // counts is a function of the entries before it alone, so all scoutmasters have
 // the same list at the same position:
 //
-//   - An entry of another epoch than the current one does not count, except a
-//     LogBegin.
+//   - An entry of an earlier epoch than the current one does not count. One of a
+//     later epoch, but for a LogBegin, shows that its reader has missed the
+//     beginning of that epoch: it takes the state of another scoutmaster.
 //   - An entry counts only if its serial is that of the last entry of the same
 //     session that counted, plus 1. Its writer may append it again as long as it
 //     does not know whether it is in the log.

@@ -1,0 +1,771 @@
+package master
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+	"google.golang.org/protobuf/proto"
+
+	"scout/internal/files"
+	"scout/internal/files/filestest"
+	"scout/internal/listing"
+	"scout/internal/roster"
+	"scout/internal/stream"
+	"scout/internal/wake"
+	scoutv1 "scout/proto/scout/v1"
+)
+
+// ring is a Sequence in memory.
+type ring struct {
+	mu         sync.Mutex
+	generation int
+	first      uint64
+	messages   [][]byte
+	all        [][]byte // those too that were dropped
+	changed    wake.Broadcast
+}
+
+func (r *ring) append(message []byte) {
+	r.mu.Lock()
+	r.messages, r.all = append(r.messages, message), append(r.all, message)
+	r.mu.Unlock()
+	r.changed.Wake()
+}
+
+// begun counts the epochs that some entry was to begin.
+func (r *ring) begun() (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, message := range r.all {
+		if e, err := decode(message); err == nil {
+			if _, ok := e.Body.(*Begin); ok {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// drop removes all messages but the last few.
+func (r *ring) drop(but int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := max(0, len(r.messages)-but)
+	r.messages, r.first = r.messages[n:], r.first+uint64(n)
+}
+
+// renew loses everything.
+func (r *ring) renew() {
+	r.mu.Lock()
+	r.generation++
+	r.messages, r.first = nil, 1
+	r.mu.Unlock()
+	r.changed.Wake()
+}
+
+// line is one scoutmaster's connection to the ring.
+type line struct {
+	*ring
+	seen int // generation
+
+	state   sync.Mutex
+	cut     bool
+	held    [][]byte   // came while it was cut, and will be in the ring later
+	faults  *rand.Rand // nil: none
+	pending sync.WaitGroup
+}
+
+const latency = time.Millisecond
+
+func (l *line) setCut(cut bool) {
+	l.state.Lock()
+	l.cut = cut
+	held := l.held
+	l.held = nil
+	l.state.Unlock()
+	for _, message := range held {
+		l.append(message)
+	}
+	l.changed.Wake()
+}
+
+// fate decides how often and how late a message comes.
+func (l *line) fate() (copies int, delay time.Duration, cut bool) {
+	l.state.Lock()
+	defer l.state.Unlock()
+	if l.cut {
+		return 0, 0, true
+	}
+	copies, delay = 1, latency
+	if l.faults != nil {
+		copies = []int{0, 1, 1, 1, 1, 2}[l.faults.IntN(6)]
+		if l.faults.IntN(10) == 0 {
+			delay = time.Duration(l.faults.Int64N(int64(5 * time.Second)))
+		}
+	}
+	return copies, delay, false
+}
+
+func (l *line) Append(ctx context.Context, message []byte) error {
+	copies, delay, cut := l.fate()
+	if cut {
+		l.state.Lock()
+		l.held = append(l.held, message)
+		l.state.Unlock()
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	for range copies {
+		l.pending.Go(func() {
+			time.Sleep(delay)
+			l.append(message)
+		})
+	}
+	return nil
+}
+
+func (l *line) Follow(ctx context.Context, from uint64, deliver func(uint64, []byte) error) error {
+	for {
+		later := l.changed.Wait()
+		message, err := l.next(from)
+		if err != nil {
+			return err
+		}
+		if message == nil {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-later:
+			}
+			continue
+		}
+		if err := deliver(from, message); err != nil {
+			return err
+		}
+		from++
+	}
+}
+
+// next returns the message at a position, nil when it has not come.
+func (l *line) next(from uint64) ([]byte, error) {
+	l.state.Lock()
+	cut := l.cut
+	l.state.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case cut:
+		return nil, nil
+	case l.seen != l.generation:
+		l.seen = l.generation
+		return nil, ErrRewritten
+	case from < l.first:
+		return nil, ErrGap
+	case from >= l.first+uint64(len(l.messages)):
+		return nil, nil
+	}
+	return l.messages[from-l.first], nil
+}
+
+func (l *line) Bounds(ctx context.Context) (first, last uint64, err error) {
+	if _, _, cut := l.fate(); cut {
+		<-ctx.Done()
+		return 0, 0, ctx.Err()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.seen = l.generation
+	return l.first, l.first + uint64(len(l.messages)) - 1, nil
+}
+
+// testMaster is a scoutmaster of a testFleet.
+type testMaster struct {
+	*Registry
+	fleet *testFleet
+	line  *line
+	logs  *observer.ObservedLogs
+	stop  context.CancelFunc
+	done  chan error
+	dead  atomic.Bool
+}
+
+// testFleet is scoutmasters that share a ring, in virtual time.
+type testFleet struct {
+	*testing.T
+	ring     *ring
+	transfer atomic.Int64 // how long it takes to give a state to another
+
+	mu      sync.Mutex
+	masters []*testMaster
+}
+
+const (
+	testHeartbeat = time.Second
+	testDeadline  = 6 * time.Second
+	testCutOff    = 30 * time.Second
+)
+
+func newTestFleet(t *testing.T, n int) *testFleet {
+	f := &testFleet{T: t, ring: &ring{first: 1}}
+	for range n {
+		f.start()
+	}
+	f.await("all are ready", func() bool { return f.all(func(m *testMaster) bool { return m.Ready() == nil }) })
+	return f
+}
+
+// start adds a scoutmaster.
+func (f *testFleet) start() *testMaster {
+	core, logs := observer.New(zapcore.DebugLevel)
+	m := &testMaster{fleet: f, line: &line{ring: f.ring}, logs: logs, done: make(chan error, 1)}
+	m.Registry = Share(listing.New(), Sharing{
+		Sequence: m.line, Peers: m, Name: fmt.Sprint("master-", len(f.masters)), Version: "v1",
+		Heartbeat: testHeartbeat, Deadline: testDeadline, CutOff: testCutOff,
+	}, zap.New(core))
+	var ctx context.Context
+	ctx, m.stop = context.WithCancel(context.Background())
+	f.mu.Lock()
+	f.masters = append(f.masters, m)
+	f.mu.Unlock()
+	go func() { m.done <- m.Run(ctx) }()
+	return m
+}
+
+func (f *testFleet) list() []*testMaster {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.masters)
+}
+
+// kill ends a scoutmaster without a word.
+func (m *testMaster) kill() {
+	m.line.setCut(true)
+	m.dead.Store(true)
+	m.stop()
+	if err := <-m.done; err != nil {
+		m.fleet.Error(err)
+	}
+}
+
+func (f *testFleet) end() {
+	for _, m := range f.list() {
+		if !m.dead.Load() {
+			m.kill()
+		}
+		m.life.end()
+		m.line.pending.Wait()
+	}
+}
+
+func (f *testFleet) all(ok func(*testMaster) bool) bool {
+	return !slices.ContainsFunc(f.list(), func(m *testMaster) bool { return !m.dead.Load() && !ok(m) })
+}
+
+// State is part of Peers.
+func (m *testMaster) State(ctx context.Context) iter.Seq2[*scoutv1.StatePart, error] {
+	return func(yield func(*scoutv1.StatePart, error) bool) {
+		time.Sleep(latency + time.Duration(m.fleet.transfer.Load()))
+		for _, other := range m.fleet.list() {
+			if other == m || other.dead.Load() || other.line.isCut() || m.line.isCut() || other.Ready() != nil {
+				continue
+			}
+			for p := range other.state.Parts(100) {
+				message, err := proto.Marshal(p)
+				time.Sleep(latency) // entries are applied meanwhile
+				var got scoutv1.StatePart
+				if !yield(&got, errors.Join(err, proto.Unmarshal(message, &got), ctx.Err())) {
+					return
+				}
+			}
+			return
+		}
+		yield(nil, errors.New("nobody is there"))
+	}
+}
+
+func (l *line) isCut() bool {
+	l.state.Lock()
+	defer l.state.Unlock()
+	return l.cut
+}
+
+// Probe is part of Reach.
+func (m *testMaster) Probe(ctx context.Context, id SessionID) bool {
+	for _, other := range m.fleet.list() {
+		if member := other.member(id); member != nil && !other.dead.Load() {
+			return !other.line.isCut() && member.peer.Probe(ctx)
+		}
+	}
+	return false
+}
+
+// await waits until something is true, for a while of virtual time.
+func (f *testFleet) await(what string, ok func() bool) time.Duration {
+	f.Helper()
+	began := time.Now()
+	for ; !ok(); time.Sleep(10 * time.Millisecond) {
+		if time.Since(began) > 5*time.Minute {
+			f.Fatalf("in vain: %s; %s", what, f.describe())
+		}
+	}
+	return time.Since(began)
+}
+
+func (f *testFleet) describe() string {
+	var b strings.Builder
+	for i, m := range f.list() {
+		v := m.state.list.Current()
+		fmt.Fprintf(&b, "\n%d: dead %v, ready %v, epoch %d, position %d, revision %d, %q", i, m.dead.Load(), m.Ready(), v.Epoch, v.Position, v.Revision, m.names())
+	}
+	return b.String()
+}
+
+func (m *testMaster) names() (names []string) {
+	for e := m.state.list.Current().Entries(); e.Next(); {
+		names = append(names, string(e.Name()))
+	}
+	return names
+}
+
+// agree waits until all scoutmasters that live list these names, and have one
+// history.
+func (f *testFleet) agree(names ...string) {
+	f.Helper()
+	f.await(fmt.Sprintf("all list %q", names), func() bool {
+		return f.all(func(m *testMaster) bool { return m.Ready() == nil && slices.Equal(m.names(), names) })
+	})
+	var tag string
+	f.all(func(m *testMaster) bool {
+		v := m.state.list.Current()
+		if tag == "" {
+			tag = v.Tag()
+		}
+		if v.Tag() != tag {
+			f.Fatalf("one list, several tags: %s", f.describe())
+		}
+		return true
+	})
+}
+
+// testScout is a scout that shows one name, its host's.
+type testScout struct {
+	fakePeer
+	stream.Member
+	at *testMaster
+}
+
+// arrive registers a scout.
+func (m *testMaster) arrive(host string) *testScout {
+	m.fleet.Helper()
+	s, err := m.tryArrive(host)
+	if err != nil {
+		m.fleet.Fatal(err)
+	}
+	return s
+}
+
+func (m *testMaster) tryArrive(host string) (*testScout, error) {
+	s := &testScout{fakePeer: fakePeer{answers: true}, at: m}
+	p := s.peer("session of " + host)
+	p.Origin.Host = host
+	var err error
+	s.Member, err = m.Join(context.Background(), p)
+	return s, err
+}
+
+func (s *testScout) show(names ...string) *testScout {
+	s.Reset(filestest.Set(names...), stream.Arrival{Revision: 1})
+	return s
+}
+
+// inVirtualTime runs a test with a fleet.
+func inVirtualTime(t *testing.T, masters int, test func(f *testFleet)) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newTestFleet(t, masters)
+		defer f.end()
+		test(f)
+	})
+}
+
+// Scoutmasters that share a log have one list and one history.
+func TestSharedList(t *testing.T) {
+	inVirtualTime(t, 3, func(f *testFleet) {
+		for i, m := range f.list() {
+			m.arrive(fmt.Sprint("host-", i)).show(fmt.Sprint("f", i))
+		}
+		f.agree("f0", "f1", "f2")
+		s := f.masters[1].arrive("other").show("x", "y")
+		if err := s.Apply(files.Delta{Removed: filestest.Set("x"), Added: filestest.Set("z")}, stream.Arrival{Revision: 2}); err != nil {
+			t.Fatal(err)
+		}
+		f.agree("f0", "f1", "f2", "y", "z")
+		if err := s.Apply(files.Delta{Removed: filestest.Set("x"), Added: filestest.Set()}, stream.Arrival{Revision: 3}); err == nil {
+			t.Error("a name that is not there was removed")
+		}
+		s.Leave(stream.LeftViolation)
+		f.agree("f0", "f1", "f2")
+		var names []string
+		for i := range 60_000 {
+			names = append(names, fmt.Sprintf("directory-%03d/%05d", i/100, i))
+		}
+		f.masters[2].arrive("large").show(names...)
+		f.agree(append(names, "f0", "f1", "f2")...)
+		for _, message := range f.ring.messages {
+			if len(message) > partSize+10_000 {
+				t.Errorf("a message has %d bytes", len(message))
+			}
+		}
+		if counts := f.masters[0].StateCounts(); counts[roster.Live] != 4 || counts[roster.Gone] != 1 {
+			t.Errorf("%v", counts)
+		}
+	})
+}
+
+// Of two scouts of one origin that come to two scoutmasters at once one is let in;
+// the holder of an origin at another scoutmaster is asked through it.
+func TestOneHolderInTheFleet(t *testing.T) {
+	inVirtualTime(t, 2, func(f *testFleet) {
+		results := make(chan error, 2)
+		for _, m := range f.list() {
+			go func() {
+				_, err := m.tryArrive("twin")
+				results <- err
+			}()
+		}
+		one, two := <-results, <-results
+		if (one == nil) == (two == nil) {
+			t.Errorf("both have %v and %v", one, two)
+		}
+		var held *stream.HeldError
+		if err := errors.Join(one, two); !errors.As(err, &held) || !strings.Contains(held.Holder, "session of twin") {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
+// The files of a scoutmaster's scouts stay listed when it dies, until they have
+// moved or twice the deadline has passed.
+func TestADeadScoutmaster(t *testing.T) {
+	inVirtualTime(t, 3, func(f *testFleet) {
+		f.masters[0].arrive("moves").show("moves", "too")
+		f.masters[0].arrive("stays").show("stays")
+		f.masters[1].arrive("elsewhere").show("elsewhere")
+		f.agree("elsewhere", "moves", "stays", "too")
+		f.masters[0].kill()
+		died := time.Now()
+		lost := func() bool { return f.masters[1].logs.FilterMessage("scoutmaster lost").Len() > 0 }
+		f.await("the loss is noticed", lost)
+		if took := time.Since(died); took < testDeadline-testHeartbeat || took > testDeadline+3*time.Second {
+			t.Errorf("the loss was noticed after %v", took)
+		}
+		f.agree("elsewhere", "moves", "stays", "too")
+		s := f.masters[1].arrive("moves")
+		f.agree("elsewhere", "moves", "stays", "too")
+		s.show("moves", "new")
+		f.agree("elsewhere", "moves", "new", "stays")
+		f.await("what has not moved is dropped", func() bool { return len(f.masters[2].names()) == 3 })
+		if took := time.Since(died); took < 2*testDeadline-testHeartbeat || took > 2*testDeadline+3*testHeartbeat {
+			t.Errorf("it was dropped after %v", took)
+		}
+		f.agree("elsewhere", "moves", "new")
+		if n := f.masters[2].StateCounts()[roster.Gone]; n != 1 {
+			t.Errorf("%d scouts are gone", n)
+		}
+	})
+}
+
+// A scout whose scoutmaster has died is let in elsewhere at once.
+func TestTheSessionOfADeadScoutmasterIsStale(t *testing.T) {
+	inVirtualTime(t, 2, func(f *testFleet) {
+		f.masters[0].arrive("moves").show("x")
+		f.agree("x")
+		f.masters[0].kill()
+		began := time.Now()
+		f.masters[1].arrive("moves").show("y")
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("it was let in after %v", took)
+		}
+		f.agree("y")
+	})
+}
+
+// A scoutmaster that was taken for lost, and lives, ends its sessions and begins
+// anew; nothing that it still says counts.
+func TestAFrozenScoutmasterThaws(t *testing.T) {
+	inVirtualTime(t, 3, func(f *testFleet) {
+		frozen := f.masters[0]
+		s := frozen.arrive("moves").show("x")
+		f.agree("x")
+		frozen.line.setCut(true)
+		late := make(chan error, 1)
+		go func() {
+			late <- s.Apply(files.Delta{Removed: filestest.Set(), Added: filestest.Set("late")}, stream.Arrival{Revision: 2})
+		}()
+		f.await("it is lost", func() bool { return f.masters[1].logs.FilterMessage("scoutmaster lost").Len() > 0 })
+		f.masters[1].arrive("moves").show("y")
+		frozen.line.setCut(false)
+		f.agree("y")
+		if err := <-late; err != nil && !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		f.await("it begins anew", func() bool { return s.evicted.Load() != nil })
+		s.Leave(stream.LeftReplaced)
+		frozen.arrive("again").show("z")
+		f.agree("y", "z")
+	})
+}
+
+// A planned stop takes nothing from the list while the scouts move.
+func TestAScoutmasterThatStops(t *testing.T) {
+	inVirtualTime(t, 3, func(f *testFleet) {
+		stopping := f.masters[0]
+		s := stopping.arrive("moves").show("x")
+		stopping.arrive("stays").show("stays")
+		f.agree("stays", "x")
+		if err := stopping.Stop(f.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if s.evicted.Load() == nil {
+			t.Error("its scouts were not sent elsewhere")
+		}
+		s.Leave(stream.LeftStopping)
+		stopping.kill()
+		f.agree("stays", "x")
+		f.masters[2].arrive("moves")
+		f.agree("stays", "x")
+		f.await("what has not moved is dropped", func() bool { return len(f.masters[1].names()) == 1 })
+		f.agree("x")
+	})
+}
+
+// A newcomer, and one that was overrun, take the state from another.
+func TestALogThatForgets(t *testing.T) {
+	inVirtualTime(t, 2, func(f *testFleet) {
+		s := f.masters[0].arrive("a").show("x")
+		f.agree("x")
+		begun := f.ring.begun()
+		f.ring.drop(1)
+		f.transfer.Store(int64(3 * testHeartbeat))
+		newcomer := f.start()
+		f.await("it is ready", func() bool { return newcomer.Ready() == nil })
+		f.transfer.Store(0)
+		f.agree("x")
+		if n := f.ring.begun(); n > begun {
+			t.Errorf("the newcomer has begun %d epochs", n-begun)
+		}
+		newcomer.line.setCut(true)
+		for i := range 10 {
+			s.show("x", fmt.Sprint("y", i))
+		}
+		f.ring.drop(3)
+		newcomer.line.setCut(false)
+		f.agree("x", "y9")
+		newcomer.arrive("b").show("z")
+		f.agree("x", "y9", "z")
+	})
+}
+
+// When the log is lost a new epoch begins, and scouts come again.
+func TestALogThatIsMadeAnew(t *testing.T) {
+	inVirtualTime(t, 3, func(f *testFleet) {
+		s := f.masters[0].arrive("a").show("x")
+		f.agree("x")
+		before := f.masters[0].state.list.Current()
+		f.ring.renew()
+		f.await("there is a new epoch", func() bool {
+			return f.all(func(m *testMaster) bool { return m.state.list.Current().Epoch > before.Epoch && m.Ready() == nil })
+		})
+		f.agree()
+		if s.evicted.Load() == nil {
+			t.Error("the scout was not told to come again")
+		}
+		f.masters[1].arrive("a").show("x")
+		f.agree("x")
+	})
+}
+
+// When all scoutmasters have died a new one begins an epoch of its own.
+func TestAFleetThatHasDied(t *testing.T) {
+	inVirtualTime(t, 2, func(f *testFleet) {
+		f.masters[0].arrive("a").show("x")
+		f.agree("x")
+		f.masters[0].kill()
+		f.masters[1].kill()
+		before := f.masters[0].state.list.Current().Epoch
+		f.ring.drop(2)
+		m := f.start()
+		f.await("it is ready", func() bool { return m.Ready() == nil })
+		if v := m.state.list.Current(); v.Epoch <= before || v.Len != 0 {
+			t.Errorf("epoch %d after %d, %d names", v.Epoch, before, v.Len)
+		}
+		m.arrive("a").show("y")
+		f.agree("y")
+	})
+}
+
+// A scoutmaster that hears nothing through the log says so, ends its sessions, and
+// is back by itself.
+func TestCutOff(t *testing.T) {
+	inVirtualTime(t, 3, func(f *testFleet) {
+		m := f.masters[0]
+		s := m.arrive("a").show("x")
+		f.agree("x")
+		m.line.setCut(true)
+		took := f.await("it is cut off", func() bool { return errors.Is(m.Ready(), ErrCutOff) })
+		if took < testCutOff-testHeartbeat || took > testCutOff+appendTimeout+testHeartbeat {
+			t.Errorf("it was cut off after %v", took)
+		}
+		if s.evicted.Load() == nil {
+			t.Error("its scouts were not sent elsewhere")
+		}
+		if _, err := m.tryArrive("b"); !errors.Is(err, ErrCutOff) {
+			t.Errorf("a scout is let in: %v", err)
+		}
+		if m.logs.FilterMessage("cut off").Len() != 1 {
+			t.Error("it was not logged")
+		}
+		m.line.setCut(false)
+		f.await("it is back", func() bool { return m.Ready() == nil })
+		if m.logs.FilterMessage("caught up").Len() != 1 {
+			t.Error("that it is back was not logged")
+		}
+		f.agree()
+	})
+}
+
+// A log that stands still for longer than the deadline, and shorter than the
+// cut-off, costs nobody anything.
+func TestALogThatStandsStill(t *testing.T) {
+	inVirtualTime(t, 3, func(f *testFleet) {
+		s := f.masters[0].arrive("a").show("x")
+		f.agree("x")
+		for _, m := range f.list() {
+			m.line.setCut(true)
+		}
+		time.Sleep(3 * testDeadline)
+		for _, m := range f.list() {
+			m.line.setCut(false)
+		}
+		f.agree("x")
+		time.Sleep(3 * testDeadline)
+		f.agree("x")
+		if s.evicted.Load() != nil {
+			t.Errorf("the scout was evicted: %s", s.evicted.Load())
+		}
+		s.show("y")
+		f.agree("y")
+	})
+}
+
+// A scoutmaster whose list differs from the others' takes the state of one of
+// them, and is equal again.
+func TestAListThatStrays(t *testing.T) {
+	inVirtualTime(t, 3, func(f *testFleet) {
+		f.masters[0].arrive("a").show("x")
+		f.agree("x")
+		strays := slices.MaxFunc(f.masters, func(a, b *testMaster) int {
+			if a.life.instance < b.life.instance {
+				return -1
+			}
+			return 1
+		})
+		strays.state.mu.Lock()
+		tx := strays.state.list.Begin()
+		tx.Show(files.Origin{Host: "nowhere"}, filestest.Set("wrong"), nil)
+		tx.Commit()
+		strays.state.digest++
+		strays.state.digests.note(strays.state.position, strays.state.digest)
+		strays.state.mu.Unlock()
+		f.await("it is right again", func() bool { return slices.Equal(strays.names(), []string{"x"}) })
+		f.await("it is ready", func() bool { return strays.Ready() == nil })
+		strays.arrive("b").show("y")
+		f.await("all agree", func() bool {
+			return f.all(func(m *testMaster) bool { return slices.Contains(m.names(), "y") })
+		})
+	})
+}
+
+// Over a log that drops, doubles and delays, scouts come and go at random, and
+// scoutmasters are taken for lost. In the end every scout that has a session is
+// listed, with what it shows, and no other.
+func TestScoutsOverAFaultyLog(t *testing.T) {
+	listed := 0
+	for seed := range uint64(20) {
+		inVirtualTime(t, 3, func(f *testFleet) {
+			for i, m := range f.list() {
+				m.line.disturb(rand.New(rand.NewPCG(seed, uint64(i))))
+			}
+			final := make([]*wanderer, 6)
+			var scouts sync.WaitGroup
+			for n := range final {
+				scouts.Go(func() { final[n] = f.wander(n, rand.New(rand.NewPCG(seed, 100+uint64(n)))) })
+			}
+			scouts.Wait()
+			for _, m := range f.list() {
+				m.line.disturb(nil)
+			}
+			time.Sleep(10 * testDeadline)
+			var names []string
+			for _, w := range final {
+				if w.evicted.Load() == nil {
+					names = append(names, w.names...)
+				}
+			}
+			listed += len(names)
+			f.agree(slices.Sorted(slices.Values(names))...)
+		})
+	}
+	if listed < 20 {
+		t.Errorf("%d scouts had a session in the end", listed)
+	}
+}
+
+func (l *line) disturb(faults *rand.Rand) {
+	l.state.Lock()
+	defer l.state.Unlock()
+	l.faults = faults
+}
+
+// wanderer is a scout that registers here and there.
+type wanderer struct {
+	*testScout
+	names []string // what it shows
+}
+
+// wander returns the scout when it has found its place.
+func (f *testFleet) wander(n int, r *rand.Rand) *wanderer {
+	for round := 0; ; round++ {
+		masters := f.list()
+		s, err := masters[r.IntN(len(masters))].tryArrive(fmt.Sprint("host-", n))
+		if err != nil {
+			time.Sleep(time.Second)
+			continue
+		}
+		w := &wanderer{testScout: s}
+		for i := range r.IntN(10) {
+			if r.IntN(5) == 0 {
+				s.Hide("away", 0)
+			}
+			w.names = []string{fmt.Sprintf("%d-%d-%d", n, round, i)}
+			s.show(w.names...)
+			time.Sleep(time.Duration(r.Int64N(int64(time.Second))))
+		}
+		if round > 3 && s.evicted.Load() == nil {
+			return w
+		}
+		s.Leave([]stream.LeaveReason{stream.LeftDeregistered, stream.LeftBroken}[r.IntN(2)])
+	}
+}
