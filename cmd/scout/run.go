@@ -47,8 +47,13 @@ func run(ctx context.Context, c config, status *logging.Status, log *zap.Logger)
 		return err
 	}
 	service := &systemd.Service{Log: log}
+	pulse := func() { // of both: the session calls it
+		if watcher.Alive() {
+			service.Beat()
+		}
+	}
 	session := &stream.Scout{
-		Origin: origin, Version: version.String(), Directory: watcher, Log: log, Recorder: counts, Pulse: service.Beat,
+		Origin: origin, Version: version.String(), Directory: watcher, Log: log, Recorder: counts, Pulse: pulse,
 		Dialer:      &dial.Dialer{Masters: c.masters, Spread: origin.Host + origin.Directory},
 		Credentials: c.access.DialOptions, // reads the files each time
 	}

@@ -38,9 +38,9 @@ func cpuTime(b *testing.B) func() {
 }
 
 func BenchmarkScan(b *testing.B) {
-	for name, n := range map[string]func(*hints) notifier{
+	for name, n := range map[string]func(*Watcher) notifier{
 		"unwatched": nil,
-		"watched":   func(h *hints) notifier { return newLibrary(h) },
+		"watched":   realNotifier,
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
@@ -48,8 +48,8 @@ func BenchmarkScan(b *testing.B) {
 			defer cpuTime(b)()
 			for b.Loop() {
 				f := scanned(b, dir, n)
-				b.ReportMetric(float64(f.tree.set.Len()), "files")
-				f.claim.Release()
+				b.ReportMetric(float64(f.set.Len()), "files")
+				f.forest.claim.Release()
 			}
 		})
 	}
@@ -60,9 +60,8 @@ func BenchmarkPollUnchanged(b *testing.B) {
 	f := scanned(b, benchTree(b), nil)
 	defer cpuTime(b)()
 	for b.Loop() {
-		f.lookEverywhere()
+		f.rescan()
 	}
-	b.ReportMetric(float64(len(f.order)), "directories")
 }
 
 // BenchmarkOneChange measures a rename, and what follows from its two hints.
@@ -72,15 +71,15 @@ func BenchmarkOneChange(b *testing.B) {
 			b.ReportAllocs()
 			dir := b.TempDir()
 			fill(b, dir, n)
-			f := scanned(b, dir, func(*hints) notifier { return new(fakeNotifier) })
+			f := scanned(b, dir, quietNotifier)
 			defer cpuTime(b)()
 			from, to := "file-000050.dat", "file-000050.new"
 			for b.Loop() {
 				if err := os.Rename(filepath.Join(dir, from), filepath.Join(dir, to)); err != nil {
 					b.Fatal(err)
 				}
-				f.tree.follow(findings{names: map[string]map[string]bool{"": {from: false, to: true}}})
-				f.publish(f.tree)
+				f.follow(findings{names: map[string]map[string]change{"": {from: 0, to: movedHere}}})
+				must(b, f.settle())
 				from, to = to, from
 			}
 		})
@@ -94,7 +93,7 @@ func BenchmarkRelist(b *testing.B) {
 	f := scanned(b, dir, nil)
 	defer cpuTime(b)()
 	for b.Loop() {
-		f.tree.relist(f.tree.root, false)
+		f.relist(f.root)
 	}
 }
 

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"slices"
 
-	"go.uber.org/zap"
-
 	"scout/internal/files"
 )
 
@@ -93,7 +91,8 @@ func (c *changes) reset() {
 	c.names, c.added, c.removed = c.names[:0], c.added[:0], c.removed[:0]
 }
 
-// commit applies the changes to the Set.
+// commit makes the changes known: in the one Set of all trees, and from there in
+// this tree's.
 func (t *tree) commit() {
 	if t.changes.empty() {
 		return
@@ -103,17 +102,16 @@ func (t *tree) commit() {
 	if delta.Empty() {
 		return // the same came again
 	}
-	set, err := t.set.Apply(delta)
+	set, err := t.forest.apply(t, delta)
 	if err != nil {
 		t.broken = err
-		t.log.Error("changes do not fit", zap.Error(err))
 		return
 	}
 	t.set = set
 }
 
 // change notes that a file of d came or went. One whose directory changed
-// before must not be looked at again until that is in the Set: see touch.
+// before must not be examined again until that is in the Set: see touch.
 func (t *tree) change(d *directory, name []byte, present bool) {
 	d.touched = t.step
 	if present {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // Claimed is a directory that no other scout process on this machine watches,
@@ -50,12 +51,43 @@ type lockRefusedError struct{ err error }
 func (e *lockRefusedError) Error() string { return e.err.Error() }
 func (e *lockRefusedError) Unwrap() error { return e.err }
 
+// claimTimeout is how long the directory has to answer at the start.
+const claimTimeout = 4 * time.Second
+
 // Claim resolves dir, checks that it is a directory that can be read and
 // searched, and locks it. Its errors name the cause and the cure in one line.
 func Claim(dir string) (*Claimed, error) {
 	if dir == "" {
 		return nil, errors.New("no directory to watch: name one")
 	}
+	type result struct {
+		claimed *Claimed
+		err     error
+	}
+	done := make(chan result)
+	late := make(chan struct{})
+	go func() { // a file system may hang
+		c, err := claim(dir)
+		select {
+		case done <- result{c, err}:
+		case <-late:
+			if err == nil {
+				c.Release()
+			}
+		}
+	}()
+	timeout := time.NewTimer(claimTimeout)
+	defer timeout.Stop()
+	select {
+	case r := <-done:
+		return r.claimed, r.err
+	case <-timeout.C:
+		close(late)
+		return nil, fmt.Errorf("%s does not answer within %s: see to its file system or choose another directory", dir, claimTimeout)
+	}
+}
+
+func claim(dir string) (*Claimed, error) {
 	path, err := resolve(dir)
 	if err != nil {
 		return nil, refusal(dir, err)
@@ -89,39 +121,59 @@ func (c *Claimed) renew() error {
 	if !errors.Is(err, errReplaced) {
 		return err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.held == nil {
+	before := c.current()
+	if before == nil {
 		return errReleased
 	}
-	successor, err := hold(c.dir, c.held)
+	successor, err := hold(c.dir, before)
 	switch {
 	case isHeld(err):
 		return errElsewhere
 	case err != nil:
 		return reason(err)
 	}
-	c.held.close()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.held != before {
+		successor.close()
+		return errReleased
+	}
 	c.held = successor
+	before.close()
 	return nil
+}
+
+// current returns what is held, or nil once it was released. No call to the file
+// system is made under the lock, because that may hang.
+func (c *Claimed) current() *held {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.held
+}
+
+// descriptor returns the open descriptor of the directory, or -1.
+func (c *Claimed) descriptor() int {
+	if h := c.current(); h != nil {
+		return h.fd()
+	}
+	return -1
 }
 
 // check returns nil while the directory at the path is the one that is claimed
 // and can be read, and otherwise what is wrong with it.
 func (c *Claimed) check() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.held == nil {
+	h := c.current()
+	if h == nil {
 		return errReleased
 	}
-	c.held.maintain()
+	h.maintain()
 	now, err := openDirectory(c.dir)
 	if err != nil {
 		return reason(err)
 	}
 	defer now.close()
 	switch {
-	case c.held.same(now):
+	case h.same(now):
 		return nil
 	case !unlinked(c.dir):
 		return errLink

@@ -1,76 +1,106 @@
 package watch
 
 import (
+	"math/bits"
 	"slices"
 	"strings"
 	"time"
 )
 
-// identity names one directory among all that there are and were: systems use
-// the number of a removed one again, but not in the same moment.
-type identity struct {
-	dev, ino uint64
-	born     int64 // nanoseconds; 0 when the file system does not say
-}
-
-// stamp is what a look at a directory shows without reading it. While it stays
-// the same, so does what the directory holds.
-type stamp struct {
-	identity
+// status is what the system says of one entry without reading it.
+type status struct {
+	dev, ino          uint64
+	born              int64 // nanoseconds; 0 if the file system does not say
 	modified, changed int64 // nanoseconds since 1970
+	dir               bool
 }
 
-// young reports whether a stamp that was taken at now may hide a later change:
-// clocks of file systems tick, in milliseconds here, in seconds there.
-func young(s stamp, now time.Time) bool {
+// identity is a digest of what stays the same as long as a directory exists.
+// Systems use the number of a removed one again, but not with its time of birth.
+func (s status) identity() uint64 { return mix(mix(mix(1, s.dev), s.ino), uint64(s.born)) }
+
+func (s status) stamp() stamp {
+	return stamp{id: s.identity(), times: mix(mix(2, uint64(s.modified)), uint64(s.changed))}
+}
+
+// isYoung reports whether a change at the time now could get the same stamp. Now
+// is the time of the kernel, which gave the stamp: the clock of a file system
+// ticks, in milliseconds here, in seconds there.
+func (s status) isYoung(now int64) bool {
 	tick := 20 * time.Millisecond
-	if s.changed%1e9 == 0 && s.modified%1e9 == 0 {
+	if s.changed%1e9 == 0 {
 		tick = 2 * time.Second
 	}
-	age := now.UnixNano() - max(s.changed, s.modified)
+	age := now - max(s.changed, s.modified)
 	return age < int64(tick) && age > -int64(tick)
 }
+
+// mix adds v to the digest h.
+func mix(h, v uint64) uint64 {
+	hi, lo := bits.Mul64(h^0x9e3779b97f4a7c15, v^0xd6e8feb86659fd93)
+	return hi ^ lo ^ v
+}
+
+// stamp is the digest of a status: which directory it is, and its times.
+type stamp struct{ id, times uint64 }
+
+// trust is how much the stamp of a directory proves while it stays the same.
+//
+//	             | the poll lists it if  | a rescan lists it
+//	trustNothing | always                | always
+//	trustEvents  | it is not watched     | always
+//	trustStamp   | the stamp has changed | if the stamp has changed
+//
+// A rescan is the poll after events may have been lost, or when somebody waits
+// for an answer.
+type trust uint8
+
+const (
+	// trustNothing: the directory could not be listed, or its file system does not
+	// promise a new time for each change.
+	trustNothing trust = iota
+	// trustEvents: the stamp may hide a change of the same tick, or of those that
+	// events told while single names were examined. Events tell the others.
+	trustEvents
+	// trustStamp: the directory has not changed.
+	trustStamp
+)
 
 // directory is what is known of one directory. Its files are not here but in
 // the Set, as the names that start with its path.
 type directory struct {
-	name   string
-	parent *directory   // nil: the watched directory itself
+	name   string       // of a tree's own directory the path, relative to the watched one
+	parent *directory   // nil: the tree's own directory
 	subs   []*directory // in the order of their names with a slash
 
-	stamp   stamp  // from before the entries were last looked at
-	watch   uint32 // when its watch was set, counted in watches; 0: it has none
-	entries uint32 // roughly
-	listed  uint64 // the step when it was last listed
-	touched uint64 // the step when one of its files last changed
+	stamp   stamp // from before the entries were last examined
+	entries uint32
+	listed  uint32 // the step when it was last listed
+	touched uint32 // the step when one of its files last changed
 
-	anchor   anchor // kept of it
-	anchored uint32 // the parent's stirs when it was last seen at its path
-	stirs    uint32 // how often its entries were looked at
-
-	hinted   bool // its stamp may hide what no hint told: it came with one, or is young
-	racy     bool // its stamp is too young to show the next change
-	denied   bool // it cannot be read
-	overlong bool // it holds names that are too long to be listed
-	remote   bool // other machines can change it without notification
+	trust    trust
+	watched  bool // events tell what happens in it
 	detached bool // it is not in the tree any more
 }
 
 // appendPath appends the path relative to the watched directory.
 func (d *directory) appendPath(b []byte) []byte {
-	if d.parent == nil {
-		return b
+	if d.parent != nil {
+		b = d.parent.appendPrefix(b)
 	}
-	return append(d.parent.appendPrefix(b), d.name...)
+	return append(b, d.name...)
 }
 
 // appendPrefix appends what the names of all files in the directory start with.
 func (d *directory) appendPrefix(b []byte) []byte {
-	if d.parent == nil {
-		return b
+	before := len(b)
+	if b = d.appendPath(b); len(b) > before {
+		b = append(b, '/')
 	}
-	return append(d.appendPath(b), '/')
+	return b
 }
+
+func (d *directory) path() string { return string(d.appendPath(nil)) }
 
 // sub returns the known subdirectory of that name, or nil.
 func (d *directory) sub(name string) *directory {
@@ -97,7 +127,7 @@ func (d *directory) detach(sub *directory) {
 	}
 }
 
-// find returns the known directory at the path, or nil.
+// find returns the known directory at the path relative to d, or nil.
 func (d *directory) find(path string) *directory {
 	for path != "" && d != nil {
 		var name string

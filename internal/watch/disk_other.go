@@ -5,11 +5,16 @@ package watch
 import (
 	"os"
 	"path/filepath"
+	"syscall"
+	"time"
 )
 
 // disk reads what is below one directory. All paths are relative to it, and
 // none leads out of it, whatever is moved about meanwhile.
-type disk struct{ root *os.Root }
+type disk struct {
+	root  *os.Root
+	calls *calls
+}
 
 // opened is a directory below, open for reading.
 type opened struct {
@@ -22,9 +27,9 @@ type opened struct {
 type dirents struct{}
 
 // openDisk returns the disk below what is claimed, for as long as it stays so.
-func openDisk(c *Claimed) (disk, error) {
+func openDisk(c *Claimed, n *calls, _ bool) (disk, error) {
 	root, err := os.OpenRoot(c.dir)
-	return disk{root}, err
+	return disk{root, n}, err
 }
 
 func (k disk) close() { _ = k.root.Close() }
@@ -40,15 +45,17 @@ func local(path string) string {
 	return filepath.FromSlash(path)
 }
 
-// stat looks at what is at path. It follows links on the way: use it only
-// where a wrong answer costs just another look.
-func (k disk) stat(path []byte) (stamp, bool, error) {
+// stat examines what is at path. It follows links on the way: use it only where
+// a wrong answer costs just another look.
+func (k disk) stat(path []byte) (status, error) {
 	info, err := k.lstat(string(path))
 	if err != nil {
-		return stamp{}, false, err
+		return status{}, err
 	}
-	return stampOf(info), info.IsDir(), nil
+	return statusOf(info), nil
 }
+
+func (k disk) mountID(string) (id uint64, unique bool) { return 0, true }
 
 // open opens the directory at path, which must not be a link.
 func (k disk) open(path string) (opened, error) {
@@ -72,25 +79,21 @@ func (k disk) open(path string) (opened, error) {
 
 func (o opened) close() { _ = o.file.Close() }
 
-func (o opened) stat() (stamp, error) {
+func (o opened) stat() (status, error) {
 	info, err := o.file.Stat()
 	if err != nil {
-		return stamp{}, err
+		return status{}, err
 	}
-	return stampOf(info), nil
+	return statusOf(info), nil
 }
 
-// statName looks at an entry of the directory and reports whether it is a
-// directory.
-func (o opened) statName(name string) (stamp, bool, error) {
+// statName examines an entry of the directory.
+func (o opened) statName(name string) (status, error) {
 	if o.path != "" {
 		name = o.path + "/" + name
 	}
 	return o.disk.stat([]byte(name))
 }
-
-// remote is not known here: the poll goes by stamps alone.
-func (o opened) remote() bool { return false }
 
 // list adds the entries of the directory to l.
 func (o opened) list(l *listing, _ *dirents) error {
@@ -101,16 +104,26 @@ func (o opened) list(l *listing, _ *dirents) error {
 	return err
 }
 
-func stampOf(info os.FileInfo) stamp {
+func statusOf(info os.FileInfo) status {
 	at := info.ModTime().UnixNano()
-	return stamp{identity: identify(info), modified: at, changed: at}
+	s := status{modified: at, changed: at, dir: info.IsDir()}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		s.dev, s.ino = uint64(st.Dev), uint64(st.Ino)
+	}
+	return s
 }
 
-// followed returns what the absolute path leads to, links and all.
-func followed(path string) identity {
+// followed returns the identity of what the absolute path leads to, links and
+// all.
+func followed(path string) uint64 {
 	info, err := os.Stat(path)
 	if err != nil {
-		return identity{}
+		return 0
 	}
-	return identify(info)
+	return statusOf(info).identity()
 }
+
+func mountPoint(fd int) bool { return crossing(fd) }
+
+// fileClock is the time that a change of a directory would get now.
+func fileClock() int64 { return time.Now().UnixNano() }

@@ -147,11 +147,11 @@ func TestExchangedWhileItIsWatched(t *testing.T) {
 		}
 		return nil
 	}
-	f := scanned(t, dir, func(*hints) notifier { return n })
-	if got := names(f.View().Set); len(got) != 1 || got[0] != "d/new" {
+	f := scanned(t, dir, func(*Watcher) notifier { return n })
+	if got := names(f.forest.View().Set); len(got) != 1 || got[0] != "d/new" {
 		t.Errorf("listed %q, want what is there now", got)
 	}
-	if times := n.watched[filepath.Join(f.tree.dir, "d")]; times != 2 {
+	if times := n.watched[filepath.Join(f.forest.claim.Dir(), "d")]; times != 2 {
 		t.Errorf("watched %d times, want 2: once each directory", times)
 	}
 }

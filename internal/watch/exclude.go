@@ -30,3 +30,13 @@ func (x excludes) match(path string) bool {
 	}
 	return false
 }
+
+// matchAny reports whether the path, or a directory that it is in, is excluded.
+func (x excludes) matchAny(path string) bool {
+	for ; path != "" && len(x) > 0; path, _ = split(path) {
+		if x.match(path) {
+			return true
+		}
+	}
+	return false
+}

@@ -26,3 +26,7 @@ func (n *fakeNotifier) watch(path string) error {
 
 func (n *fakeNotifier) tidy() []string { return nil }
 func (n *fakeNotifier) close()         {}
+
+func quietNotifier(*Watcher) notifier { return new(fakeNotifier) }
+
+func realNotifier(w *Watcher) notifier { return newLibrary(w.router, w.claim.Dir()) }

@@ -226,9 +226,9 @@ func in(t *testing.T) string {
 	return dir
 }
 
-// scanned returns a loop over dir, which has been scanned, that does not run:
-// the test takes its steps. n is nil for the poll alone.
-func scanned(t testing.TB, dir string, n func(*hints) notifier) *following {
+// scanned returns the tree of dir, which has been scanned and watched, and does
+// not run: the test takes its steps. n is nil for the poll alone.
+func scanned(t testing.TB, dir string, n func(*Watcher) notifier) *tree {
 	t.Helper()
 	c, err := Claim(dir)
 	if err != nil {
@@ -239,23 +239,35 @@ func scanned(t testing.TB, dir string, n func(*hints) notifier) *following {
 	if err != nil {
 		t.Fatal(err)
 	}
-	disk, err := openDisk(c)
+	var watches notifier
+	if n != nil {
+		watches = n(w)
+		t.Cleanup(watches.close)
+	}
+	f := w.newForest(watches)
+	home, _ := readMounts().at(c.Dir())
+	tree := newTree(f, "", home, watches)
+	f.trees[""] = tree
+	f.sort()
+	f.route()
+	tree.ctx = context.Background()
+	if err := tree.begin(); err != nil {
+		t.Fatal(err)
+	}
+	if err := tree.firstScan(); err != nil {
+		t.Fatal(err)
+	}
+	for tree.canWatch() {
+		tree.watchSome()
+	}
+	must(t, tree.settle())
+	t.Cleanup(tree.recovery.stop)
+	return tree
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var watches notifier
-	if n != nil {
-		watches = n(w.hints)
-		t.Cleanup(watches.close)
-	}
-	tree := w.newTree(disk, watches)
-	t.Cleanup(tree.close)
-	if err := w.scan(t.Context(), tree); err != nil {
-		t.Fatal(err)
-	}
-	tree.halted = func() bool { return false }
-	w.publish(tree)
-	doubt := newDoubt(w.log)
-	t.Cleanup(doubt.stop)
-	return &following{Watcher: w, tree: tree, doubt: doubt, counted: time.Now()}
 }

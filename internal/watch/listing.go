@@ -12,6 +12,8 @@ import (
 type listing struct {
 	names   []byte
 	entries []entry
+	longest int      // name
+	unknown []string // names of which the file system does not say what they are; not among the entries
 }
 
 // entry is one name in a listing.
@@ -22,7 +24,9 @@ type entry struct {
 	sub  bool
 }
 
-func (l *listing) reset() { l.names, l.entries = l.names[:0], l.entries[:0] }
+func (l *listing) reset() {
+	*l = listing{names: l.names[:0], entries: l.entries[:0], unknown: l.unknown[:0]}
+}
 
 // add appends a name, which has no slash.
 func (l *listing) add(name []byte, sub bool) {
@@ -32,6 +36,7 @@ func (l *listing) add(name []byte, sub bool) {
 		l.names = append(l.names, '/')
 	}
 	size := len(l.names) - at
+	l.longest = max(l.longest, len(name))
 	l.entries = append(l.entries, entry{at: at, size: uint16(size), sub: sub})
 }
 

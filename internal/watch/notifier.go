@@ -3,6 +3,7 @@ package watch
 import (
 	"hash/maphash"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/rjeczalik/notify"
@@ -44,7 +45,8 @@ const (
 // Nor does it ever forget a path: each directory that ever was takes half a
 // kilobyte until the process ends.
 type library struct {
-	hints  *hints
+	router *router
+	dir    string // the watched directory, with a slash
 	events chan notify.EventInfo
 	spare  chan notify.EventInfo
 	done   chan struct{}
@@ -56,9 +58,10 @@ type library struct {
 	grown map[string]struct{} // paths whose set of events has grown
 }
 
-func newLibrary(h *hints) *library {
+func newLibrary(r *router, dir string) *library {
 	l := &library{
-		hints:  h,
+		router: r,
+		dir:    strings.TrimSuffix(dir, "/") + "/",
 		events: make(chan notify.EventInfo, eventBuffer),
 		spare:  make(chan notify.EventInfo),
 		done:   make(chan struct{}),
@@ -79,7 +82,7 @@ func (l *library) watch(path string) error {
 }
 
 func (l *library) eventsOf(path string) []notify.Event {
-	if path == l.hints.prefix {
+	if path == l.dir {
 		return slices.Concat(eventSet, eventSelf)
 	}
 	return eventSet
@@ -146,12 +149,19 @@ func (l *library) drain() {
 			return
 		case e := <-l.events:
 			if len(l.events) >= cap(l.events)-1 {
-				l.hints.lose()
+				l.router.lose()
 			}
 			if e != last { // one about a watched directory comes twice
-				l.hints.add(e.Path(), e.Event()&eventMoved != 0)
+				l.router.add(e.Path(), changeOf(e))
 			}
 			last = e
 		}
 	}
+}
+
+func changeOf(e notify.EventInfo) change {
+	if e.Event()&eventMoved != 0 {
+		return movedHere
+	}
+	return 0
 }

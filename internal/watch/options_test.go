@@ -55,7 +55,7 @@ func TestExcludedDirectoriesAreNotWatched(t *testing.T) {
 	shell(t, dir, "mkdir -p cache/x d/cache/y e; touch cache/x/1 e/2")
 	o := modes[0].options
 	o.Exclude = []string{"**/cache"}
-	s := start(t, dir, o, func(w *Watcher) { w.notify = func(*hints) notifier { return n } })
+	s := start(t, dir, o, func(w *Watcher) { w.notify = func(*router) notifier { return n } })
 	s.convergeTo("e/2")
 	if len(n.watched) != 3 {
 		t.Errorf("watched %v, want the directory, d and e", n.watched)

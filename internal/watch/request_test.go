@@ -18,7 +18,7 @@ var deaf = []struct {
 	adapt func(*Watcher)
 }{
 	{"unwatched", func(*Watcher) {}},
-	{"notifications lost", func(w *Watcher) { w.notify = func(*hints) notifier { return new(fakeNotifier) } }},
+	{"notifications lost", func(w *Watcher) { w.notify = func(*router) notifier { return new(fakeNotifier) } }},
 }
 
 func eachDeaf(t *testing.T, test func(t *testing.T, start func(dir string) *subject)) {
@@ -94,7 +94,7 @@ func TestLookUnderChurn(t *testing.T) {
 	ways := append(slices.Clone(deaf), struct {
 		name  string
 		adapt func(*Watcher)
-	}{"notified", func(w *Watcher) { w.notify = func(h *hints) notifier { return newLibrary(h) } }})
+	}{"notified", func(w *Watcher) { w.notify = func(r *router) notifier { return newLibrary(r, w.claim.Dir()) } }})
 	for _, way := range ways {
 		t.Run(way.name, func(t *testing.T) {
 			t.Parallel()
@@ -134,44 +134,48 @@ func churn(dir string, stop <-chan struct{}) {
 	}
 }
 
-// A clock that ticks slowly gives one stamp to two changes, and a notification
-// may be on its way still when a look is asked for.
-func TestLookTrustsNoYoungStamp(t *testing.T) {
+// A clock that ticks slowly gives one stamp to two changes, and an event may be
+// on its way still when a rescan is asked for.
+func TestRescanTrustsNoYoungStamp(t *testing.T) {
 	dir := in(t)
 	write(t, dir+"/a")
-	f := scanned(t, dir, func(*hints) notifier { return new(fakeNotifier) })
-	root := f.tree.root
+	f := scanned(t, dir, quietNotifier)
 	write(t, dir+"/b")
-	var err error
-	if root.stamp, _, err = f.tree.disk.stat(nil); err != nil {
-		t.Fatal(err)
-	}
-	f.lookEverywhere()
-	if contains("b")(f.View()) {
+	f.root.stamp = stampAt(t, f, "")
+	f.root.trust = trustEvents
+	f.verify(f.root)
+	must(t, f.settle())
+	if contains("b")(f.forest.View()) {
 		t.Fatal("the second change of one tick is not hidden")
 	}
-	look := f.Rescan()
-	f.lookEverywhere()
-	<-look
-	if !contains("b")(f.View()) {
+	f.rescan()
+	if !contains("b")(f.forest.View()) {
 		t.Error("the second change of one tick was missed")
 	}
 }
 
-// Other machines can change a directory while its stamp is in this one's cache.
-func TestLookListsRemoteDirectories(t *testing.T) {
+// stampAt returns the present stamp of the directory at path.
+func stampAt(t *testing.T, f *tree, path string) stamp {
+	t.Helper()
+	s, err := f.disk.stat([]byte(path))
+	must(t, err)
+	return s.stamp()
+}
+
+// Where stamps prove nothing the poll lists each directory.
+func TestPollListsWhereStampsProveNothing(t *testing.T) {
 	dir := in(t)
-	write(t, dir+"/a")
-	f := scanned(t, dir, nil)
-	write(t, dir+"/b")
-	root := f.tree.root
-	root.remote, root.racy, root.hinted = true, false, false
-	root.stamp, _, _ = f.tree.disk.stat(nil)
-	look := f.Rescan()
-	f.lookEverywhere()
-	<-look
-	if !contains("b")(f.View()) {
-		t.Error("a stamp was trusted that may be from a cache")
+	shell(t, dir, "mkdir d; touch d/a")
+	f := scanned(t, dir, quietNotifier)
+	f.mount.kind, f.polled = "fuse.strange", 2
+	f.relist(f.root)
+	f.relist(f.root.sub("d"))
+	write(t, dir+"/d/b")
+	f.root.sub("d").stamp = stampAt(t, f, "d")
+	f.poll()
+	must(t, f.settle())
+	if !contains("d/b")(f.forest.View()) {
+		t.Error("a stamp was trusted that proves nothing")
 	}
 }
 
@@ -218,7 +222,7 @@ func TestRequestsShareTheNextLook(t *testing.T) {
 	d := r.ask()
 	r.begin()
 	r.done()
-	if !isDone(c) || !isDone(d) || r.waiting() {
+	if !isDone(c) || !isDone(d) || r.begin() {
 		t.Errorf("done: %v and %v after a look that was cut short", isDone(c), isDone(d))
 	}
 }

@@ -95,7 +95,7 @@ func TestMountBelow(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("SKIPPED: to mount a file system needs root")
 	}
-	o := Options{Notify: true, Poll: 10 * time.Millisecond, Recursive: true} // mounts give no notification
+	o := modes[0].options
 	dir := in(t)
 	shell(t, dir, "mkdir m; touch m/below")
 	t.Cleanup(func() { shell(t, "/", fmt.Sprintf("while umount -l %q; do :; done 2>/dev/null; true", dir+"/m")) })
@@ -111,8 +111,14 @@ func TestMountBelow(t *testing.T) {
 	}
 	shell(t, dir, "mkdir twin; mount --bind m twin; touch m/a twin/b")
 	s.converge()
-	s.until("one of the two paths to be polled", func(v files.View) bool { return v.Polled == 1 })
-	shell(t, dir, "touch m/c twin/d; rm m/a; umount -l $PWD/twin")
+	s.until("both paths to be watched", func(v files.View) bool { return v.Polled == 0 && v.Incomplete == "" })
+	for _, change := range []string{"touch m/c", "touch twin/d", "rm m/a", "mkdir m/e", "touch twin/e/f", "mkdir twin/g", "touch m/g/h", "rm -r twin/e"} {
+		shell(t, dir, change)
+		s.converge()
+	}
+	shell(t, dir, "umount -l $PWD/twin")
+	s.converge()
+	shell(t, dir, "touch m/i m/g/j")
 	s.converge()
 }
 
@@ -136,22 +142,20 @@ func TestOverlay(t *testing.T) {
 	})
 }
 
-// A first scan shows how far it is, and ends at once when it is told to.
-func TestStopDuringScan(t *testing.T) {
+// The list comes before the watches, and a Watcher that sets them ends at once
+// when it is told to.
+func TestListedBeforeWatched(t *testing.T) {
 	dir := in(t)
 	for i := range 50 {
 		mkdir(t, fmt.Sprintf("%s/%d", dir, i))
 		fill(t, fmt.Sprintf("%s/%d", dir, i), 20)
 	}
 	slow := &fakeNotifier{refuse: func(string) error { time.Sleep(50 * time.Millisecond); return nil }}
-	s := start(t, dir, modes[0].options, func(w *Watcher) { w.notify = func(*hints) notifier { return slow } })
-	s.until("progress", func(v files.View) bool { return v.Set == nil && v.Reason == scanning && v.Scanned > 0 })
+	s := start(t, dir, modes[0].options, func(w *Watcher) { w.notify = func(*router) notifier { return slow } })
+	s.until("the list", func(v files.View) bool { return v.Set != nil && v.Set.Len() == 1000 && v.Polled > 40 })
 	began := time.Now()
 	s.stop()
 	if took := time.Since(began); took > time.Second {
 		t.Errorf("stopping took %s", took)
-	}
-	if s.View().Set != nil {
-		t.Error("half a scan was shown")
 	}
 }

@@ -3,7 +3,115 @@ package watch
 import (
 	"runtime"
 	"sync"
+
+	"scout/internal/files"
 )
+
+// reading is what reading one directory has shown.
+type reading struct {
+	listing *listing // sorted; to be given back with release
+	stamp   stamp    // from before it was listed
+	young   bool     // the stamp may hide a later change
+	missing int      // so many entries cannot be listed
+	err     error    // why nothing was listed
+}
+
+var (
+	listings = sync.Pool{New: func() any { return new(listing) }}
+	buffers  = sync.Pool{New: func() any { return new(dirents) }}
+)
+
+func (r *reading) release() {
+	r.listing.reset()
+	listings.Put(r.listing)
+	r.listing = nil
+}
+
+// read lists the directory at path. It uses nothing of the tree that changes, so
+// that several goroutines may read.
+func (t *tree) read(path string) *reading {
+	r := &reading{listing: listings.Get().(*listing)}
+	f, err := t.disk.open(path)
+	if err != nil {
+		r.err = err
+		if s, err := t.disk.stat([]byte(path)); err == nil { // what cannot be read can mostly be examined
+			r.stamp = s.stamp()
+		}
+		return r
+	}
+	defer f.close()
+	now := fileClock()
+	s, err := f.stat()
+	if err == nil {
+		r.stamp, r.young = s.stamp(), s.isYoung(now)
+		buf := buffers.Get().(*dirents)
+		err = f.list(r.listing, buf)
+		buffers.Put(buf)
+	}
+	if r.err = err; err != nil {
+		r.listing.reset()
+		return r
+	}
+	t.examine(path, f, r)
+	t.filter(path, r)
+	r.listing.sort()
+	return r
+}
+
+// examine finds out of which kind the entries are of which the listing does not
+// say it. One that cannot be examined is left out.
+func (t *tree) examine(path string, f opened, r *reading) {
+	for _, name := range r.listing.unknown {
+		sub := true
+		if !t.forest.points().has(path, name) { // or a call might hang
+			s, err := f.statName(name)
+			if isGone(err) {
+				continue
+			}
+			if err != nil {
+				r.missing++
+				continue
+			}
+			sub = s.dir
+		}
+		r.listing.add([]byte(name), sub)
+	}
+}
+
+// filter drops the entries that are not to be listed.
+func (t *tree) filter(path string, r *reading) {
+	prefix := path
+	if path != "" {
+		prefix += "/"
+	}
+	f, points := t.forest, t.forest.points()[path]
+	if f.recursive && len(f.excludes) == 0 && points == nil && !tooLong(len(prefix)+r.listing.longest, true) {
+		return
+	}
+	r.listing.keep(func(e entry) bool {
+		name := string(r.listing.name(e))
+		if e.sub {
+			name = name[:len(name)-1]
+		}
+		switch {
+		case e.sub && (!f.recursive || f.points().has(path, name)), f.excludes.match(prefix + name):
+			return false
+		case tooLong(len(prefix)+len(name), e.sub):
+			r.missing++
+			return false
+		}
+		return true
+	})
+}
+
+// tooLong reports whether a path of that length cannot be listed, or if it is a
+// directory's, nothing in it can.
+func tooLong(length int, sub bool) bool {
+	if sub {
+		length += len("/x")
+	}
+	return length > files.MaxName
+}
 
 // readAhead is about how many entries a scan may have read and not yet handed
 // over.
@@ -107,7 +215,7 @@ func (s *scan) result(j *job) *reading {
 func (s *scan) do(j *job) {
 	j.taken = true
 	s.mu.Unlock()
-	r := s.tree.read(string(j.dir.appendPath(nil)), true)
+	r := s.tree.read(j.dir.path())
 	subs := jobs(j.dir, r.listing)
 	s.mu.Lock()
 	j.reading, j.subs = r, subs

@@ -2,54 +2,138 @@ package watch
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"errors"
+	"fmt"
+	"os"
 	"sync/atomic"
+	"syscall"
+	"time"
 
 	"go.uber.org/zap"
 
 	"scout/internal/files"
+	"scout/internal/throttle"
+	"scout/internal/wake"
 )
 
-// tree is what is known of the watched directory from one scan on, until it is
-// lost or scanned afresh. Only the Watcher's loop uses it, except for what a
-// scan's readers may: see read.
+// tree is what is known of the directories on one mount, from one scan on. Its
+// own goroutine makes all calls to that file system and alone uses what is here,
+// except where something else is said.
 type tree struct {
-	dir       string
-	disk      disk
-	anchors   *anchors
-	excludes  excludes
-	recursive bool
-	log       *zap.Logger
-	halted    func() bool // the Watcher is to stop: whatever is under way is moot
-	notifier  notifier    // nil: poll only
-	limits    *limits
+	forest *forest
+	path   string // of its own directory, relative to the watched one; "" for that itself
+	mount  mount
+	log    *zap.Logger
+	limits *limits
 
-	root    *directory
-	set     *files.Set // without the changes
-	changes changes
-	step    uint64                  // counts how often changes were applied
-	owners  map[identity]*directory // whose path the notifications of a directory name
-	watches atomic.Uint32           // counts the watches that were set
-	doubt   bool                    // hints may have been lost: trust stamps less
-	asked   bool                    // somebody waits for this look: trust only what proves itself
+	disk     disk
+	notifier notifier // nil: poll only
+	events   *events
+	root     *directory
+	set      *files.Set // what all trees have found, as of the last commit, without the changes
+	changes  changes
+	step     uint32 // counts how often changes were applied
+	buffer   []byte // scratch: a path
 
+	unwatched []*directory        // are to be watched
+	strayed   map[uint64]struct{} // identities of watched directories that left the tree: their watches may name another path
+	flaws     map[*directory]flaw // why a directory is not listed, or not completely
+	mountID   uint64              // of its own directory
+
+	size    int // directories
+	polled  int // those that cannot be watched, or are not yet
+	demand  trust
+	short   bool  // for want of descriptors or memory not everything was seen
+	suspect bool  // the tree's own directory needs a check
+	broken  error // a bug: the changes did not fit the Set
+
+	recovery *recovery
+	patrol   patrol
+	ctx      context.Context
+	check    time.Time // when the watched directory itself was last checked
+
+	// Any goroutine may use these.
+	calls    calls
+	found    atomic.Int64  // files, during the first scan
+	alive    atomic.Uint64 // counts signs of life
+	asked    wake.Signal   // a rescan is wanted
+	wanted   atomic.Uint64 // the last rescan that is
+	answered atomic.Uint64 // the last rescan that is done
+	done     chan struct{} // closed when its goroutine has ended,
+	err      error         // and then why
+	cancel   context.CancelFunc
+	cleared  chan struct{} // closed when the outer tree lists nothing here any more
+
+	// The forest's lock guards these.
+	state  treeState
+	report report
+}
+
+// treeState is how far a tree has come.
+type treeState uint8
+
+const (
+	treeWaiting treeState = iota // for the outer tree
+	treeScanning
+	treeListed
+	treeEnded // it changes nothing any more, whatever its goroutine finds
+)
+
+// report is what a tree says of itself.
+type report struct {
 	unreadable, polled int
-	short              bool   // for want of descriptors or memory not all was seen
-	astray             bool   // the watched directory itself needs a check
-	broken             error  // a bug: the changes did not fit the Set
-	path               []byte // scratch
+	incomplete         string
+	round              time.Duration
 }
 
-// directories returns how many there are.
-func (t *tree) directories() (n int) {
-	t.root.each(func(*directory) { n++ })
-	return n
+// calls counts the calls to a file system, so that it shows when one hangs.
+type calls struct{ begun, ended atomic.Uint64 }
+
+func (c *calls) enter() { c.begun.Add(1) }
+func (c *calls) leave() { c.ended.Add(1) }
+
+// flaw is why files of a directory are missing.
+type flaw struct {
+	err     error // it is not listed at all
+	missing int   // so many of its entries are not listed
 }
 
-// close gives up what the tree holds of the system's.
-func (t *tree) close() {
-	t.root.each(func(d *directory) { t.anchors.weigh(d.anchor) })
-	t.anchors.close()
+var (
+	errHalted      = errors.New("halted")
+	errNameTooLong = errors.New("name too long")
+)
+
+// isGone reports whether err says that no directory is there (any more), or that
+// it belongs to another mount.
+func isGone(err error) bool {
+	return errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) ||
+		errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.EXDEV) || errors.Is(err, errNotDir)
+}
+
+// isShortage reports whether err is about this process or machine and says
+// nothing of what is on the disk.
+func isShortage(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) ||
+		errors.Is(err, syscall.ENOMEM)
+}
+
+// newTree returns a tree that knows nothing yet.
+func newTree(f *forest, path string, m mount, n notifier) *tree {
+	log := f.log
+	if path != "" {
+		log = log.With(zap.String("mount", f.absolute(path)))
+	}
+	return &tree{
+		forest: f, path: path, mount: m, log: log, limits: newLimits(log),
+		notifier: n, events: newEvents(f.absolute(path)),
+		root: &directory{name: path}, set: new(files.Set),
+		strayed: map[uint64]struct{}{}, flaws: map[*directory]flaw{},
+		demand: trustEvents, recovery: newRecovery(log),
+		patrol: patrol{budget: throttle.NewBudget(patrolShare, time.Duration(float64(f.poll)*patrolShare))},
+		asked:  wake.NewSignal(), done: make(chan struct{}), cleared: make(chan struct{}),
+	}
 }
 
 // admit takes over what reading d, which is not in the tree yet, has shown. What
@@ -58,52 +142,75 @@ func (t *tree) admit(d *directory, r *reading) {
 	d.touched = t.step
 	t.learn(d, r)
 	t.count(d, +1)
-	t.own(d)
+	t.size++
+	if t.notifier != nil {
+		t.unwatched = append(t.unwatched, d)
+	}
 }
 
 // update takes over what reading d once more has shown.
 func (t *tree) update(d *directory, r *reading) {
-	t.count(d, -1)
-	if r.watch == 0 {
-		r.watch = d.watch
-	}
 	t.learn(d, r)
-	t.count(d, +1)
-	t.own(d)
 }
 
 func (t *tree) learn(d *directory, r *reading) {
-	if d.denied && r.err == nil {
-		t.log.Info("directory readable", t.field(d))
-	}
-	if r.err != nil && !d.denied {
-		t.log.Warn("directory unreadable", t.field(d), zap.Error(cause(r.err)))
-	}
-	if r.overlong && !d.overlong {
-		t.log.Warn("names too long", t.field(d), zap.Int("limit", files.MaxName))
-	}
+	t.note(d, flaw{err: r.err, missing: r.missing})
 	t.short = t.short || isShortage(r.err)
-	d.denied, d.overlong, d.remote = r.err != nil, r.overlong, r.remote
-	d.stamp, d.watch = r.stamp, r.watch
-	d.hinted, d.racy = r.young, r.young && (t.doubt || t.isPolled(d))
-	d.entries, d.listed = uint32(len(r.listing.entries)), t.step
+	d.stamp, d.listed, d.entries = r.stamp, t.step, uint32(len(r.listing.entries))
+	switch {
+	case r.err != nil || !t.mount.hasStamps():
+		d.trust = trustNothing
+	case r.young:
+		d.trust = trustEvents
+	default:
+		d.trust = trustStamp
+	}
 }
 
-// isPolled reports whether hints alone are not enough to follow d.
-func (t *tree) isPolled(d *directory) bool { return d.watch == 0 || d.remote }
+// note takes down, and logs, what is missing of d.
+func (t *tree) note(d *directory, now flaw) {
+	if len(t.flaws) == 0 && now == (flaw{}) {
+		return
+	}
+	before := t.flaws[d]
+	if now == (flaw{}) {
+		delete(t.flaws, d)
+	} else {
+		t.flaws[d] = now
+	}
+	if before.err != nil && now.err == nil {
+		t.log.Info("directory readable", t.field(d))
+	}
+	if now.err != nil && before.err == nil {
+		t.log.Warn("directory unreadable", t.field(d), zap.Error(cause(now.err)))
+	}
+	if now.missing > before.missing {
+		t.log.Warn("names too long", t.field(d), zap.Int("limit", files.MaxName))
+	}
+}
+
+// isPolled reports whether events alone are not enough to follow d.
+func (t *tree) isPolled(d *directory) bool { return !d.watched || !t.mount.hasStamps() }
+
+// needed is how much the stamp of d must prove for d not to be listed.
+func (t *tree) needed(d *directory) trust {
+	if t.isPolled(d) {
+		return trustStamp
+	}
+	return t.demand
+}
 
 func (t *tree) count(d *directory, by int) {
-	switch {
-	case d.denied:
-		t.unreadable += by
-	case d.overlong:
-		t.unreadable += by
-		fallthrough
-	default:
-		if t.isPolled(d) {
-			t.polled += by
-		}
+	if t.isPolled(d) {
+		t.polled += by
 	}
+}
+
+// setWatched notes whether events tell what happens in d.
+func (t *tree) setWatched(d *directory, watched bool) {
+	t.count(d, -1)
+	d.watched = watched
+	t.count(d, +1)
 }
 
 // drop removes a directory, with all that is below, from the tree and the Set.
@@ -117,11 +224,7 @@ func (t *tree) drop(d *directory) {
 // strip removes all that is below d.
 func (t *tree) strip(d *directory) {
 	d.each(t.touch)
-	prefix := d.appendPrefix(nil)
-	c := t.set.Cursor()
-	for c.Seek(prefix); c.Next() && bytes.HasPrefix(c.Name(), prefix); {
-		t.change(d, c.Name(), false)
-	}
+	t.forest.eachName(t.set, d.path(), func(name []byte) { t.change(d, name, false) })
 	for _, sub := range d.subs {
 		sub.each(t.forget)
 	}
@@ -130,26 +233,43 @@ func (t *tree) strip(d *directory) {
 
 func (t *tree) forget(d *directory) {
 	t.count(d, -1)
-	t.disown(d)
-	t.anchors.weigh(d.anchor)
-	d.anchor, d.detached = noAnchor, true
-}
-
-func (t *tree) absolute(path string) string {
-	switch {
-	case path == "":
-		return t.dir
-	case t.dir == "/":
-		return "/" + path
+	t.size--
+	delete(t.flaws, d)
+	if d.watched {
+		t.strayed[d.stamp.id] = struct{}{}
 	}
-	return t.dir + "/" + path
+	d.detached = true
 }
 
-func (t *tree) field(d *directory) zap.Field {
-	return zap.String("path", t.absolute(string(d.appendPath(nil))))
+// condition describes the tree for the forest.
+func (t *tree) condition() report {
+	r := report{unreadable: len(t.flaws), polled: t.polled, round: t.patrol.round}
+	var first *directory
+	for d := range t.flaws {
+		if first == nil || compareDirectories(d.path(), first.path()) < 0 {
+			first = d
+		}
+	}
+	if first == nil {
+		return r
+	}
+	path := cmp.Or(first.path(), ".")
+	if f := t.flaws[first]; f.err != nil {
+		r.incomplete = fmt.Sprintf("%s cannot be read: %v", path, cause(f.err))
+	} else {
+		r.incomplete = fmt.Sprintf("%s has %d names that cannot be listed", path, f.missing)
+	}
+	if n := len(t.flaws) - 1; n > 0 {
+		r.incomplete += fmt.Sprintf(" (and %d more)", n)
+	}
+	return r
 }
 
-var (
-	errHalted      = errors.New("halted")
-	errNameTooLong = errors.New("name too long")
-)
+func (t *tree) absolute(path string) string { return t.forest.absolute(path) }
+
+func (t *tree) field(d *directory) zap.Field { return zap.String("path", t.absolute(d.path())) }
+
+// hasPrefix reports whether name is below the directory at path.
+func hasPrefix(name []byte, path string) bool {
+	return len(name) > len(path) && name[len(path)] == '/' && bytes.HasPrefix(name, []byte(path))
+}

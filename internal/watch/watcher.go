@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
 
 	"scout/internal/files"
+	"scout/internal/wake"
 )
 
 // Options are how a directory is watched.
@@ -28,18 +30,7 @@ type Options struct {
 	Log *zap.Logger
 }
 
-const (
-	defaultPoll = 5 * time.Second
-	// checkEvery is how often the watched directory itself is checked,
-	// retryEvery while it cannot be served.
-	checkEvery = time.Second
-	retryEvery = 250 * time.Millisecond
-	// progressEvery is how often a first scan shows how far it is.
-	progressEvery = 200 * time.Millisecond
-	// breath is after how many directories a look everywhere pauses to follow
-	// hints.
-	breath = 64
-)
+const defaultPoll = 5 * time.Second
 
 // scanning is the reason of a View while the directory is scanned.
 const scanning = "scanning"
@@ -49,18 +40,19 @@ var errScanAgain = errors.New(scanning)
 
 // Watcher keeps a View of a claimed directory true.
 type Watcher struct {
-	claim    *Claimed
-	poll     time.Duration
-	excludes excludes
-	options  Options
-	log      *zap.Logger
-	hints    *hints
-	limits   *limits
-	notify   func(*hints) notifier // nil: poll only
-	check    time.Duration         // how often the watched directory itself is checked
-	requests *requests
+	claim     *Claimed
+	poll      time.Duration
+	excludes  excludes
+	recursive bool
+	log       *zap.Logger
+	router    *router
+	notify    func(*router) notifier // nil: poll only
+	check     time.Duration          // how often the watched directory itself is checked
+	requests  *requests
+	running   map[string]*tree // whose goroutines may not have ended; Run's alone
+	beat      atomic.Int64     // the last sign of life, in nanoseconds of the process
 
-	view    atomic.Pointer[files.View] // written by Run alone
+	view    atomic.Pointer[files.View]
 	changed chan time.Time
 }
 
@@ -81,13 +73,14 @@ func New(c *Claimed, o Options) (*Watcher, error) {
 		o.Log = zap.NewNop()
 	}
 	w := &Watcher{
-		claim: c, poll: o.Poll, excludes: x, options: o, log: o.Log,
-		hints: newHints(c.Dir(), floodLevel()), limits: newLimits(o.Log),
-		check: checkEvery, changed: make(chan time.Time, 1), requests: newRequests(),
+		claim: c, poll: o.Poll, excludes: x, recursive: o.Recursive, log: o.Log,
+		router: newRouter(floodLevel()), check: checkEvery,
+		changed: make(chan time.Time, 1), requests: newRequests(), running: map[string]*tree{},
 	}
 	if o.Notify {
-		w.notify = func(h *hints) notifier { return newLibrary(h) }
+		w.notify = func(r *router) notifier { return newLibrary(r, c.Dir()) }
 	}
+	w.pulse()
 	w.view.Store(&files.View{Reason: scanning})
 	return w, nil
 }
@@ -100,23 +93,41 @@ func (w *Watcher) View() files.View { return *w.view.Load() }
 // misses no change, only how many there were.
 func (w *Watcher) Changed() <-chan time.Time { return w.changed }
 
-// Rescan has every directory looked at once more, whatever was notified of it. The
-// channel is closed when View has all that was on the disk at the call. While
-// there is no Set that waits until there is one, and for ever once Run has
-// returned. It may be called by anyone at any time: calls that come while a
-// look is under way share the next one.
+// Rescan has every directory verified once more, whatever was notified of it.
+// The channel is closed when View has all that was on the disk at the call, as
+// far as View does not say that it is incomplete. While there is no Set that
+// waits until there is one, and for ever once Run has returned. Any goroutine
+// may call it at any time: calls that come during a rescan share the next one.
 func (w *Watcher) Rescan() <-chan struct{} { return w.requests.ask() }
 
-// Run watches until the context ends, and then returns nil. It may be called
-// once.
+// Alive reports whether the Watcher works. A file system that does not answer is
+// no fault of the Watcher's.
+func (w *Watcher) Alive() bool {
+	return time.Since(processStart.Add(time.Duration(w.beat.Load()))) < stuckAfter
+}
+
+// processStart is a time from which the monotonic clock is counted.
+var processStart = time.Now()
+
+func (w *Watcher) pulse() { w.beat.Store(int64(time.Since(processStart))) }
+
+// Run watches until the context ends, and then returns nil, at once even if a
+// file system does not answer. It may be called once.
 func (w *Watcher) Run(ctx context.Context) error {
 	var n notifier
 	if w.notify != nil {
-		n = w.notify(w.hints)
-		defer n.close()
+		n = w.notify(w.router)
+		defer func() {
+			if len(w.running) > 0 { // a tree hangs, and perhaps the library
+				go n.close()
+				return
+			}
+			n.close()
+		}()
 	}
 	for ctx.Err() == nil {
-		err := w.serve(ctx, n)
+		w.pulse()
+		err := w.newForest(n).run(ctx)
 		if ctx.Err() != nil {
 			break
 		}
@@ -126,78 +137,6 @@ func (w *Watcher) Run(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// serve scans the directory and follows its changes for as long as it is there.
-// The error, never nil, is the reason why there is no View of it.
-func (w *Watcher) serve(ctx context.Context, n notifier) error {
-	if err := w.claim.renew(); err != nil {
-		return err
-	}
-	disk, err := openDisk(w.claim)
-	if err != nil {
-		return reason(err)
-	}
-	defer disk.close()
-	t := w.newTree(disk, n)
-	defer t.close()
-	if err := w.scan(ctx, t); err != nil {
-		return err
-	}
-	t.halted = func() bool { return ctx.Err() != nil }
-	w.publish(t)
-	if !t.short {
-		w.requests.done()
-	}
-	return w.follow(ctx, t)
-}
-
-func (w *Watcher) newTree(k disk, n notifier) *tree {
-	return &tree{
-		dir: w.claim.Dir(), disk: k, anchors: newAnchors(k), excludes: w.excludes, recursive: w.options.Recursive,
-		log: w.log, limits: w.limits, notifier: n,
-		root: &directory{}, set: new(files.Set), owners: map[identity]*directory{},
-	}
-}
-
-// scan reads the whole directory for the first time, and shows how far it is.
-func (w *Watcher) scan(ctx context.Context, t *tree) error {
-	var names files.Builder
-	var lost error
-	began := time.Now()
-	shown := began
-	t.halted = func() bool {
-		if now := time.Now(); now.Sub(shown) >= progressEvery && lost == nil {
-			shown, lost = now, w.claim.check()
-			if isShortage(lost) {
-				lost = nil
-			}
-			w.show(files.View{Reason: scanning, Scanned: names.Len()})
-		}
-		return lost != nil || ctx.Err() != nil
-	}
-	w.requests.begin()
-	w.hints.take()
-	w.limits.retry()
-	err := t.scan(t.root, func(_ *directory, name []byte) { names.Add(name) })
-	switch {
-	case lost != nil:
-		return lost
-	case err != nil:
-		return reason(err)
-	}
-	t.set = names.Set()
-	t.anchors.reserve(t.disk, t.directories())
-	w.log.Info("directory scanned", zap.Int("files", t.set.Len()), zap.Float64("seconds", time.Since(began).Seconds()))
-	return nil
-}
-
-// publish shows what the tree knows, if that is something else than is shown.
-func (w *Watcher) publish(t *tree) {
-	t.commit()
-	if t.broken == nil {
-		w.show(files.View{Set: t.set, Unreadable: t.unreadable, Polled: t.polled})
-	}
 }
 
 func (w *Watcher) unavailable(err error) {
@@ -224,4 +163,50 @@ func wait(ctx context.Context, d time.Duration) {
 	case <-ctx.Done():
 	case <-time.After(d):
 	}
+}
+
+// requests are the rescans that somebody waits for. Any goroutine may ask; the
+// forest answers.
+type requests struct {
+	asked wake.Signal // somebody waits
+
+	mu    sync.Mutex
+	next  chan struct{}   // closed once a rescan that begins later is done; nil: nobody waits for it
+	begun []chan struct{} // closed once a rescan that has begun, or the one after it, is done
+}
+
+func newRequests() *requests { return &requests{asked: wake.NewSignal()} }
+
+// ask returns a channel that is closed once a rescan that begins after the call
+// is done.
+func (r *requests) ask() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.next == nil {
+		r.next = make(chan struct{})
+	}
+	r.asked.Set()
+	return r.next
+}
+
+// begin is called when a rescan begins. It reports whether anybody waits.
+func (r *requests) begin() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.next != nil {
+		r.begun = append(r.begun, r.next)
+		r.next = nil
+	}
+	return len(r.begun) > 0
+}
+
+// done answers those for whom a rescan has begun: it is finished, and its result
+// is in the View.
+func (r *requests) done() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.begun {
+		close(c)
+	}
+	r.begun = nil
 }

@@ -57,7 +57,7 @@ var masterEvents = []event{
 // scoutEvents are the events of the scout. All have host and directory too.
 var scoutEvents = []event{
 	{"directory claimed", "", "version", "no other scout on this machine watches it"},
-	{"directory scanned", "", "files, seconds", "the first scan, or the scan after the directory came back, is done"},
+	{"directory scanned", "", "files, seconds, mount", "the first scan, or the scan after the directory came back, is done; `mount` if it is that of a mount below the directory"},
 	{"registered", "", "master, address, session, heartbeat, deadline", "the scoutmaster accepted the scout; address is what a name in -master stands for"},
 	{"snapshot sent", "", "session, files, bytes, seconds, revision, withheld", "all files were sent; at most once a second, and always for the last one"},
 	{"resync requested", "", "session, reason, withheld", "the copy of the scoutmaster differs; a snapshot follows, later if this happens repeatedly; at most every 10 s"},
@@ -73,6 +73,8 @@ var scoutEvents = []event{
 	{"directory readable", "", "path", "it is listed again"},
 	{"directory not looked at", "", "path, error", "once; descriptors or memory are short, and the next poll tries again"},
 	{"names too long", "", "path, limit", "paths longer than a system call accepts are not listed"},
+	{"file system does not answer", "", "path, type", "a mount is set aside: its last known files stay listed"},
+	{"file system answers again", "", "path", "the mount is as fresh as the rest again"},
 	{"directory unavailable", "", "error", "the directory itself cannot be served; the scout is hidden"},
 	{"events lost", "", "", "the kernel's event queue overflowed; all directories are checked"},
 	{"events caught up", "", "looks", "nothing is missing any more, after this many checks"},

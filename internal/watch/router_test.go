@@ -2,7 +2,6 @@ package watch
 
 import (
 	"fmt"
-	"math"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,25 +9,25 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestHints(t *testing.T) {
-	h := newHints("/data/dir", 1000)
+func TestEvents(t *testing.T) {
+	h := newEvents("/data/dir")
 	for _, path := range []string{
 		"/data/dir/a", "/data/dir/d/e/f", "/data/dir/a", "/data/dir/d/e/g", "/data/dir/\n\xff",
 		"/data/dirt/x", "/data", "/elsewhere", "/data/di",
 	} {
-		h.add(path, path == "/data/dir/a")
+		h.add(path, changeIf(path == "/data/dir/a"))
 	}
-	h.add("/data/dir/a", false)
+	h.add("/data/dir/a", 0)
 	<-h.ready
 	got := h.take()
-	want := map[string]map[string]bool{"": {"a": true, "\n\xff": false}, "d/e": {"f": false, "g": false}}
+	want := map[string]map[string]change{"": {"a": movedHere, "\n\xff": 0}, "d/e": {"f": 0, "g": 0}}
 	if d := cmp.Diff(want, got.names); d != "" {
 		t.Error(d)
 	}
 	if got.self || got.lost {
 		t.Errorf("self %v, lost %v", got.self, got.lost)
 	}
-	h.add("/data/dir", false)
+	h.add("/data/dir", 0)
 	if got := h.take(); !got.self || len(got.names) > 0 {
 		t.Errorf("the directory itself: %+v", got)
 	}
@@ -41,57 +40,66 @@ func TestHints(t *testing.T) {
 	}
 }
 
-func TestHintsOfTheRootDirectory(t *testing.T) {
-	h := newHints("/", 1000)
-	h.add("/etc", false)
-	h.add("/etc/passwd", false)
-	h.add("/", false)
+func TestEventsOfTheRootDirectory(t *testing.T) {
+	h := newEvents("/")
+	h.add("/etc", 0)
+	h.add("/etc/passwd", 0)
+	h.add("/", 0)
 	got := h.take()
-	want := map[string]map[string]bool{"": {"etc": false}, "etc": {"passwd": false}}
+	want := map[string]map[string]change{"": {"etc": 0}, "etc": {"passwd": 0}}
 	if d := cmp.Diff(want, got.names); d != "" || !got.self {
 		t.Errorf("self %v, names %s", got.self, d)
 	}
 }
 
-func TestHintsAreBounded(t *testing.T) {
-	h := newHints("/d", math.MaxInt)
-	for i := range 2 * maxHintedNames {
-		h.add(fmt.Sprintf("/d/x/%d", i), false)
+func TestEventsAreBounded(t *testing.T) {
+	h := newEvents("/d")
+	for i := range 2 * maxEventNames {
+		h.add(fmt.Sprintf("/d/x/%d", i), 0)
 	}
 	if got := h.take(); len(got.names) != 1 || len(got.names["x"]) != 0 || got.lost {
 		t.Errorf("%d names in one directory, lost %v", len(got.names["x"]), got.lost)
 	}
-	for i := range 2 * maxHintedNames {
-		h.add(fmt.Sprintf("/d/%d/%d", i%1000, i), false)
+	for i := range 2 * maxEventNames {
+		h.add(fmt.Sprintf("/d/%d/%d", i%1000, i), 0)
 	}
 	total := 0
 	got := h.take()
 	for _, names := range got.names {
 		total += len(names)
 	}
-	if len(got.names) != 1000 || total > maxHintedNames || got.lost {
+	if len(got.names) != 1000 || total > maxEventNames || got.lost {
 		t.Errorf("%d names in %d directories, lost %v", total, len(got.names), got.lost)
 	}
-	for i := range maxHintedDirectories {
-		h.add(fmt.Sprintf("/d/%d/x", i), false)
+	for i := range maxEventDirectories {
+		h.add(fmt.Sprintf("/d/%d/x", i), 0)
 	}
-	if got := h.take(); len(got.names) != maxHintedDirectories || got.lost {
+	if got := h.take(); len(got.names) != maxEventDirectories || got.lost {
 		t.Errorf("%d directories, lost %v", len(got.names), got.lost)
 	}
-	for i := range 2 * maxHintedDirectories {
-		h.add(fmt.Sprintf("/d/%d/x", i), false)
+	for i := range 2 * maxEventDirectories {
+		h.add(fmt.Sprintf("/d/%d/x", i), 0)
 	}
-	if got := h.take(); len(got.names) != maxHintedDirectories || !got.lost {
+	if got := h.take(); len(got.names) != maxEventDirectories || !got.lost {
 		t.Errorf("%d directories, lost %v", len(got.names), got.lost)
 	}
 }
 
+func changeIf(moved bool) change {
+	if moved {
+		return movedHere
+	}
+	return 0
+}
+
 func TestFloodMayHaveLostSomething(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHints("/d", 10)
+		h := newEvents("/d")
+		r := newRouter(10)
+		r.set([]route{{events: h}})
 		for range 100 {
 			for range 9 {
-				h.add("/d/x", false)
+				r.add("/d/x", 0)
 			}
 			time.Sleep(time.Second)
 		}
@@ -99,7 +107,7 @@ func TestFloodMayHaveLostSomething(t *testing.T) {
 			t.Error("nine a second are no flood of ten")
 		}
 		for range 10 {
-			h.add("/d/x", false)
+			r.add("/d/x", 0)
 		}
 		if !h.take().lost {
 			t.Error("ten at once are a flood of ten")
