@@ -34,14 +34,14 @@ func newConsumerSide(ctx context.Context, p parts) (*consumerSide, error) {
 	if err != nil {
 		return nil, err
 	}
-	addresses := access.PerAddress(web.ShortLoopbackQueues(l), p.config.limits.perAddress(), p.log)
+	limited := access.Limit(web.ShortLoopbackQueues(l), p.config.limits.connectionsWithin(p.capacity.http), p.log.With(zap.String("listener", "http")))
 	s := &consumerSide{
-		listener: bound(addresses, p.capacity.http, p.log.With(zap.String("listener", "http"))),
+		listener: limited,
 		log:      p.log,
 	}
 	handler := web.NewHandler(p.list, p.registry, s.ready, web.Options{Watchers: p.config.watchers}, p.log)
 	handler.Also("/metrics", p.counts.Handler(logging.Library(p.log, "metrics")))
-	admission := web.Admission{Capacity: addresses.Refuse, Check: p.gate.Consumer}
+	admission := web.Admission{Capacity: limited.Refuse, Check: p.gate.Consumer}
 	s.server = &http.Server{
 		Handler:           web.Observe(admission.Admit(handler), p.counts),
 		ReadHeaderTimeout: headerTimeout,

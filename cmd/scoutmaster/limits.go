@@ -53,13 +53,16 @@ func (l *limits) flags() []cli.Flag {
 		},
 		{
 			Name: "max-connections-per-address", Value: "NUMBER", Default: "16384", Set: cli.To(&l.connections, parseLimit),
-			Usage: "how many connections to each listener may come from one address, which all scouts may share",
+			Usage: "how many connections to each listener may come from one address, and never more than 7/8 of those that the limit of open files allows it",
 		},
 	}
 }
 
-// perAddress is the limit of connections as listeners take it.
-func (l *limits) perAddress() int { return int(min(l.connections, math.MaxInt32)) }
+// connectionsWithin returns the limits of a listener that may have so many
+// connections.
+func (l *limits) connectionsWithin(total int) access.Limits {
+	return access.Limits{Total: total, Address: int(min(l.connections, math.MaxInt32))}
+}
 
 // grpcLimits are the limits of a gRPC server.
 func grpcLimits() []grpc.ServerOption {

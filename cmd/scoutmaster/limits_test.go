@@ -28,8 +28,8 @@ func TestLimit(t *testing.T) {
 		}
 	}
 	l := limits{connections: 1 << 40}
-	if n := l.perAddress(); n != 1<<31-1 {
-		t.Error(n)
+	if got := l.connectionsWithin(7); got.Total != 7 || got.Address != 1<<31-1 {
+		t.Errorf("%+v", got)
 	}
 }
 

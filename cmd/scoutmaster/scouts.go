@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"net"
 	"slices"
 
 	"go.uber.org/zap"
@@ -22,11 +21,10 @@ import (
 // scoutSide is the listener that scouts connect to. It serves their sessions and
 // the scoutmaster's health.
 type scoutSide struct {
-	listener  net.Listener
-	addresses *access.Listener // below listener
-	sessions  *stream.Server
-	server    *grpc.Server
-	health    *health.Server
+	listener *access.Listener
+	sessions *stream.Server
+	server   *grpc.Server
+	health   *health.Server
 }
 
 // newScoutSide opens the listener. Run serves it.
@@ -35,15 +33,14 @@ func newScoutSide(ctx context.Context, p parts) (*scoutSide, error) {
 	if err != nil {
 		return nil, err
 	}
-	addresses := access.PerAddress(l, p.config.limits.perAddress(), p.log)
+	limited := access.Limit(l, p.config.limits.connectionsWithin(p.capacity.grpc), p.log.With(zap.String("listener", "grpc")))
 	s := &scoutSide{
-		listener:  bound(addresses, p.capacity.grpc, p.log.With(zap.String("listener", "grpc"))),
-		addresses: addresses,
+		listener: limited,
 		sessions: stream.NewServer(p.registry, stream.Config{
 			Heartbeat: p.config.heartbeat, Deadline: p.config.deadline, Limits: p.config.limits.held,
 			Authorizer: p.gate, Capacity: memory.Room, Log: p.log, Recorder: p.counts,
 		}),
-		server: grpc.NewServer(slices.Concat(stream.ServerOptions(), addresses.ServerOptions(), grpcLimits(),
+		server: grpc.NewServer(slices.Concat(stream.ServerOptions(), limited.ServerOptions(), grpcLimits(),
 			[]grpc.ServerOption{grpc.Creds(p.gate.ScoutCredentials())})...),
 		health: health.NewServer(),
 	}
@@ -67,7 +64,7 @@ func (s *scoutSide) Run(ctx context.Context) error {
 		<-ctx.Done()
 		s.health.Shutdown()
 		stopWithin(finishTime, s.server.GracefulStop, func() {
-			s.addresses.Cut()
+			s.listener.Cut()
 			s.server.Stop()
 		})
 		return nil

@@ -30,11 +30,11 @@ type Files struct {
 // Gate is a scoutmaster's decision whom to let in, by what the files say at the
 // time. Any goroutine may ask it.
 type Gate struct {
-	pair        *source[*tls.Certificate] // nil: plaintext
-	authorities *source[*x509.CertPool]   // nil: nobody is asked for a certificate
-	scoutTokens *source[*Tokens]          // nil: no scout is asked for a token
-	httpTokens  *source[*Tokens]          // nil: no consumer is
-	policy      *source[*Policy]          // nil: whoever is let in may show anything
+	pair        *credentialFile[*tls.Certificate] // nil: plaintext
+	authorities *credentialFile[*x509.CertPool]   // nil: nobody is asked for a certificate
+	scoutTokens *credentialFile[*Tokens]          // nil: no scout is asked for a token
+	httpTokens  *credentialFile[*Tokens]          // nil: no consumer is
+	policy      *credentialFile[*Policy]          // nil: whoever is let in may show anything
 	log         *zap.Logger
 }
 
@@ -75,7 +75,7 @@ func (g *Gate) Reload() {
 	}
 }
 
-func (g *Gate) sources() (used []refresher) {
+func (g *Gate) sources() (used []reloadable) {
 	if g.pair != nil {
 		used = append(used, g.pair)
 	}

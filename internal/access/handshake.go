@@ -12,15 +12,15 @@ import (
 	"google.golang.org/grpc/credentials"
 )
 
-// handshakes are the credentials of a gRPC server over TLS that logs whom it
-// refuses, and sees to it that they hear why.
+// handshakes are the credentials of a gRPC server over TLS that logs the peers that
+// it refuses, and makes sure that they hear why.
 type handshakes struct {
 	credentials.TransportCredentials
-	knocks *knocks
+	rejected rejected
 }
 
 func newHandshakes(config *tls.Config, log *zap.Logger) credentials.TransportCredentials {
-	return &handshakes{credentials.NewTLS(config), &knocks{log: log}}
+	return &handshakes{credentials.NewTLS(config), newRejected(log, "peer refused")}
 }
 
 // ServerHandshake implements [credentials.TransportCredentials].
@@ -32,11 +32,11 @@ func (h *handshakes) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthI
 	if err == nil {
 		return secure, info, nil
 	}
-	if !errors.Is(err, io.EOF) { // or somebody only looks whether the port is open
-		h.knocks.note(conn.RemoteAddr(), err.Error())
+	if !errors.Is(err, io.EOF) { // a probe of the port closes the connection without a word
+		h.rejected.notePeer(conn.RemoteAddr(), err.Error())
 		linger(conn)
 	}
-	conn.Close() //nolint:errcheck // it is unwanted
+	conn.Close() //nolint:errcheck // it is rejected
 	return nil, nil, err
 }
 
@@ -55,13 +55,13 @@ func (k *keptOpen) Close() error {
 
 // Clone implements [credentials.TransportCredentials].
 func (h *handshakes) Clone() credentials.TransportCredentials {
-	return &handshakes{h.TransportCredentials.Clone(), h.knocks}
+	return &handshakes{h.TransportCredentials.Clone(), h.rejected}
 }
 
-// linger gives the other side time to read what it was told before a close:
-// with bytes left unread here, closing would take that back.
+// linger gives the peer time to read what it was told: to close a connection with
+// unread bytes would discard that.
 func linger(conn net.Conn) {
-	if conn.SetReadDeadline(time.Now().Add(farewellTime)) != nil {
+	if conn.SetReadDeadline(time.Now().Add(refusalTime)) != nil {
 		return
 	}
 	io.Copy(io.Discard, conn) //nolint:errcheck // the deadline ends it

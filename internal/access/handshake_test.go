@@ -23,7 +23,7 @@ func TestRefusedHandshakeIsHeard(t *testing.T) {
 	must(t, err)
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
-	l := PerAddress(inner, 0, zap.NewNop())
+	l := Limit(inner, Limits{}, zap.NewNop())
 	defer l.Close()
 	pool, err := readAuthorities(ca.File)
 	must(t, err)

@@ -14,40 +14,80 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
+
+	"scout/internal/throttle"
 )
 
 const (
-	// How long a connection beyond the limit lives: as long as it takes to be told.
-	farewellTime = time.Second
-	// How many there are of those at a time. Others are just closed.
-	farewells = 64
+	// refusalTime is how long a connection beyond the limit of its address lives:
+	// long enough for its server to say why it serves nothing.
+	refusalTime = time.Second
+	// maxRefusals is how many such connections there are at a time. Further ones
+	// are closed at once.
+	maxRefusals = 64
+	// logInterval is the least time between two lines about rejected connections.
+	logInterval = time.Second
 )
 
-// Listener lets at most so many connections at a time come from one address.
-// It accepts a few beyond that, for a moment, for their servers to say why they
-// serve them nothing: Refuse and ServerOptions do.
+// Limits bound the open connections of a Listener. 0 is no limit.
+type Limits struct {
+	Total   int // connections beyond it are closed at once
+	Address int // from one address; below Total, so that one address cannot shut out others
+}
+
+// Listener bounds the connections that are open. It accepts a few beyond the limit
+// of an address, for a moment, so that their servers can say why they serve
+// nothing: Refuse and ServerOptions do.
 type Listener struct {
 	net.Listener
-	limit  int
-	knocks *knocks
+	limits   Limits
+	rejected rejected
+	full     rejected
 
 	mu     sync.Mutex
-	conns  map[*counted]bool // that are open; false: beyond the limit
+	conns  map[*counted]bool // that are open; false: beyond the limit of the address
 	open   map[netip.Prefix]int
 	beyond map[string]bool // remote addresses of connections beyond the limit
 }
 
-// PerAddress returns a Listener on l, which must be of TCP. A limit of 0 is
-// none.
-func PerAddress(l net.Listener, limit int, log *zap.Logger) *Listener {
+// Limit returns a Listener on l, which must be of TCP. The log names l.
+func Limit(l net.Listener, limits Limits, log *zap.Logger) *Listener {
+	if limits.Total > 0 && (limits.Address == 0 || limits.Address >= limits.Total) {
+		limits.Address = max(1, limits.Total-max(1, limits.Total/8))
+	}
 	return &Listener{
-		Listener: l, limit: limit, knocks: &knocks{log: log},
+		Listener: l, limits: limits,
+		rejected: newRejected(log, "peer refused"), full: newRejected(log, "connections refused"),
 		conns:  make(map[*counted]bool),
 		open:   make(map[netip.Prefix]int),
 		beyond: make(map[string]bool),
 	}
+}
+
+// rejected logs rejected connections: of many, one line now and then, with their
+// number. Any goroutine may use it.
+type rejected struct {
+	log     *zap.Logger
+	message string
+	limiter *throttle.Limiter
+}
+
+func newRejected(log *zap.Logger, message string) rejected {
+	return rejected{log, message, &throttle.Limiter{Interval: logInterval}}
+}
+
+func (r rejected) note(fields ...zap.Field) {
+	if withheld, ok := r.limiter.Allow(); ok {
+		r.log.Warn(r.message, append(fields, zap.Int("refused", withheld+1))...)
+	}
+}
+
+// notePeer logs that a connection from an address was rejected.
+func (r rejected) notePeer(from net.Addr, reason string) {
+	r.note(zap.Stringer("address", from), zap.String("reason", reason))
 }
 
 // Accept waits for the next connection that is to be served or told why not.
@@ -64,27 +104,33 @@ func (l *Listener) Accept() (net.Conn, error) {
 		if counted := l.take(tcp); counted != nil {
 			return counted, nil
 		}
-		tcp.Close() //nolint:errcheck // it is unwanted
+		tcp.Close() //nolint:errcheck // it is rejected
 	}
 }
 
-// take counts a connection in; nil when there is not even room to refuse it.
+// take counts a connection. It returns nil if the connection is to be closed at
+// once.
 func (l *Listener) take(conn *net.TCPConn) *counted {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	c := &counted{TCPConn: conn, listener: l, from: neighbourhood(conn.RemoteAddr())}
-	if l.limit == 0 || l.open[c.from] < l.limit {
+	c := &counted{TCPConn: conn, listener: l, from: clientPrefix(conn.RemoteAddr())}
+	if l.limits.Total > 0 && len(l.conns) >= l.limits.Total {
+		l.full.note(zap.Int("limit", l.limits.Total),
+			zap.String("raise", "the limit of open files (ulimit -n, or LimitNOFILE= of the service)"))
+		return nil
+	}
+	if l.limits.Address == 0 || l.open[c.from] < l.limits.Address {
 		l.conns[c] = true
 		l.open[c.from]++
 		return c
 	}
-	l.knocks.note(conn.RemoteAddr(), l.tooMany())
-	if len(l.beyond) >= farewells {
+	l.rejected.notePeer(conn.RemoteAddr(), l.tooMany())
+	if len(l.beyond) >= maxRefusals {
 		return nil
 	}
 	l.conns[c] = false
 	l.beyond[conn.RemoteAddr().String()] = true
-	time.AfterFunc(farewellTime, func() { c.Close() }) //nolint:errcheck // it may be closed
+	time.AfterFunc(refusalTime, func() { c.Close() }) //nolint:errcheck // it may be closed
 	return c
 }
 
@@ -98,6 +144,11 @@ type counted struct {
 func (c *counted) Close() error {
 	c.listener.leave(c)
 	return c.TCPConn.Close()
+}
+
+// ReadOnReady lets gRPC read without a buffer for each idle connection.
+func (c *counted) ReadOnReady(size int, pool mem.BufferPool) (*[]byte, int, error) {
+	return ReadOnReady(c.TCPConn, size, pool)
 }
 
 func (l *Listener) leave(c *counted) {
@@ -116,20 +167,20 @@ func (l *Listener) leave(c *counted) {
 	}
 }
 
-// Cut closes all connections. A gRPC server that stops would wait for those on
-// which nobody has said anything yet.
+// Cut closes all connections. A gRPC server that stops would wait for connections
+// on which nothing was said yet.
 func (l *Listener) Cut() {
 	l.mu.Lock()
 	conns := slices.Collect(maps.Keys(l.conns))
 	l.mu.Unlock()
 	for _, c := range conns {
-		c.Close() //nolint:errcheck // whatever is left of it
+		c.Close() //nolint:errcheck // it may be closed
 	}
 }
 
-// neighbourhood is all addresses that one machine can have at will: of IPv6 a
-// network of 64 bits.
-func neighbourhood(a net.Addr) netip.Prefix {
+// clientPrefix returns the network whose addresses one machine can have at will:
+// of IPv6, 64 bits.
+func clientPrefix(a net.Addr) netip.Prefix {
 	port, err := netip.ParseAddrPort(a.String())
 	if err != nil {
 		return netip.Prefix{}
@@ -142,8 +193,8 @@ func neighbourhood(a net.Addr) netip.Prefix {
 	return prefix
 }
 
-// Refuse says why the connection from a remote address is served nothing; nil
-// when it is within the limit.
+// Refuse returns why the connection from a remote address is served nothing, or
+// nil if it is within the limit.
 func (l *Listener) Refuse(remote string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -154,7 +205,7 @@ func (l *Listener) Refuse(remote string) error {
 }
 
 func (l *Listener) tooMany() string {
-	return fmt.Sprintf("there are %d connections from this address already, the scoutmaster's -max-connections-per-address", l.limit)
+	return fmt.Sprintf("there are %d connections from this address already, the scoutmaster's -max-connections-per-address", l.limits.Address)
 }
 
 // ServerOptions make a gRPC server refuse calls on connections beyond the

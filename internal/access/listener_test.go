@@ -1,12 +1,15 @@
 package access
 
 import (
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
@@ -22,7 +25,7 @@ func listen(t *testing.T, log *zap.Logger) *Listener {
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	t.Cleanup(func() { inner.Close() })
-	return PerAddress(inner, 2, log)
+	return Limit(inner, Limits{Address: 2}, log)
 }
 
 func dial(t *testing.T, l *Listener) net.Conn {
@@ -97,7 +100,7 @@ func TestCrowd(t *testing.T) {
 	}()
 	defer func() { l.Close(); <-ended }()
 	var crowd []net.Conn
-	for range 2 + 2*farewells {
+	for range 2 + 2*maxRefusals {
 		crowd = append(crowd, dial(t, l))
 	}
 	for i, c := range crowd[2:] {
@@ -112,19 +115,19 @@ func TestCrowd(t *testing.T) {
 	}
 }
 
-func TestNeighbourhood(t *testing.T) {
+func TestClientPrefix(t *testing.T) {
 	for address, want := range map[string]string{
 		"10.0.0.1:1": "10.0.0.1/32", "[::ffff:10.0.0.1]:9": "10.0.0.1/32", "[2001:db8::1]:1": "2001:db8::/64",
 		"[2001:db8:0:0:ffff::2]:1": "2001:db8::/64", "[::1]:1": "::/64",
 	} {
 		a, err := net.ResolveTCPAddr("tcp", address)
 		must(t, err)
-		if got := neighbourhood(a).String(); got != want {
+		if got := clientPrefix(a).String(); got != want {
 			t.Errorf("%s is in %s", address, got)
 		}
 	}
 	zoned := &net.TCPAddr{IP: net.ParseIP("fe80::1"), Zone: "eth0", Port: 1}
-	if got := neighbourhood(zoned).String(); got != "fe80::/64" {
+	if got := clientPrefix(zoned).String(); got != "fe80::/64" {
 		t.Errorf("%s is in %s", zoned, got)
 	}
 }
@@ -170,5 +173,62 @@ func TestRefusals(t *testing.T) {
 	must(t, err)
 	if _, err = w.Recv(); status.Code(err) != codes.ResourceExhausted {
 		t.Errorf("over gRPC: %v", err)
+	}
+}
+
+// Connections beyond the total are closed at once and logged together, and one
+// address cannot have the total to itself.
+func TestTotalLimit(t *testing.T) {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	log, logs := observed()
+	l := Limit(inner, Limits{Total: 16, Address: 1000}, log)
+	accepted := make(chan net.Conn, 100)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			accepted <- conn
+		}
+	}()
+	defer func() { l.Close(); <-ended }()
+	from := func(host byte) net.Conn {
+		conn, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, host)}}).Dial("tcp", l.Addr().String())
+		must(t, err)
+		t.Cleanup(func() { conn.Close() })
+		return conn
+	}
+	var open []net.Conn
+	for range 14 {
+		from(1)
+		open = append(open, <-accepted)
+	}
+	from(1) // beyond the limit of the address
+	if refused := <-accepted; l.Refuse(refused.RemoteAddr().String()) == nil {
+		t.Error("one address may have the whole total")
+	}
+	from(2)
+	if other := <-accepted; l.Refuse(other.RemoteAddr().String()) != nil {
+		t.Error("another address is refused")
+	}
+	for range 5 {
+		conn := from(3)
+		conn.SetReadDeadline(time.Now().Add(time.Minute))
+		if _, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("a connection beyond the total: %v", err)
+		}
+	}
+	if n := logs.FilterMessage("connections refused").Len(); n == 0 || n > 3 {
+		t.Errorf("logged %d times", n)
+	}
+	open[0].Close()
+	open[0].Close()
+	from(3)
+	if <-accepted == nil {
+		t.Error("no connection is accepted after one was closed")
 	}
 }

@@ -150,6 +150,6 @@ func matches(pattern, s string) bool {
 	return ok && err == nil
 }
 
-func openPolicy(log *zap.Logger, file string) (*source[*Policy], error) {
-	return open(log, func(contents [][]byte) (*Policy, error) { return ParsePolicy(file, contents[0]) }, file)
+func openPolicy(log *zap.Logger, file string) (*credentialFile[*Policy], error) {
+	return openFile(log, func(contents [][]byte) (*Policy, error) { return ParsePolicy(file, contents[0]) }, file)
 }

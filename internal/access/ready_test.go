@@ -29,7 +29,7 @@ func pipe(t *testing.T) (server, client net.Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := PerAddress(raw, 0, zap.NewNop())
+	l := Limit(raw, Limits{Address: 0}, zap.NewNop())
 	t.Cleanup(func() { l.Close() })
 	if client, err = new(net.Dialer).DialContext(t.Context(), "tcp", raw.Addr().String()); err != nil {
 		t.Fatal(err)

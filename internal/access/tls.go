@@ -1,17 +1,24 @@
 package access
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"fmt"
-	"os"
+	"strings"
+	"time"
 
 	"go.uber.org/zap"
 )
 
-// parsePair makes a certificate of the contents of its file and its key's.
+// parsePair returns a function that makes a certificate of the contents of its
+// file and its key's.
 func parsePair(certFile, keyFile string) func([][]byte) (*tls.Certificate, error) {
 	return func(contents [][]byte) (*tls.Certificate, error) {
+		if isEncrypted(contents[1]) {
+			return nil, fmt.Errorf("key %s: it is encrypted, and nobody is asked for its passphrase: decrypt it with openssl pkey -in OLD -out NEW", keyFile)
+		}
 		pair, err := tls.X509KeyPair(contents[0], contents[1])
 		if err != nil {
 			return nil, fmt.Errorf("certificate %s with key %s: %w: give a PEM certificate, its chain behind it, and the key that belongs to it", certFile, keyFile, err)
@@ -20,31 +27,78 @@ func parsePair(certFile, keyFile string) func([][]byte) (*tls.Certificate, error
 	}
 }
 
-// parseAuthorities makes a pool of the certificates in a file.
+// isEncrypted reports whether a file has an encrypted key.
+func isEncrypted(content []byte) bool {
+	for block, rest := pem.Decode(content); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "ENCRYPTED PRIVATE KEY" || strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED") {
+			return true
+		}
+	}
+	return false
+}
+
+// parseAuthorities returns a function that makes a pool of the certificates in a
+// file. Everything in it must be a certificate: an authority that is left out in
+// silence locks out all that it has signed.
 func parseAuthorities(file string) func([][]byte) (*x509.CertPool, error) {
 	return func(contents [][]byte) (*x509.CertPool, error) {
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(contents[0]) {
+		pool, n := x509.NewCertPool(), 0
+		for rest := contents[0]; ; {
+			var block *pem.Block
+			begun := bytes.Count(rest, []byte("-----BEGIN"))
+			if block, rest = pem.Decode(rest); block == nil {
+				if begun > 0 {
+					return nil, fmt.Errorf("%s: block %d is damaged: give a file of PEM certificates of authorities", file, n+1)
+				}
+				break
+			}
+			if left := bytes.Count(rest, []byte("-----BEGIN")); begun-left > 1 {
+				return nil, fmt.Errorf("%s: block %d is damaged: give a file of PEM certificates of authorities", file, n+1)
+			}
+			n++
+			if block.Type != "CERTIFICATE" {
+				return nil, fmt.Errorf("%s: block %d is of type %.40q, not a certificate: give a file of PEM certificates of authorities", file, n, block.Type)
+			}
+			authority, err := x509.ParseCertificate(block.Bytes)
+			if err != nil {
+				return nil, fmt.Errorf("%s: block %d is no certificate: %w: give a file of PEM certificates of authorities", file, n, err)
+			}
+			pool.AddCert(authority)
+		}
+		if n == 0 {
 			return nil, fmt.Errorf("%s: there is no certificate in it: give a file of PEM certificates of authorities", file)
 		}
 		return pool, nil
 	}
 }
 
-func openPair(log *zap.Logger, certFile, keyFile string) (*source[*tls.Certificate], error) {
+func openPair(log *zap.Logger, certFile, keyFile string) (*credentialFile[*tls.Certificate], error) {
 	parse := parsePair(certFile, keyFile)
-	return open(log, func(contents [][]byte) (*tls.Certificate, error) {
+	return openFile(log, func(contents [][]byte) (*tls.Certificate, error) {
 		warnOfReaders(log, keyFile)
-		return parse(contents)
+		pair, err := parse(contents)
+		if err == nil {
+			warnOfExpiry(log, certFile, pair.Leaf)
+		}
+		return pair, err
 	}, certFile, keyFile)
 }
 
-func openAuthorities(log *zap.Logger, file string) (*source[*x509.CertPool], error) {
-	return open(log, parseAuthorities(file), file)
+// warnOfExpiry warns of a certificate that peers refuse because of its dates. It
+// is used all the same: the clock that is wrong may be that of this machine.
+func warnOfExpiry(log *zap.Logger, file string, c *x509.Certificate) {
+	if time.Now().After(c.NotAfter) {
+		log.Warn("certificate expired", zap.String("file", file), zap.Time("expired", c.NotAfter),
+			zap.String("cure", "renew it, or set the clock of this machine"))
+	}
+}
+
+func openAuthorities(log *zap.Logger, file string) (*credentialFile[*x509.CertPool], error) {
+	return openFile(log, parseAuthorities(file), file)
 }
 
 // consumerTLS is how a server shows the pair that is in its files at the time.
-func consumerTLS(pair *source[*tls.Certificate]) *tls.Config {
+func consumerTLS(pair *credentialFile[*tls.Certificate]) *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return pair.get(), nil },
@@ -53,7 +107,7 @@ func consumerTLS(pair *source[*tls.Certificate]) *tls.Config {
 
 // scoutTLS is consumerTLS for scouts, which are asked for a certificate of one
 // of the authorities, if there are any.
-func scoutTLS(pair *source[*tls.Certificate], authorities *source[*x509.CertPool]) *tls.Config {
+func scoutTLS(pair *credentialFile[*tls.Certificate], authorities *credentialFile[*x509.CertPool]) *tls.Config {
 	config := consumerTLS(pair)
 	config.MinVersion = tls.VersionTLS13
 	config.NextProtos = []string{"h2"}
@@ -72,23 +126,24 @@ func scoutTLS(pair *source[*tls.Certificate], authorities *source[*x509.CertPool
 	return config
 }
 
-// readPair and readAuthorities read files once.
+// readPair reads a certificate and its key once.
 func readPair(certFile, keyFile string) (*tls.Certificate, error) {
-	cert, err := os.ReadFile(certFile)
+	cert, err := readFile(certFile)
 	if err != nil {
-		return nil, fmt.Errorf("%w: name a file that this user may read", err)
+		return nil, err
 	}
-	key, err := os.ReadFile(keyFile)
+	key, err := readFile(keyFile)
 	if err != nil {
-		return nil, fmt.Errorf("%w: name a file that this user may read", err)
+		return nil, err
 	}
 	return parsePair(certFile, keyFile)([][]byte{cert, key})
 }
 
+// readAuthorities reads a file of authorities once.
 func readAuthorities(file string) (*x509.CertPool, error) {
-	content, err := os.ReadFile(file)
+	content, err := readFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("%w: name a file that this user may read", err)
+		return nil, err
 	}
 	return parseAuthorities(file)([][]byte{content})
 }

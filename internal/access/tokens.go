@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"os"
 	"regexp"
 	"strings"
 
@@ -119,8 +118,8 @@ func (t *Tokens) Name(secret string) (name string, ok bool) {
 }
 
 // openTokens opens a file of tokens that are good.
-func openTokens(log *zap.Logger, file string) (*source[*Tokens], error) {
-	return open(log, func(contents [][]byte) (*Tokens, error) {
+func openTokens(log *zap.Logger, file string) (*credentialFile[*Tokens], error) {
+	return openFile(log, func(contents [][]byte) (*Tokens, error) {
 		warnOfReaders(log, file)
 		return ParseTokens(file, contents[0])
 	}, file)
@@ -128,9 +127,9 @@ func openTokens(log *zap.Logger, file string) (*source[*Tokens], error) {
 
 // readToken reads the token that this program is to show.
 func readToken(file string) (string, error) {
-	content, err := os.ReadFile(file)
+	content, err := readFile(file)
 	if err != nil {
-		return "", fmt.Errorf("%w: name a file that this user may read", err)
+		return "", err
 	}
 	return ParseToken(file, content)
 }

@@ -103,6 +103,9 @@ var cures = []struct{ says, cure string }{
 	{"certificate is valid for", "give one of those names with -tls-server-name, or a certificate for this one to the scoutmaster"},
 	{"certificate is not valid for any names", "give the scoutmaster a certificate for this name"},
 	{"doesn't contain any IP SANs", "connect by a name that the scoutmaster's certificate is for, or give it with -tls-server-name"},
+	{"protocol version not supported", "TLS 1.3 is needed: let the proxy or server there allow it, or connect to the scoutmaster itself"},
+	{"missing selected ALPN property", "what answers there does not speak HTTP/2 over TLS: let the proxy pass the connection through, or connect to the scoutmaster itself"},
+	{"no application protocol", "what answers there does not speak HTTP/2 over TLS: let the proxy pass the connection through, or connect to the scoutmaster itself"},
 	{"EOF", "does it want TLS, as with -tls-ca, and is this its gRPC address?"},
 	{"does not look like a TLS handshake", "the scoutmaster there has no TLS: start it with -tls-cert and -tls-key, or leave out this scout's -tls flags"},
 }

@@ -17,11 +17,11 @@ import (
 )
 
 // number is a file that holds one digit, as a source.
-func number(t *testing.T, log *zap.Logger) (*source[byte], string) {
+func number(t *testing.T, log *zap.Logger) (*credentialFile[byte], string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "number")
 	must(t, os.WriteFile(file, []byte("1"), 0o600))
-	s, err := open(log, func(contents [][]byte) (byte, error) {
+	s, err := openFile(log, func(contents [][]byte) (byte, error) {
 		if len(contents[0]) != 1 {
 			return 0, errors.New("that is no digit")
 		}
@@ -40,11 +40,11 @@ func TestReload(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer synctest.Wait()
 		defer cancel()
-		go keepFresh(ctx, []refresher{s})
+		go keepFresh(ctx, []reloadable{s})
 
 		expect := func(what string, want byte, reloaded, refused int) {
 			t.Helper()
-			time.Sleep(5 * lookInterval)
+			time.Sleep(5 * checkInterval)
 			synctest.Wait()
 			if got := s.get(); got != want {
 				t.Errorf("%s: it is %c, not %c", what, got, want)
@@ -77,7 +77,7 @@ func TestChangesWhileItIsRead(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "number")
 	must(t, os.WriteFile(file, []byte("1"), 0o600))
 	next := "2" // what the file says by the time that it was read
-	s, err := open(zap.NewNop(), func(contents [][]byte) (string, error) {
+	s, err := openFile(zap.NewNop(), func(contents [][]byte) (string, error) {
 		accesstest.Replace(t, file, []byte(next))
 		return string(contents[0]), nil
 	}, file)
@@ -105,7 +105,7 @@ func TestReloadBehindLink(t *testing.T) {
 	data := filepath.Join(dir, "data")
 	must(t, os.Symlink("1", data))
 	log, _ := observed()
-	s, err := open(log, func(contents [][]byte) (string, error) { return string(contents[0]), nil }, filepath.Join(data, "file"))
+	s, err := openFile(log, func(contents [][]byte) (string, error) { return string(contents[0]), nil }, filepath.Join(data, "file"))
 	must(t, err)
 	must(t, os.Symlink("2", data+".new"))
 	must(t, os.Rename(data+".new", data))
@@ -171,5 +171,104 @@ func TestSecretBecomesReadableByAll(t *testing.T) {
 	s.refresh()
 	if warned := logs.FilterMessage("secret readable by all").Len(); warned != 1 {
 		t.Errorf("warned %d times", warned)
+	}
+}
+
+// A version that cannot be read is tried again until it can be, although nothing
+// about it changes: it may withdraw a token. It is logged once.
+func TestUnreadableIsTriedAgain(t *testing.T) {
+	log, logs := observed()
+	f, file := number(t, log)
+	must(t, os.Remove(file))
+	must(t, os.Symlink("loop", filepath.Join(filepath.Dir(file), "loop")))
+	must(t, os.Symlink("loop", file))
+	for range 3 {
+		f.refresh()
+	}
+	if n := logs.FilterMessage("credentials not reloaded").Len(); n != 1 || f.get() != '1' {
+		t.Errorf("logged %d times, the value is %c", n, f.get())
+	}
+	// The stamps of the readable version are known already.
+	must(t, os.Remove(file))
+	must(t, os.WriteFile(file, []byte("2"), 0o600))
+	f.stamps = stampsOf(f.paths)
+	f.refresh()
+	if f.get() != '2' {
+		t.Errorf("the value is %c, want 2", f.get())
+	}
+}
+
+// Mode and owner decide who may read a file, so they count as a change.
+func TestModeCounts(t *testing.T) {
+	log, logs := observed()
+	f, file := number(t, log)
+	must(t, os.Chmod(file, 0o640))
+	f.refresh()
+	if n := logs.FilterMessage("credentials reloaded").Len(); n != 1 {
+		t.Errorf("reloaded %d times after a chmod, want 1", n)
+	}
+}
+
+func TestByteOrderMark(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "tokens")
+	must(t, os.WriteFile(file, []byte("\xef\xbb\xbfweb:"+secretA+"\r\n"), 0o600))
+	if _, err := NewGate(Files{ScoutTokens: file}, zap.NewNop()); err != nil {
+		t.Error(err)
+	}
+}
+
+// Each block of a bundle counts.
+func TestAuthoritiesHalfRead(t *testing.T) {
+	ca, other := accesstest.NewAuthority(t, "ca"), accesstest.NewAuthority(t, "other")
+	first, err := os.ReadFile(ca.File)
+	must(t, err)
+	second, err := os.ReadFile(other.File)
+	must(t, err)
+	pair := ca.Issue("localhost")
+	key, err := os.ReadFile(pair.Key)
+	must(t, err)
+	damaged := strings.Replace(string(second), "\n", "\n*", 1)
+	for content, want := range map[string]string{
+		string(first) + string(second):                      "",
+		"comment\n" + string(first) + "\n" + string(second): "",
+		string(first) + string(key):                         "block 2 is of type",
+		string(first) + damaged:                             "block 2 is damaged",
+		damaged + string(first):                             "block 1 is damaged",
+		string(first) + string(second)[:80]:                 "block 2 is damaged",
+		"":                                                  "there is no certificate",
+		string(first) + "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n": "block 2 is no certificate",
+	} {
+		_, err := parseAuthorities("bundle")([][]byte{[]byte(content)})
+		if (want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%d bytes: %v, want %q", len(content), err, want)
+		}
+	}
+}
+
+func TestKeysThatCannotBeUsed(t *testing.T) {
+	pair := accesstest.NewAuthority(t, "ca").Issue("localhost")
+	cert, err := os.ReadFile(pair.Cert)
+	must(t, err)
+	for _, key := range []string{
+		"-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
+		"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n",
+	} {
+		if _, err := parsePair("cert", "key")([][]byte{cert, []byte(key)}); err == nil || !strings.Contains(err.Error(), "openssl pkey") {
+			t.Errorf("an encrypted key: %v", err)
+		}
+	}
+}
+
+func TestExpiredCertificate(t *testing.T) {
+	ca := accesstest.NewAuthority(t, "ca")
+	good, expired := ca.Issue("localhost"), ca.Issue("localhost", accesstest.Expired)
+	for pair, want := range map[accesstest.Pair]int{good: 0, expired: 1} {
+		log, logs := observed()
+		if _, err := NewGate(Files{Cert: pair.Cert, Key: pair.Key}, log); err != nil {
+			t.Fatal(err)
+		}
+		if n := logs.FilterMessage("certificate expired").Len(); n != want {
+			t.Errorf("warned %d times, want %d", n, want)
+		}
 	}
 }
