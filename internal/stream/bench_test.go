@@ -27,7 +27,7 @@ func (counter) Leave(LeaveReason)                            {}
 
 // benchmarkSession is a source, with a scout and a master that count what
 // arrives of it.
-func benchmarkSession(b *testing.B) (*source, counter) {
+func benchmarkSession(b *testing.B) (*fakeDirectory, counter) {
 	b.Helper()
 	c := counter{make(chan int, 1)}
 	n := &network{up: newValve(), down: newValve()}
@@ -36,9 +36,9 @@ func benchmarkSession(b *testing.B) (*source, counter) {
 	scoutv1.RegisterScoutmasterServiceServer(server, sessions)
 	n.listener = bufconn.Listen(1 << 20)
 	ctx, cancel := context.WithCancel(context.Background())
-	src := newSource()
-	src.cannot("scanning")
-	scout := &Scout{Origin: web01, Directory: src, Dialer: n.dialer(), Credentials: plaintext, Log: zap.NewNop()}
+	dir := newDirectory()
+	dir.cannot("scanning")
+	scout := &Scout{Origin: web01, Directory: dir, Dialer: n.dialer(), Credentials: plaintext, Log: zap.NewNop()}
 	done := make(chan error, 3)
 	go func() { done <- server.Serve(n.listener) }()
 	go func() { done <- sessions.Run(ctx) }()
@@ -52,23 +52,23 @@ func benchmarkSession(b *testing.B) (*source, counter) {
 			}
 		}
 	})
-	return src, c
+	return dir, c
 }
 
 // BenchmarkSnapshot is from a set that becomes known to the master showing it.
 func BenchmarkSnapshot(b *testing.B) {
 	for _, count := range []int{10_000, 1_000_000} {
 		b.Run(fmt.Sprint(count), func(b *testing.B) {
-			src, master := benchmarkSession(b)
+			dir, master := benchmarkSession(b)
 			set := many(count)
 			view := files.View{Set: set}
 			for b.Loop() {
-				src.show(view)
+				dir.show(view)
 				if got := <-master.shown; got != count {
 					b.Fatalf("%d files arrived", got)
 				}
 				b.StopTimer()
-				src.cannot("again")
+				dir.cannot("again")
 				time.Sleep(10 * time.Millisecond)
 				b.StartTimer()
 			}
@@ -81,9 +81,9 @@ func BenchmarkSnapshot(b *testing.B) {
 func BenchmarkChange(b *testing.B) {
 	for _, n := range []int{100, 1_000_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			src, master := benchmarkSession(b)
+			dir, master := benchmarkSession(b)
 			set := many(n)
-			src.show(files.View{Set: set})
+			dir.show(files.View{Set: set})
 			<-master.shown
 			for i := 0; b.Loop(); i++ {
 				next, err := set.Apply(files.Delta{Removed: setOf(), Added: setOf(fmt.Sprintf("new-%09d", i))})
@@ -91,7 +91,7 @@ func BenchmarkChange(b *testing.B) {
 					b.Fatal(err)
 				}
 				set = next
-				src.show(files.View{Set: set})
+				dir.show(files.View{Set: set})
 				<-master.shown
 			}
 		})

@@ -11,69 +11,69 @@ import (
 	"scout/internal/files"
 )
 
-// source is a directory that the test changes as it likes.
-type source struct {
+// fakeDirectory is a directory that the test changes as it likes.
+type fakeDirectory struct {
 	mu      sync.Mutex
 	view    files.View
 	changed chan time.Time
-	takes   time.Duration // how long a look takes
+	takes   time.Duration // how long a rescan takes
 	finds   []string      // what it then lists; nil: nothing new
-	looks   int           // so far
+	rescans int           // so far
 }
 
-func newSource(names ...string) *source {
-	s := &source{changed: make(chan time.Time, 1)}
-	s.list(names...)
-	return s
+func newDirectory(names ...string) *fakeDirectory {
+	d := &fakeDirectory{changed: make(chan time.Time, 1)}
+	d.list(names...)
+	return d
 }
 
-func (s *source) View() files.View {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.view
+func (d *fakeDirectory) View() files.View {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.view
 }
 
-func (s *source) Changed() <-chan time.Time { return s.changed }
+func (d *fakeDirectory) Changed() <-chan time.Time { return d.changed }
 
-func (s *source) Rescan() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.looks++
-	finds, done := s.finds, make(chan struct{})
-	time.AfterFunc(s.takes, func() {
+func (d *fakeDirectory) Rescan() <-chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.rescans++
+	finds, done := d.finds, make(chan struct{})
+	time.AfterFunc(d.takes, func() {
 		if finds != nil {
-			s.list(finds...)
+			d.list(finds...)
 		}
 		close(done)
 	})
 	return done
 }
 
-// finding makes looks take so long and find these names.
-func (s *source) finding(takes time.Duration, names ...string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.takes, s.finds = takes, names
+// finding makes rescans take so long and find these names.
+func (d *fakeDirectory) finding(takes time.Duration, names ...string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.takes, d.finds = takes, names
 }
 
-func (s *source) looked() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.looks
+func (d *fakeDirectory) rescanned() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.rescans
 }
 
-func (s *source) show(v files.View) {
-	s.mu.Lock()
-	s.view = v
-	s.mu.Unlock()
+func (d *fakeDirectory) show(v files.View) {
+	d.mu.Lock()
+	d.view = v
+	d.mu.Unlock()
 	select {
-	case s.changed <- time.Now():
+	case d.changed <- time.Now():
 	default:
 	}
 }
 
-func (s *source) list(names ...string) { s.show(files.View{Set: setOf(names...)}) }
-func (s *source) cannot(reason string) { s.show(files.View{Reason: reason}) }
+func (d *fakeDirectory) list(names ...string) { d.show(files.View{Set: setOf(names...)}) }
+func (d *fakeDirectory) cannot(reason string) { d.show(files.View{Reason: reason}) }
 
 func setOf(names ...string) *files.Set {
 	var b files.Builder

@@ -199,8 +199,8 @@ func TestUnwantedScout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
 		m := startMaster(t, n, limited(Limits{FilesPerScout: 2}))
-		src := newSource("a", "b", "c")
-		c := startScout(t, n, src)
+		dir := newDirectory("a", "b", "c")
+		c := startScout(t, n, dir)
 		time.Sleep(time.Minute)
 		if joined := m.registry.joined(); joined < 10 || joined > 30 {
 			t.Errorf("it came %d times a minute", joined)
@@ -208,7 +208,7 @@ func TestUnwantedScout(t *testing.T) {
 		if reason := c.logs.field(t, "master lost", "reason").(string); !strings.Contains(reason, "-max-files-per-scout") {
 			t.Errorf("it logs %q", reason)
 		}
-		src.list("a")
+		dir.list("a")
 		time.Sleep(lastRetry)
 		synctest.Wait()
 		if got := m.registry.last().shown(); got == nil || got.Len() != 1 {

@@ -35,7 +35,7 @@ func TestMasterLost(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := newNetwork(t)
 				m := startMaster(t, n)
-				c := startScout(t, n, newSource("a"))
+				c := startScout(t, n, newDirectory("a"))
 				time.Sleep(10*time.Second + time.Millisecond)
 				tc.lose(n, m)
 				time.Sleep(tc.took)
@@ -43,7 +43,7 @@ func TestMasterLost(t *testing.T) {
 				if got := c.logs.field(t, "master lost", "reason").(string); !strings.Contains(got, tc.want) {
 					t.Errorf("lost because of %q", got)
 				}
-				c.source.list("a", "b")
+				c.directory.list("a", "b")
 				n.up.open()
 				n.down.open()
 				n.unlisten()
@@ -63,11 +63,11 @@ func TestMasterSilentDuringSnapshot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
 		startMaster(t, n)
-		src := newSource()
-		src.cannot("scanning")
-		c := startScout(t, n, src)
+		dir := newDirectory()
+		dir.cannot("scanning")
+		c := startScout(t, n, dir)
 		synctest.Wait()
-		src.show(files.View{Set: many(400_000)})
+		dir.show(files.View{Set: many(400_000)})
 		n.up.limit(40_000)
 		time.Sleep(time.Minute) // with beats heard all the time
 		if c.logs.count("master lost") != 0 {
@@ -91,7 +91,7 @@ func TestOrphan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
 		m := startMaster(t, n)
-		c := startScout(t, n, newSource("a"))
+		c := startScout(t, n, newDirectory("a"))
 		synctest.Wait()
 		m.kill()
 		lost := time.Now()
@@ -130,7 +130,7 @@ func TestRefusedLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
 		m := startMaster(t, n)
-		c := startScout(t, n, newSource("a"))
+		c := startScout(t, n, newDirectory("a"))
 		synctest.Wait()
 		m.stop()
 		m = startMaster(t, n)
@@ -194,7 +194,7 @@ func TestBackoffReset(t *testing.T) {
 			}
 			return nil
 		})
-		startScout(t, n, newSource("a"))
+		startScout(t, n, newDirectory("a"))
 		time.Sleep(10 * time.Minute)
 		mu.Lock()
 		defer mu.Unlock()
@@ -220,7 +220,7 @@ func TestScoutFrozen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
 		startMaster(t, n)
-		c := startScout(t, n, newSource("a"))
+		c := startScout(t, n, newDirectory("a"))
 		time.Sleep(10*time.Second + time.Millisecond)
 		n.down.hold()
 		time.Sleep(deadline - 100*time.Millisecond)
@@ -312,7 +312,7 @@ func TestNextMaster(t *testing.T) {
 		for _, n := range nets {
 			masters = append(masters, startMaster(t, n))
 		}
-		startScout(t, nets[0], newSource("a"), configure)
+		startScout(t, nets[0], newDirectory("a"), configure)
 		for range 5 {
 			time.Sleep(provenAfter)
 			at := slices.IndexFunc(masters, func(m *master) bool { return len(m.registry.live()) == 1 })
@@ -336,7 +336,7 @@ func TestMastersThatEndSessions(t *testing.T) {
 		for _, n := range nets {
 			startScripted(t, n, func(s serverStream) error { return s.Send(welcome(heartbeat, deadline)) })
 		}
-		startScout(t, nets[0], newSource("a"), configure)
+		startScout(t, nets[0], newDirectory("a"), configure)
 		time.Sleep(time.Minute)
 		attempts := 0
 		for _, n := range nets {
@@ -378,7 +378,7 @@ func TestFirstRegistrationAtSeveral(t *testing.T) {
 				nets, configure := several(t, 3)
 				tc.there(t, nets)
 				began := time.Now()
-				c := startScout(t, nets[0], newSource("a"), configure)
+				c := startScout(t, nets[0], newDirectory("a"), configure)
 				for !isClosed(c.done) && c.logs.count("registered") == 0 {
 					time.Sleep(time.Millisecond)
 					synctest.Wait()
@@ -415,7 +415,7 @@ func TestSlowNameServer(t *testing.T) {
 				n := newNetwork(t)
 				startMaster(t, n)
 				began := time.Now()
-				c := startScout(t, n, newSource("a"), func(s *Scout) {
+				c := startScout(t, n, newDirectory("a"), func(s *Scout) {
 					s.Dialer.Lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
 						select {
 						case <-time.After(tc.after):

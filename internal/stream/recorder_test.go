@@ -61,8 +61,8 @@ func TestRecorders(t *testing.T) {
 		n := newNetwork(t)
 		up, down := new(tally), new(tally)
 		m := startMaster(t, n, func(c *Config) { c.Recorder = up })
-		src := newSource("a", "bc")
-		c := startScout(t, n, src, func(s *Scout) { s.Recorder = down })
+		dir := newDirectory("a", "bc")
+		c := startScout(t, n, dir, func(s *Scout) { s.Recorder = down })
 		expect := func(when string, t2 *tally, want map[string]int) {
 			t.Helper()
 			synctest.Wait()
@@ -74,7 +74,7 @@ func TestRecorders(t *testing.T) {
 		expect("registered", up, map[string]int{"bytes of 2 names": names})
 		expect("registered", down, map[string]int{"registered": 1, "bytes sent of 2 names": names})
 
-		src.list("a", "d")
+		dir.list("a", "d")
 		expect("changed", up, map[string]int{"+1 -1 after 0s": 1})
 		expect("changed", down, map[string]int{"sent +1 -1 after 0s": 2*2 + 2 + 1})
 
@@ -137,7 +137,7 @@ func TestPulse(t *testing.T) {
 			last = time.Now()
 		}
 		began := time.Now()
-		startScout(t, n, newSource("a"), func(s *Scout) { s.Pulse = pulse })
+		startScout(t, n, newDirectory("a"), func(s *Scout) { s.Pulse = pulse })
 		synctest.Wait()
 		mu.Lock()
 		if last != began {

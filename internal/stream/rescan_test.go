@@ -19,25 +19,25 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// expectClosed fails unless these looks, and no others, are answered.
+// expectClosed fails unless these requests, and no others, are answered.
 func expectClosed(t *testing.T, what string, answered, others []<-chan struct{}) {
 	t.Helper()
 	synctest.Wait()
 	for i, c := range slices.Concat(answered, others) {
 		if want := i < len(answered); isClosed(c) != want {
-			t.Errorf("%s: look %d: answered is %v", what, i, !want)
+			t.Errorf("%s: request %d: answered is %v", what, i, !want)
 		}
 	}
 }
 
-// A member shows what a look has found before the look is answered.
-func TestLook(t *testing.T) {
+// A member shows what a rescan has found before the request is answered.
+func TestRescan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
 		m := startMaster(t, n)
-		c := startScout(t, n, newSource("a"))
+		c := startScout(t, n, newDirectory("a"))
 		synctest.Wait()
-		c.source.finding(time.Second, "a", "b")
+		c.directory.finding(time.Second, "a", "b")
 		began := time.Now()
 		<-m.registry.last().peer.Rescan()
 		if got := namesOf(m.registry.last().shown()); !slices.Equal(got, []string{"a", "b"}) || time.Since(began) != time.Second {
@@ -46,9 +46,9 @@ func TestLook(t *testing.T) {
 	})
 }
 
-// Many who ask cost few looks, and a look answers only those who asked before
-// it was sent.
-func TestLooksAreShared(t *testing.T) {
+// Many requests cost few Looks, and a Look answers only requests from before it was
+// sent.
+func TestRescansAreShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
 		m := startMaster(t, n)
@@ -74,15 +74,15 @@ func TestLooksAreShared(t *testing.T) {
 	})
 }
 
-// Real scouts share looks too: a thousand who ask during one are answered by
-// the next.
-func TestLooksOfASlowScout(t *testing.T) {
+// A real scout shares rescans too: the next one answers a thousand requests that
+// come during one.
+func TestRescansOfASlowScout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
 		m := startMaster(t, n)
-		c := startScout(t, n, newSource("a"))
+		c := startScout(t, n, newDirectory("a"))
 		synctest.Wait()
-		c.source.finding(time.Second)
+		c.directory.finding(time.Second)
 		p := m.registry.last().peer
 		var all []<-chan struct{}
 		for range 1000 {
@@ -90,16 +90,16 @@ func TestLooksOfASlowScout(t *testing.T) {
 			time.Sleep(time.Millisecond / 2)
 		}
 		time.Sleep(2 * time.Second)
-		expectClosed(t, "two looks later", all, nil)
-		if got := c.source.looked(); got != 2 {
-			t.Errorf("%d looks", got)
+		expectClosed(t, "two rescans later", all, nil)
+		if got := c.directory.rescanned(); got != 2 {
+			t.Errorf("%d rescans", got)
 		}
 	})
 }
 
 // An answer that crosses a Resync says nothing of the copy that comes next: the
 // master asks again.
-func TestLookAcrossResync(t *testing.T) {
+func TestRescanAcrossResync(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
 		m := startMaster(t, n)
@@ -148,7 +148,7 @@ func TestLookIsNotKnown(t *testing.T) {
 		}
 		synctest.Wait()
 		if isClosed(asked) || isClosed(m.registry.last().left) {
-			t.Error("a look that was not answered has ended")
+			t.Error("a request that was not answered has ended")
 		}
 		looks := 0
 		go r.cancelAfter(time.Second)
@@ -191,13 +191,13 @@ func TestSilenceOfAPeer(t *testing.T) {
 	})
 }
 
-// Nothing waits for a beat: however looks follow each other, each is answered as
-// soon as the scout has looked.
-func TestLooksFollowEachOther(t *testing.T) {
+// Nothing waits for a beat: however requests follow each other, each is answered as
+// soon as the directory was rescanned.
+func TestRescansFollowEachOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
 		m := startMaster(t, n)
-		startScout(t, n, newSource("a"))
+		startScout(t, n, newDirectory("a"))
 		synctest.Wait()
 		p, began := m.registry.last().peer, time.Now()
 		for range 200 {
@@ -208,7 +208,7 @@ func TestLooksFollowEachOther(t *testing.T) {
 			<-first
 		}
 		if took := time.Since(began); took != 0 {
-			t.Errorf("800 looks took %v", took)
+			t.Errorf("800 rescans took %v", took)
 		}
 	})
 }
@@ -216,7 +216,7 @@ func TestLooksFollowEachOther(t *testing.T) {
 // surprising is a directory whose rescan has found everything when Rescan
 // returns, or when the View is next asked for.
 type surprising struct {
-	*source
+	*fakeDirectory
 	found files.View
 	later bool // at the next View
 	done  chan struct{}
@@ -236,7 +236,7 @@ func (s *surprising) find() {
 }
 
 func (s *surprising) View() files.View {
-	v := s.source.View()
+	v := s.fakeDirectory.View()
 	if s.later && s.done != nil {
 		s.later = false
 		s.find()
@@ -263,9 +263,9 @@ func TestRescanEndsBetweenReadings(t *testing.T) {
 			words = append(words, word(s))
 			return nil
 		})
-		src := newSource("a")
-		startScout(t, n, src, func(s *Scout) {
-			s.Directory = &surprising{source: src, found: files.View{Set: setOf("a", "b")}, later: true}
+		dir := newDirectory("a")
+		startScout(t, n, dir, func(s *Scout) {
+			s.Directory = &surprising{fakeDirectory: dir, found: files.View{Set: setOf("a", "b")}, later: true}
 		})
 		<-done
 		if want := []string{"hello", "offer", "snapshot", "update", "looked 1"}; !slices.Equal(words, want) {
@@ -279,10 +279,10 @@ func TestRescanThatIsIncomplete(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
 		m := startMaster(t, n)
-		src := newSource("a")
-		found := src.View()
+		dir := newDirectory("a")
+		found := dir.View()
 		found.Incomplete = "a part does not answer"
-		startScout(t, n, src, func(s *Scout) { s.Directory = &surprising{source: src, found: found} })
+		startScout(t, n, dir, func(s *Scout) { s.Directory = &surprising{fakeDirectory: dir, found: found} })
 		synctest.Wait()
 		<-m.registry.last().peer.Rescan()
 		if got := m.registry.last().condition().Incomplete; got != found.Incomplete {
@@ -296,12 +296,12 @@ func TestAgeOfALaterChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
 		m := startMaster(t, n)
-		src := newSource("a")
-		startScout(t, n, src, func(s *Scout) {
-			s.Directory = &surprising{source: src, found: files.View{Set: setOf("b", "c")}}
+		dir := newDirectory("a")
+		startScout(t, n, dir, func(s *Scout) {
+			s.Directory = &surprising{fakeDirectory: dir, found: files.View{Set: setOf("b", "c")}}
 		})
 		synctest.Wait()
-		src.list("b")
+		dir.list("b")
 		time.Sleep(time.Minute)
 		<-m.registry.last().peer.Rescan()
 		if lag := m.registry.last().lagged(); lag != 0 {

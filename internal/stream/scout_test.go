@@ -107,7 +107,7 @@ func TestFirstRegistrationFails(t *testing.T) {
 				n := newNetwork(t)
 				tc.there(t, n)
 				began := time.Now()
-				c := startScout(t, n, newSource("a"))
+				c := startScout(t, n, newDirectory("a"))
 				<-c.done
 				if c.err == nil || strings.Contains(c.err.Error(), "\n") {
 					t.Fatalf("Run returned %v", c.err)
@@ -130,7 +130,7 @@ func TestFirstRegistrationFails(t *testing.T) {
 func TestCredentialsFail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
-		c := startScout(t, n, newSource(), func(s *Scout) {
+		c := startScout(t, n, newDirectory(), func(s *Scout) {
 			s.Credentials = func() ([]grpc.DialOption, error) { return nil, errors.New("token: permission denied") }
 		})
 		if <-c.done; c.err == nil || !strings.Contains(c.err.Error(), "scoutmaster at master:3000: token: permission denied") || n.attempts() != 0 {
@@ -145,7 +145,7 @@ func TestLeaveWhileRegistering(t *testing.T) {
 		n := newNetwork(t)
 		startMaster(t, n)
 		n.up.lose()
-		c := startScout(t, n, newSource("a"))
+		c := startScout(t, n, newDirectory("a"))
 		synctest.Wait()
 		began := time.Now()
 		if err := c.leave(); err != nil || time.Since(began) != 0 {
@@ -174,12 +174,12 @@ func TestLeave(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := newNetwork(t)
 				m := startMaster(t, n)
-				src := newSource()
-				src.cannot("scanning")
-				c := startScout(t, n, src)
+				dir := newDirectory()
+				dir.cannot("scanning")
+				c := startScout(t, n, dir)
 				synctest.Wait()
 				tc.wire(n)
-				src.show(files.View{Set: many(tc.names)})
+				dir.show(files.View{Set: many(tc.names)})
 				time.Sleep(leaveGrace)
 				began := time.Now()
 				err := c.leave()
@@ -229,28 +229,28 @@ func word(s serverStream) string {
 // line is what the master does, then the word that it hears.
 func TestAnswers(t *testing.T) {
 	type line struct {
-		do   func(serverStream, *source)
+		do   func(serverStream, *fakeDirectory)
 		want string
 	}
-	say := func(msg *scoutv1.SessionResponse) func(serverStream, *source) {
-		return func(s serverStream, _ *source) { _ = s.Send(msg) }
+	say := func(msg *scoutv1.SessionResponse) func(serverStream, *fakeDirectory) {
+		return func(s serverStream, _ *fakeDirectory) { _ = s.Send(msg) }
 	}
-	cannot := func(reason string) func(serverStream, *source) {
-		return func(_ serverStream, src *source) { src.cannot(reason) }
+	cannot := func(reason string) func(serverStream, *fakeDirectory) {
+		return func(_ serverStream, dir *fakeDirectory) { dir.cannot(reason) }
 	}
-	list := func(names ...string) func(serverStream, *source) {
-		return func(_ serverStream, src *source) { src.list(names...) }
+	list := func(names ...string) func(serverStream, *fakeDirectory) {
+		return func(_ serverStream, dir *fakeDirectory) { dir.list(names...) }
 	}
-	both := func(first, second func(serverStream, *source)) func(serverStream, *source) {
-		return func(s serverStream, src *source) {
-			first(s, src)
-			second(s, src)
+	both := func(first, second func(serverStream, *fakeDirectory)) func(serverStream, *fakeDirectory) {
+		return func(s serverStream, dir *fakeDirectory) {
+			first(s, dir)
+			second(s, dir)
 		}
 	}
-	nothing := func(serverStream, *source) {}
-	pause := func(serverStream, *source) { time.Sleep(time.Millisecond) }
-	finding := func(takes time.Duration, names ...string) func(serverStream, *source) {
-		return func(_ serverStream, src *source) { src.finding(takes, names...) }
+	nothing := func(serverStream, *fakeDirectory) {}
+	pause := func(serverStream, *fakeDirectory) { time.Sleep(time.Millisecond) }
+	finding := func(takes time.Duration, names ...string) func(serverStream, *fakeDirectory) {
+		return func(_ serverStream, dir *fakeDirectory) { dir.finding(takes, names...) }
 	}
 	for _, script := range []struct {
 		name  string
@@ -284,7 +284,7 @@ func TestAnswers(t *testing.T) {
 		t.Run(script.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := newNetwork(t)
-				src := newSource("a")
+				dir := newDirectory("a")
 				done := make(chan struct{})
 				startScripted(t, n, func(s serverStream) error {
 					defer close(done)
@@ -293,7 +293,7 @@ func TestAnswers(t *testing.T) {
 					}
 					_ = s.Send(welcome(heartbeat, deadline))
 					for i, line := range script.lines {
-						line.do(s, src)
+						line.do(s, dir)
 						if got := word(s); got != line.want {
 							t.Errorf("line %d: the scout said %q, not %q", i, got, line.want)
 							break
@@ -301,7 +301,7 @@ func TestAnswers(t *testing.T) {
 					}
 					return nil
 				})
-				startScout(t, n, src)
+				startScout(t, n, dir)
 				<-done
 			})
 		})
@@ -313,8 +313,8 @@ func TestAnswers(t *testing.T) {
 func TestBeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
-		src := newSource()
-		src.show(files.View{Set: setOf("a"), Unreadable: 2, Polled: 3, Incomplete: "bad\xff", PollRound: 1500 * time.Millisecond})
+		dir := newDirectory()
+		dir.show(files.View{Set: setOf("a"), Unreadable: 2, Polled: 3, Incomplete: "bad\xff", PollRound: 1500 * time.Millisecond})
 		done := make(chan struct{})
 		startScripted(t, n, func(s serverStream) error {
 			defer close(done)
@@ -337,7 +337,7 @@ func TestBeats(t *testing.T) {
 			expect(14*time.Second, want)
 			return nil
 		})
-		startScout(t, n, src)
+		startScout(t, n, dir)
 		<-done
 	})
 }
@@ -347,12 +347,12 @@ func TestScanProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
 		m := startMaster(t, n)
-		src := newSource()
-		src.show(files.View{Reason: "scanning"})
-		startScout(t, n, src)
+		dir := newDirectory()
+		dir.show(files.View{Reason: "scanning"})
+		startScout(t, n, dir)
 		for i := range 35 {
 			time.Sleep(100 * time.Millisecond)
-			src.show(files.View{Reason: "scanning", Scanned: 100 * i})
+			dir.show(files.View{Reason: "scanning", Scanned: 100 * i})
 		}
 		synctest.Wait()
 		want := []string{"hide scanning 0", "hide scanning 900", "hide scanning 1900", "hide scanning 2900"}
@@ -367,9 +367,9 @@ func TestReason(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
 		m := startMaster(t, n)
-		src := newSource()
-		src.cannot("open /srv/\xff\n\x1b[2J: permission denied" + strings.Repeat("!", 1000))
-		startScout(t, n, src)
+		dir := newDirectory()
+		dir.cannot("open /srv/\xff\n\x1b[2J: permission denied" + strings.Repeat("!", 1000))
+		startScout(t, n, dir)
 		synctest.Wait()
 		got := m.registry.last().history()
 		if len(got) != 1 || !strings.HasPrefix(got[0], "hide open /srv/\ufffd  [2J: permission denied!") || len(got[0]) > maxReason+20 {
@@ -408,7 +408,7 @@ func TestOffersAreSpaced(t *testing.T) {
 			}
 			return nil
 		})
-		c := startScout(t, n, newSource("a"))
+		c := startScout(t, n, newDirectory("a"))
 		<-done
 		for i, want := range []time.Duration{0, 1, 2, 4, 8, 16, 32, 60, 60} {
 			if got := at[i+1].Sub(at[i]); got != want*time.Second {
@@ -427,12 +427,12 @@ func TestSnapshotsAreSummarised(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
 		startMaster(t, n)
-		c := startScout(t, n, newSource("a"))
+		c := startScout(t, n, newDirectory("a"))
 		synctest.Wait()
 		for range 99 {
-			c.source.cannot("gone")
+			c.directory.cannot("gone")
 			synctest.Wait()
-			c.source.list("a")
+			c.directory.list("a")
 			time.Sleep(100 * time.Millisecond)
 		}
 		time.Sleep(time.Second)
@@ -476,7 +476,7 @@ func TestSlowGrant(t *testing.T) {
 			time.Sleep(10 * slowGrant)
 			return nil
 		})
-		c := startScout(t, n, newSource("a"))
+		c := startScout(t, n, newDirectory("a"))
 		<-done
 		if lines := c.logs.count("waiting for the scoutmaster"); lines != 1 {
 			t.Errorf("logged %d times", lines)
@@ -519,12 +519,12 @@ func TestGrantBeforeResync(t *testing.T) {
 
 // hasty is a directory that changes again right after its View was read.
 type hasty struct {
-	*source
+	*fakeDirectory
 	next chan files.View
 }
 
 func (h *hasty) View() files.View {
-	v := h.source.View()
+	v := h.fakeDirectory.View()
 	select {
 	case next := <-h.next:
 		h.show(next)
@@ -538,11 +538,11 @@ func TestChangeBetweenReadings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
 		m := startMaster(t, n, func(c *Config) { c.Heartbeat, c.Deadline = time.Hour, 2*time.Hour })
-		src := &hasty{newSource("a"), make(chan files.View, 1)}
-		startScout(t, n, src.source, func(s *Scout) { s.Directory = src })
+		dir := &hasty{newDirectory("a"), make(chan files.View, 1)}
+		startScout(t, n, dir.fakeDirectory, func(s *Scout) { s.Directory = dir })
 		synctest.Wait()
-		src.next <- files.View{Set: setOf("c")}
-		src.list("b")
+		dir.next <- files.View{Set: setOf("c")}
+		dir.list("b")
 		synctest.Wait()
 		if got := namesOf(m.registry.last().shown()); len(got) != 1 || got[0] != "c" {
 			t.Errorf("it shows %q", got)

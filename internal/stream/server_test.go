@@ -401,33 +401,33 @@ func TestLinesAreLimited(t *testing.T) {
 	})
 }
 
-// doorman is a Authorizer that does as it is told.
-type doorman struct {
+// fakeAuthorizer answers as the test says.
+type fakeAuthorizer struct {
 	mu                  sync.Mutex
 	identify, authorize error
 	asked               []files.Origin
 }
 
-func (d *doorman) tell(identify, authorize error) {
+func (d *fakeAuthorizer) tell(identify, authorize error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.identify, d.authorize = identify, authorize
 }
 
-func (d *doorman) Identify(context.Context) (string, error) {
+func (d *fakeAuthorizer) Identify(context.Context) (string, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return "token:web", d.identify
 }
 
-func (d *doorman) Authorize(_ context.Context, o files.Origin) error {
+func (d *fakeAuthorizer) Authorize(_ context.Context, o files.Origin) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.asked = append(d.asked, o)
 	return d.authorize
 }
 
-func TestGuard(t *testing.T) {
+func TestAuthorizer(t *testing.T) {
 	unknown := status.Error(codes.Unauthenticated, "the token is not known")
 	denied := status.Error(codes.PermissionDenied, "token:web may not\nshow that")
 	for name, tc := range map[string]struct {
@@ -442,9 +442,9 @@ func TestGuard(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := newNetwork(t)
-				guard := &doorman{}
-				m := startMaster(t, n, func(c *Config) { c.Authorizer = guard })
-				guard.tell(tc.identify, tc.authorize)
+				authorizer := &fakeAuthorizer{}
+				m := startMaster(t, n, func(c *Config) { c.Authorizer = authorizer })
+				authorizer.tell(tc.identify, tc.authorize)
 				r := openRaw(t, n)
 				if tc.identify == nil {
 					r.say(sayHello(web01))
@@ -470,15 +470,15 @@ func TestGuard(t *testing.T) {
 func TestPermissionWithdrawn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
-		guard := &doorman{}
-		m := startMaster(t, n, func(c *Config) { c.Authorizer = guard })
-		c := startScout(t, n, newSource("a"))
+		authorizer := &fakeAuthorizer{}
+		m := startMaster(t, n, func(c *Config) { c.Authorizer = authorizer })
+		c := startScout(t, n, newDirectory("a"))
 		synctest.Wait()
-		if guard.asked[0] != web01 || m.registry.last().peer.Identity != "token:web" {
-			t.Errorf("asked of %+v, registered as %+v", guard.asked, m.registry.last().peer)
+		if authorizer.asked[0] != web01 || m.registry.last().peer.Identity != "token:web" {
+			t.Errorf("asked of %+v, registered as %+v", authorizer.asked, m.registry.last().peer)
 		}
 		withdrawn := m.registry.last()
-		guard.tell(nil, status.Error(codes.PermissionDenied, "not any more"))
+		authorizer.tell(nil, status.Error(codes.PermissionDenied, "not any more"))
 		began := time.Now()
 		if got := withdrawn.lastWord(); got != "leave permission withdrawn" {
 			t.Errorf("the member was told to %q", got)
@@ -490,7 +490,7 @@ func TestPermissionWithdrawn(t *testing.T) {
 		if m.logs.count("permission withdrawn") != 1 || !strings.Contains(c.logs.field(t, "master lost", "reason").(string), "not any more") {
 			t.Error("nobody was told why")
 		}
-		guard.tell(nil, nil)
+		authorizer.tell(nil, nil)
 		time.Sleep(lastRetry)
 		synctest.Wait()
 		if m.registry.last() == withdrawn {
@@ -531,8 +531,8 @@ func TestHeardWithFullInbox(t *testing.T) {
 func TestAuthorizerIsAskedEachHeartbeat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
-		guard := &doorman{}
-		startMaster(t, n, func(c *Config) { c.Authorizer = guard })
+		authorizer := &fakeAuthorizer{}
+		startMaster(t, n, func(c *Config) { c.Authorizer = authorizer })
 		r := synced(t, n, "a")
 		const heartbeats = 100
 		for range 10 * heartbeats {
@@ -540,9 +540,9 @@ func TestAuthorizerIsAskedEachHeartbeat(t *testing.T) {
 			r.say(sayBeat(1, setOf("a")))
 		}
 		synctest.Wait()
-		guard.mu.Lock()
-		defer guard.mu.Unlock()
-		if asked := len(guard.asked); asked < heartbeats*8/10 || asked > heartbeats+1 {
+		authorizer.mu.Lock()
+		defer authorizer.mu.Unlock()
+		if asked := len(authorizer.asked); asked < heartbeats*8/10 || asked > heartbeats+1 {
 			t.Errorf("asked %d times in %d heartbeats", asked, heartbeats)
 		}
 	})

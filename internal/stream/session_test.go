@@ -20,15 +20,15 @@ func TestSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
 		m := startMaster(t, n)
-		c := startScout(t, n, newSource("a", "b"))
+		c := startScout(t, n, newDirectory("a", "b"))
 		synctest.Wait()
-		c.source.list("b", "c", "d")
+		c.directory.list("b", "c", "d")
 		synctest.Wait()
-		c.source.list("b", "c", "d") // the same again, in another Set
+		c.directory.list("b", "c", "d") // the same again, in another Set
 		synctest.Wait()
-		c.source.cannot("vanished")
+		c.directory.cannot("vanished")
 		synctest.Wait()
-		c.source.list("e")
+		c.directory.list("e")
 		time.Sleep(time.Second)
 		synctest.Wait()
 		if err := c.leave(); err != nil {
@@ -50,7 +50,7 @@ func TestIdleHour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
 		m := startMaster(t, n)
-		c := startScout(t, n, newSource("a"))
+		c := startScout(t, n, newDirectory("a"))
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		if got := m.registry.joined(); got != 1 {
@@ -71,17 +71,17 @@ func TestSlowSnapshot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
 		m := startMaster(t, n)
-		src := newSource()
-		src.cannot("scanning")
-		c := startScout(t, n, src)
+		dir := newDirectory()
+		dir.cannot("scanning")
+		c := startScout(t, n, dir)
 		synctest.Wait()
 		n.up.limit(32_000)
-		src.show(files.View{Set: many(100_000)})
+		dir.show(files.View{Set: many(100_000)})
 		synctest.Wait()
 		began := time.Now()
 		for i := range 50 {
 			time.Sleep(100 * time.Millisecond)
-			src.list("new", fmt.Sprint("new", i))
+			dir.list("new", fmt.Sprint("new", i))
 		}
 		for m.registry.last().shown() == nil && time.Since(began) < time.Hour {
 			time.Sleep(100 * time.Millisecond)
@@ -105,16 +105,16 @@ func TestVanishesDuringSnapshot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
 		m := startMaster(t, n)
-		src := newSource()
-		src.cannot("scanning")
-		startScout(t, n, src)
+		dir := newDirectory()
+		dir.cannot("scanning")
+		startScout(t, n, dir)
 		synctest.Wait()
 		n.up.limit(32_000)
-		src.show(files.View{Set: many(100_000)})
+		dir.show(files.View{Set: many(100_000)})
 		time.Sleep(5 * time.Second)
-		src.cannot("vanished")
+		dir.cannot("vanished")
 		time.Sleep(12 * time.Second) // some of it was on its way already
-		src.list("a")
+		dir.list("a")
 		time.Sleep(time.Minute)
 		want := []string{"hide scanning 0", "hide vanished 0", "reset 1: a"}
 		if got := m.registry.last().history(); !slices.Equal(got, want) {
@@ -129,16 +129,16 @@ func TestChangeOnTheWire(t *testing.T) {
 		n := newNetwork(t)
 		m := startMaster(t, n)
 		before := many(100_000)
-		src := newSource()
-		src.show(files.View{Set: before})
-		startScout(t, n, src)
+		dir := newDirectory()
+		dir.show(files.View{Set: before})
+		startScout(t, n, dir)
 		synctest.Wait()
 		after, err := before.Apply(files.Delta{Removed: setOf(), Added: setOf("directory-000500/some new file.log")})
 		if err != nil {
 			t.Fatal(err)
 		}
 		sent, heard := n.up.passed(), n.down.passed()
-		src.show(files.View{Set: after})
+		dir.show(files.View{Set: after})
 		synctest.Wait()
 		if m.registry.last().shown().Len() != after.Len() {
 			t.Fatal("not shown")
@@ -163,8 +163,8 @@ func TestRandom(t *testing.T) {
 func testRandom(t *testing.T, r *rand.Rand) {
 	n := newNetwork(t)
 	m := startMaster(t, n)
-	src := newSource()
-	startScout(t, n, src)
+	dir := newDirectory()
+	startScout(t, n, dir)
 	synctest.Wait() // a first registration that fails would be its last
 	names := map[string]bool{}
 	steps := []func(){
@@ -175,7 +175,7 @@ func testRandom(t *testing.T, r *rand.Rand) {
 				names[fmt.Sprint(r.IntN(50))] = r.IntN(2) == 0
 			}
 		},
-		func() { src.cannot("gone") },
+		func() { dir.cannot("gone") },
 		func() { time.Sleep(time.Duration(r.IntN(200)) * time.Millisecond) },
 		func() { time.Sleep(time.Duration(r.IntN(5000)) * time.Millisecond) },
 		func() { n.up.hold() },
@@ -194,7 +194,7 @@ func testRandom(t *testing.T, r *rand.Rand) {
 				member.peer.Rescan()
 			}
 		},
-		func() { src.finding(time.Duration(r.IntN(3)) * time.Second) },
+		func() { dir.finding(time.Duration(r.IntN(3)) * time.Second) },
 		func() {
 			if r.IntN(5) == 0 {
 				m.kill()
@@ -205,10 +205,10 @@ func testRandom(t *testing.T, r *rand.Rand) {
 	for range 300 {
 		steps[r.IntN(len(steps))]()
 		if r.IntN(3) > 0 {
-			src.list(listed(names)...)
+			dir.list(listed(names)...)
 		}
 	}
-	src.list(listed(names)...)
+	dir.list(listed(names)...)
 	n.up.open()
 	n.down.open()
 	time.Sleep(time.Minute)
@@ -247,23 +247,23 @@ func TestAgeOfAChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
 		m := startMaster(t, n)
-		src := newSource("a")
-		startScout(t, n, src)
+		dir := newDirectory("a")
+		startScout(t, n, dir)
 		synctest.Wait()
-		src.list("b")
+		dir.list("b")
 		synctest.Wait()
 		if lag := m.registry.last().lagged(); lag != 0 {
 			t.Errorf("a change that was told at once was %v on its way", lag)
 		}
 
-		src.cannot("scanning")
+		dir.cannot("scanning")
 		synctest.Wait()
 		n.up.limit(32_000)
-		src.show(files.View{Set: many(100_000)})
+		dir.show(files.View{Set: many(100_000)})
 		time.Sleep(time.Second)
 		changed := time.Now()
 		for _, name := range []string{"c", "d", "e"} {
-			src.list(name)
+			dir.list(name)
 			time.Sleep(time.Second)
 		}
 		for m.registry.last().lagged() == 0 {
@@ -275,7 +275,7 @@ func TestAgeOfAChange(t *testing.T) {
 		if lag := m.registry.last().lagged(); lag < waited/2 || lag > waited {
 			t.Errorf("the oldest change waited for %v, not for %v", waited, lag)
 		}
-		src.list("f")
+		dir.list("f")
 		time.Sleep(time.Minute)
 		if lag := m.registry.last().lagged(); lag >= time.Second {
 			t.Errorf("the change after it is said to have waited for %v", lag)

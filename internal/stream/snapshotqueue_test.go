@@ -334,7 +334,7 @@ func TestAdmissionOfSlow(t *testing.T) {
 // A master without room refuses those who come, with the reason, and does not
 // begin to take in what is offered; those who are listed stay. With room again
 // all are welcome.
-func TestNoRoom(t *testing.T) {
+func TestNoCapacity(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
 		var full atomic.Bool

@@ -278,18 +278,18 @@ func serve(t *testing.T, n *network, server *grpc.Server) {
 
 // client is a running scout.
 type client struct {
-	source *source
-	logs   logs
-	clock  *awakeClock
-	leave  func() error // stops it and returns what Run did
-	done   chan struct{}
-	err    error
+	directory *fakeDirectory
+	logs      logs
+	clock     *awakeClock
+	leave     func() error // stops it and returns what Run did
+	done      chan struct{}
+	err       error
 }
 
-func startScout(t *testing.T, n *network, src *source, configure ...func(*Scout)) *client {
+func startScout(t *testing.T, n *network, dir *fakeDirectory, configure ...func(*Scout)) *client {
 	t.Helper()
-	c := &client{source: src, logs: newLogs(), clock: newAwakeClock(scoutTick), done: make(chan struct{})}
-	scout := &Scout{Origin: web01, Version: "v1", Directory: src, Dialer: n.dialer(), Credentials: plaintext, Log: c.logs.Logger}
+	c := &client{directory: dir, logs: newLogs(), clock: newAwakeClock(scoutTick), done: make(chan struct{})}
+	scout := &Scout{Origin: web01, Version: "v1", Directory: dir, Dialer: n.dialer(), Credentials: plaintext, Log: c.logs.Logger}
 	for _, f := range configure {
 		f(scout)
 	}
