@@ -84,7 +84,7 @@ func installed(t *testing.T) (dir string, env []string) {
 			t.Fatal(err)
 		}
 	}
-	return dir, append(os.Environ(), runAwkward+"=1", "HOME="+dir, "PATH="+dir+":"+os.Getenv("PATH"))
+	return dir, append(os.Environ(), runAwkward+"=1", "GORACE=atexit_sleep_ms=0", "HOME="+dir, "PATH="+dir+":"+os.Getenv("PATH"))
 }
 
 // shell runs a script where the program and its completion are installed, and

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/net/netutil"
 
 	"scout/cmd/internal/logging"
 	"scout/cmd/internal/netflags"
@@ -28,10 +27,6 @@ const (
 	// its request says, and must be shorter.
 	answerTime = 2 * time.Minute
 )
-
-// maxConnections bounds the open connections of a server. Further ones wait until
-// one is closed, so that they take no descriptors from the program.
-const maxConnections = 32
 
 // Server serves one handler on one listener. A nil Server serves nothing.
 type Server struct {
@@ -53,7 +48,7 @@ func Listen(ctx context.Context, flag, address string, h http.Handler, log *zap.
 	if hostport.IsLoopback(l.Addr().String()) {
 		h = localOnly(h)
 	}
-	return &Server{netutil.LimitListener(l, maxConnections), newServer(h, log)}, nil
+	return &Server{l, newServer(h, log)}, nil
 }
 
 // localOnly rejects requests of web pages that have made their own name resolve
@@ -72,6 +67,7 @@ func localOnly(h http.Handler) http.Handler {
 func newServer(h http.Handler, log *zap.Logger) *http.Server {
 	return &http.Server{
 		Handler:           h,
+		ConnState:         (&connections{active: make(map[net.Conn]bool)}).changed,
 		ReadHeaderTimeout: headerTime,
 		ReadTimeout:       readTime,
 		WriteTimeout:      answerTime,

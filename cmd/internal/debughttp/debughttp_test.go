@@ -2,12 +2,13 @@ package debughttp
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -72,43 +73,46 @@ func TestUnknownHost(t *testing.T) {
 	}
 }
 
-// Idle connections do not take more descriptors than the bound.
+// Idle connections do not take more descriptors than the bound, and keep nobody
+// out.
 func TestConnectionsAreBounded(t *testing.T) {
 	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "counted") })
-	s, err := Listen(t.Context(), "metrics", "127.0.0.1:0", h, zap.NewNop())
+	s, err := Listen(t.Context(), "metrics", "127.0.0.1:0", Metrics(h), zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
-	}
-	const clients = 4 * maxConnections
-	accepted := make(chan bool, clients)
-	var open, most atomic.Int64
-	s.server.ConnState = func(_ net.Conn, state http.ConnState) {
-		switch state {
-		case http.StateNew:
-			most.Store(max(most.Load(), open.Add(1)))
-			accepted <- true
-		case http.StateClosed:
-			open.Add(-1)
-		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
-	conns := make([]net.Conn, clients)
-	for i := range conns {
-		if conns[i], err = net.Dial("tcp", s.listener.Addr().String()); err != nil {
+	dial := func() net.Conn {
+		c, err := net.Dial("tcp", s.listener.Addr().String())
+		if err != nil {
 			t.Fatal(err)
 		}
+		t.Cleanup(func() { c.Close() })
+		return c
 	}
-	for range maxConnections {
-		<-accepted
+	const idle = 3 * maxConnections
+	crowd := make([]net.Conn, idle)
+	for i := range crowd {
+		crowd[i] = dial()
 	}
-	for _, c := range conns[:clients-maxConnections] { // each lets in another
-		c.Close()
-		<-accepted
+	r, err := http.Get("http://" + s.listener.Addr().String() + "/metrics")
+	if err != nil {
+		t.Fatal(err)
 	}
-	if got := most.Load(); got > maxConnections+1 { // net/http tells of the end of one a moment after it
-		t.Errorf("%d connections were open at once", got)
+	r.Body.Close()
+	for _, c := range crowd[:idle-maxConnections] { // they were closed, or this waits
+		c.SetReadDeadline(time.Now().Add(headerTime / 2))
+		if _, err := c.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatal("a connection beyond the bound is open")
+		}
+	}
+	if _, err := io.WriteString(crowd[idle-1], "GET /metrics HTTP/1.0\r\n\r\n"); err != nil {
+		t.Error("the last connection:", err)
+	}
+	if answer, err := io.ReadAll(crowd[idle-1]); err != nil || !strings.HasSuffix(string(answer), "counted") {
+		t.Errorf("the last connection: %q, %v", answer, err)
 	}
 	cancel()
 	if err := <-ended; err != nil {

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -92,4 +93,27 @@ func fullPipe(t *testing.T) *os.File {
 	w := os.NewFile(uintptr(fds[1]), "pipe")
 	t.Cleanup(func() { w.Close() })
 	return w
+}
+
+// Idle clients of -metrics take no descriptors that the scout needs to see files.
+func TestCrowdAtMetrics(t *testing.T) {
+	t.Parallel()
+	m := startMaster(t)
+	dir := tempDir(t)
+	scoutArgs := scoutCommand(m.GRPC, "h", dir, "-metrics", "0").Args[1:]
+	s := launchScout(t, command("prlimit", append([]string{"--nofile=100", programs.Scout}, scoutArgs...)...), "h", dir)
+	address := await(t, s.Process, "listening").Text("address")
+	await(t, s.Process, "registered")
+	hangOn(t, address, 200)
+	for i := range 5 {
+		write(t, dir, fmt.Sprint("d", i), "file")
+		converges(t, m, s)
+	}
+	within(t, patience, func() error { // the crowd is cut off, and others are answered
+		r, err := http.Get("http://" + address + "/metrics")
+		if err == nil {
+			r.Body.Close()
+		}
+		return err
+	})
 }
