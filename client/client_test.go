@@ -367,3 +367,56 @@ func TestWatchNoticesSilence(t *testing.T) {
 		}
 	})
 }
+
+// scripted answers each request with the next of some streams, and the others
+// with 503.
+type scripted struct {
+	streams map[int]string // by the number of the request
+	times   []time.Time
+	resumed []string // the Last-Event-ID of each request
+}
+
+func (s *scripted) RoundTrip(r *http.Request) (*http.Response, error) {
+	text, ok := s.streams[len(s.times)]
+	s.times, s.resumed = append(s.times, time.Now()), append(s.resumed, r.Header.Get("Last-Event-ID"))
+	answer := &http.Response{StatusCode: http.StatusServiceUnavailable, Header: http.Header{}, Request: r}
+	if ok {
+		answer.StatusCode = http.StatusOK
+	}
+	answer.Body = io.NopCloser(strings.NewReader(text))
+	return answer, nil
+}
+
+// A client that watches comes back less and less often while nobody serves it,
+// soon again when it was served, and resumes behind the last sign of life.
+func TestWatchBacksOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const served = 8 // the number of the request
+		s := &scripted{streams: map[int]string{
+			served: `{"event":"reset","id":"a-1","files":[]}` + "\n" + `{"event":"heartbeat","id":"a-5"}` + "\n",
+		}}
+		c, err := client.New("http://master:3001", client.Options{HTTP: &http.Client{Transport: s}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		for _, err := range c.Watch(ctx, client.Query{}) {
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		if n := len(s.times); n < served+5 || n > 40 {
+			t.Fatalf("%d requests in two minutes", n)
+		}
+		if pause := s.times[served].Sub(s.times[served-1]); pause < 3*time.Second {
+			t.Errorf("after %d failures it came back after %s", served, pause)
+		}
+		if pause := s.times[served+1].Sub(s.times[served]); pause > 100*time.Millisecond {
+			t.Errorf("after it was served it came back after %s", pause)
+		}
+		if got := s.resumed[served+1]; got != "a-5" {
+			t.Errorf("it resumes behind %q", got)
+		}
+	})
+}

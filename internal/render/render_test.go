@@ -8,9 +8,11 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"testing"
+	"weak"
 
 	"github.com/klauspost/compress/zstd"
 	"go.uber.org/goleak"
@@ -162,6 +164,44 @@ func TestSegmentsAreCached(t *testing.T) {
 	}
 	if missing != 1 || len(leaves) < 3 {
 		t.Errorf("%d of %d leaves are to be compressed again, want 1", missing, len(leaves))
+	}
+}
+
+// Segments of leaves that no list has any more make room before they have to.
+func TestCacheDropsWhatNoListHas(t *testing.T) {
+	c := newSegmentCache(1 << 30)
+	put := func() {
+		l, _ := listingtest.Fleet(t, 1, 1000, filestest.Same)
+		v := l.Current()
+		for _, leaf := range v.Leaves() {
+			c.put(newSegmentKey(&List{Version: v, Format: JSON}, leaf), &segment{data: make([]byte, 1000)})
+		}
+	}
+	for range 10 {
+		put()
+		runtime.GC()
+	}
+	put()
+	if n := len(c.entries); n > 2 {
+		t.Errorf("%d segments are cached, of one list that is left", n)
+	}
+}
+
+// A compressor that waits in the pool holds nothing of the answer before.
+func TestCompressorsHoldNoConnection(t *testing.T) {
+	for _, coding := range []Coding{Gzip, Zstd} {
+		connection := new(bytes.Buffer)
+		held := weak.Make(connection)
+		if err := Compress(connection, coding, func(w io.Writer) error {
+			_, err := io.WriteString(w, "text")
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		runtime.GC() // a pool gives up what it has at the second one
+		if held.Value() != nil {
+			t.Errorf("%v: the connection is held", coding)
+		}
 	}
 }
 

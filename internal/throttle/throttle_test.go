@@ -51,6 +51,10 @@ func TestLimiter(t *testing.T) {
 		if n, ok := l.Allow(); !ok || n != 3 {
 			t.Errorf("after the interval: %d, %t; want 3, true", n, ok)
 		}
+		time.Sleep(time.Second)
+		if n, ok := l.Allow(); !ok || n != 0 {
+			t.Errorf("after an interval without events: %d, %t; want 0, true", n, ok)
+		}
 	})
 }
 
