@@ -263,15 +263,6 @@ func TestServerRestartedEmpty(t *testing.T) {
 	server[0].Kill()
 	server[0].Erase()
 	server[0].Start()
-	var again *jetstream.Conn
-	for began := time.Now(); again == nil; time.Sleep(50 * time.Millisecond) {
-		var err error
-		if again, err = jetstream.Open(t.Context(), options(server...)); err != nil && time.Since(began) > patience {
-			t.Fatal(err)
-		}
-	}
-	defer again.Close()
-	appendAll(t, again, "new", 15)
 	f.ends(jetstream.ErrRewritten)
 }
 

@@ -89,10 +89,17 @@ func (c *Conn) Replicas(ctx context.Context) (int, error) {
 	return info.Config.Replicas, nil
 }
 
+// info asks for the stream, which it makes again if the servers have lost it.
 func (c *Conn) info(ctx context.Context) (*natsjs.StreamInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	stream, err := c.js.Stream(ctx, c.streamName())
+	if errors.Is(err, natsjs.ErrStreamNotFound) {
+		if err := c.create(ctx); err != nil {
+			return nil, err
+		}
+		stream, err = c.js.Stream(ctx, c.streamName())
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +108,8 @@ func (c *Conn) info(ctx context.Context) (*natsjs.StreamInfo, error) {
 
 // Follow delivers each entry from the sequence from on, in order, until ctx is
 // done or deliver returns an error, which it returns. While the servers do not
-// answer it waits. Its other errors are ErrLost and ErrRewritten.
+// answer it waits. A log that they have lost it makes again. Its other errors are
+// ErrLost and ErrRewritten.
 func (c *Conn) Follow(ctx context.Context, from uint64, deliver func(Entry) error) error {
 	f := &follower{conn: c, deliver: deliver, next: from, seed: maphash.MakeSeed(), hashes: map[uint64]uint64{}}
 	for {
