@@ -43,6 +43,7 @@ type (
 	// Tick is a scoutmaster's sign of life. The first one makes it known.
 	Tick struct {
 		Name, URL, Version string
+		Address            string // where requests of other scoutmasters reach it
 		// Position is how far the scoutmaster has followed the log, and Digest that
 		// of its list there.
 		Position, Digest uint64

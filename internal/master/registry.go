@@ -59,8 +59,8 @@ func newLife(epoch uint64) *life {
 
 // Reach asks something of the sessions at other scoutmasters.
 type Reach interface {
-	// Probe is [stream.Peer.Probe] of a session.
-	Probe(ctx context.Context, id SessionID) bool
+	// Probe is [stream.Peer.Probe] of a session at the scoutmaster with an address.
+	Probe(ctx context.Context, address string, id SessionID) bool
 }
 
 // NewRegistry returns the Registry of a scoutmaster that is alone, without
@@ -125,7 +125,7 @@ func (r *Registry) probe(ctx context.Context, id SessionID) bool {
 	if m := r.member(id); m != nil {
 		return m.peer.Probe(ctx)
 	}
-	return r.reach != nil && r.reach.Probe(ctx, id)
+	return r.reach != nil && r.reach.Probe(ctx, r.state.address(id.Instance), id)
 }
 
 // member returns this scoutmaster's member of a session, or nil.

@@ -48,6 +48,7 @@ type Sharing struct {
 	Sequence           Sequence
 	Peers              Peers
 	Name, URL, Version string
+	Address            string // where the requests of Peers reach it
 	// Heartbeat is how often it says that it lives, and Deadline the silence after
 	// which it is lost. CutOff is how long without its own word from the log until
 	// it is not ready.
@@ -186,6 +187,15 @@ func (r *Registry) Ready() error {
 		return ErrNoState
 	}
 	return nil
+}
+
+// Parts is [State.Parts] of this scoutmaster's State, for another's Peers.
+func (r *Registry) Parts(limit int) iter.Seq[*scoutv1.StatePart] { return r.state.Parts(limit) }
+
+// Probe asks a session of this scoutmaster for a sign of life, for another's Reach.
+func (r *Registry) Probe(ctx context.Context, id SessionID) bool {
+	m := r.member(id)
+	return m != nil && m.peer.Probe(ctx)
 }
 
 // Errors of Ready.
@@ -367,7 +377,7 @@ func (p *participant) once(ctx context.Context) {
 	}
 	digest, at := state.digestNow()
 	_, self := p.registry.self()
-	err := p.say(ctx, &Tick{Name: p.Name, URL: p.URL, Version: p.Version, Position: at, Digest: digest})
+	err := p.say(ctx, &Tick{Name: p.Name, URL: p.URL, Version: p.Version, Address: p.Address, Position: at, Digest: digest})
 	if err == nil {
 		p.prove(self.Instance)
 		p.judge(ctx)
@@ -471,6 +481,16 @@ func (r *Registry) endSessions(reason string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.beginAnew(r.life.epoch, reason)
+}
+
+// address returns where requests reach a scoutmaster.
+func (s *State) address(i Instance) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if m := s.masters[i]; m != nil {
+		return m.tick.Address
+	}
+	return ""
 }
 
 // epochs returns the current epoch, and the latest that an entry was of.

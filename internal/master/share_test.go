@@ -232,7 +232,8 @@ func (f *testFleet) start() *testMaster {
 	core, logs := observer.New(zapcore.DebugLevel)
 	m := &testMaster{fleet: f, line: &line{ring: f.ring}, logs: logs, done: make(chan error, 1)}
 	m.Registry = Share(listing.New(), Sharing{
-		Sequence: m.line, Peers: m, Name: fmt.Sprint("master-", len(f.masters)), Version: "v1",
+		Sequence: m.line, Peers: peers{m}, Name: fmt.Sprint("master-", len(f.masters)), Version: "v1",
+		Address:   fmt.Sprint(len(f.masters)),
 		Heartbeat: testHeartbeat, Deadline: testDeadline, CutOff: testCutOff,
 	}, zap.New(core))
 	var ctx context.Context
@@ -274,16 +275,20 @@ func (f *testFleet) all(ok func(*testMaster) bool) bool {
 	return !slices.ContainsFunc(f.list(), func(m *testMaster) bool { return !m.dead.Load() && !ok(m) })
 }
 
+// peers are the Peers of a testMaster.
+type peers struct{ *testMaster }
+
 // State is part of Peers.
-func (m *testMaster) State(ctx context.Context) iter.Seq2[*scoutv1.StatePart, error] {
+func (p peers) State(ctx context.Context) iter.Seq2[*scoutv1.StatePart, error] {
 	return func(yield func(*scoutv1.StatePart, error) bool) {
+		m := p.testMaster
 		time.Sleep(latency + time.Duration(m.fleet.transfer.Load()))
 		for _, other := range m.fleet.list() {
 			if other == m || other.dead.Load() || other.line.isCut() || m.line.isCut() || other.Ready() != nil {
 				continue
 			}
-			for p := range other.state.Parts(100) {
-				message, err := proto.Marshal(p)
+			for part := range other.state.Parts(100) {
+				message, err := proto.Marshal(part)
 				time.Sleep(latency) // entries are applied meanwhile
 				var got scoutv1.StatePart
 				if !yield(&got, errors.Join(err, proto.Unmarshal(message, &got), ctx.Err())) {
@@ -303,10 +308,10 @@ func (l *line) isCut() bool {
 }
 
 // Probe is part of Reach.
-func (m *testMaster) Probe(ctx context.Context, id SessionID) bool {
-	for _, other := range m.fleet.list() {
-		if member := other.member(id); member != nil && !other.dead.Load() {
-			return !other.line.isCut() && member.peer.Probe(ctx)
+func (p peers) Probe(ctx context.Context, address string, id SessionID) bool {
+	for i, other := range p.fleet.list() {
+		if address == fmt.Sprint(i) && !other.dead.Load() && !other.line.isCut() {
+			return other.Registry.Probe(ctx, id)
 		}
 	}
 	return false

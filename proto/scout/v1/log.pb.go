@@ -376,8 +376,10 @@ type LogTick struct {
 	// something, with the count and the digest of its names. The hash is the XXH64
 	// of three numbers of 8 bytes in little endian: the XXH64 of host, a NUL and
 	// directory, the count, and the digest.
-	Position      uint64 `protobuf:"varint,4,opt,name=position,proto3" json:"position,omitempty"`
-	Digest        uint64 `protobuf:"fixed64,5,opt,name=digest,proto3" json:"digest,omitempty"`
+	Position uint64 `protobuf:"varint,4,opt,name=position,proto3" json:"position,omitempty"`
+	Digest   uint64 `protobuf:"fixed64,5,opt,name=digest,proto3" json:"digest,omitempty"`
+	// address is where requests of other scoutmasters reach its writer.
+	Address       string `protobuf:"bytes,6,opt,name=address,proto3" json:"address,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -445,6 +447,13 @@ func (x *LogTick) GetDigest() uint64 {
 		return x.Digest
 	}
 	return 0
+}
+
+func (x *LogTick) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
 }
 
 // LogSuspect says that nothing has come from a scoutmaster for the deadline. Any
@@ -1063,6 +1072,260 @@ func (x *LogLeft) GetReason() string {
 	return ""
 }
 
+// PeerRequest is what a scoutmaster asks of another one.
+type PeerRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Request:
+	//
+	//	*PeerRequest_Probe
+	//	*PeerRequest_State
+	Request       isPeerRequest_Request `protobuf_oneof:"request"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PeerRequest) Reset() {
+	*x = PeerRequest{}
+	mi := &file_scout_v1_log_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PeerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PeerRequest) ProtoMessage() {}
+
+func (x *PeerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_scout_v1_log_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PeerRequest.ProtoReflect.Descriptor instead.
+func (*PeerRequest) Descriptor() ([]byte, []int) {
+	return file_scout_v1_log_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *PeerRequest) GetRequest() isPeerRequest_Request {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *PeerRequest) GetProbe() *PeerProbe {
+	if x != nil {
+		if x, ok := x.Request.(*PeerRequest_Probe); ok {
+			return x.Probe
+		}
+	}
+	return nil
+}
+
+func (x *PeerRequest) GetState() *PeerState {
+	if x != nil {
+		if x, ok := x.Request.(*PeerRequest_State); ok {
+			return x.State
+		}
+	}
+	return nil
+}
+
+type isPeerRequest_Request interface {
+	isPeerRequest_Request()
+}
+
+type PeerRequest_Probe struct {
+	Probe *PeerProbe `protobuf:"bytes,1,opt,name=probe,proto3,oneof"`
+}
+
+type PeerRequest_State struct {
+	State *PeerState `protobuf:"bytes,2,opt,name=state,proto3,oneof"`
+}
+
+func (*PeerRequest_Probe) isPeerRequest_Request() {}
+
+func (*PeerRequest_State) isPeerRequest_Request() {}
+
+// PeerProbe asks whether a session of the receiver gives a sign of life.
+type PeerProbe struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Instance      uint64                 `protobuf:"fixed64,1,opt,name=instance,proto3" json:"instance,omitempty"`
+	Session       uint64                 `protobuf:"varint,2,opt,name=session,proto3" json:"session,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PeerProbe) Reset() {
+	*x = PeerProbe{}
+	mi := &file_scout_v1_log_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PeerProbe) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PeerProbe) ProtoMessage() {}
+
+func (x *PeerProbe) ProtoReflect() protoreflect.Message {
+	mi := &file_scout_v1_log_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PeerProbe.ProtoReflect.Descriptor instead.
+func (*PeerProbe) Descriptor() ([]byte, []int) {
+	return file_scout_v1_log_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *PeerProbe) GetInstance() uint64 {
+	if x != nil {
+		return x.Instance
+	}
+	return 0
+}
+
+func (x *PeerProbe) GetSession() uint64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+// PeerState asks for the next parts of a state. The first request has transfer 0,
+// and each other one the transfer of the answer before.
+type PeerState struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Transfer      uint64                 `protobuf:"fixed64,1,opt,name=transfer,proto3" json:"transfer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PeerState) Reset() {
+	*x = PeerState{}
+	mi := &file_scout_v1_log_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PeerState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PeerState) ProtoMessage() {}
+
+func (x *PeerState) ProtoReflect() protoreflect.Message {
+	mi := &file_scout_v1_log_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PeerState.ProtoReflect.Descriptor instead.
+func (*PeerState) Descriptor() ([]byte, []int) {
+	return file_scout_v1_log_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *PeerState) GetTransfer() uint64 {
+	if x != nil {
+		return x.Transfer
+	}
+	return 0
+}
+
+// PeerAnswer answers a PeerRequest.
+type PeerAnswer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// alive answers a PeerProbe.
+	Alive bool `protobuf:"varint,1,opt,name=alive,proto3" json:"alive,omitempty"`
+	// The others answer a PeerState: the next parts are to be asked for at the
+	// address; transfer 0 says that these are the last.
+	Parts         []*StatePart `protobuf:"bytes,2,rep,name=parts,proto3" json:"parts,omitempty"`
+	Transfer      uint64       `protobuf:"fixed64,3,opt,name=transfer,proto3" json:"transfer,omitempty"`
+	Address       string       `protobuf:"bytes,4,opt,name=address,proto3" json:"address,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PeerAnswer) Reset() {
+	*x = PeerAnswer{}
+	mi := &file_scout_v1_log_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PeerAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PeerAnswer) ProtoMessage() {}
+
+func (x *PeerAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_scout_v1_log_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PeerAnswer.ProtoReflect.Descriptor instead.
+func (*PeerAnswer) Descriptor() ([]byte, []int) {
+	return file_scout_v1_log_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *PeerAnswer) GetAlive() bool {
+	if x != nil {
+		return x.Alive
+	}
+	return false
+}
+
+func (x *PeerAnswer) GetParts() []*StatePart {
+	if x != nil {
+		return x.Parts
+	}
+	return nil
+}
+
+func (x *PeerAnswer) GetTransfer() uint64 {
+	if x != nil {
+		return x.Transfer
+	}
+	return 0
+}
+
+func (x *PeerAnswer) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
 // StatePart is a part of the state that the entries up to a position have made.
 // The first one has a head, each other one a session or more of the names of the
 // last session.
@@ -1078,7 +1341,7 @@ type StatePart struct {
 
 func (x *StatePart) Reset() {
 	*x = StatePart{}
-	mi := &file_scout_v1_log_proto_msgTypes[13]
+	mi := &file_scout_v1_log_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1090,7 +1353,7 @@ func (x *StatePart) String() string {
 func (*StatePart) ProtoMessage() {}
 
 func (x *StatePart) ProtoReflect() protoreflect.Message {
-	mi := &file_scout_v1_log_proto_msgTypes[13]
+	mi := &file_scout_v1_log_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1103,7 +1366,7 @@ func (x *StatePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatePart.ProtoReflect.Descriptor instead.
 func (*StatePart) Descriptor() ([]byte, []int) {
-	return file_scout_v1_log_proto_rawDescGZIP(), []int{13}
+	return file_scout_v1_log_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *StatePart) GetHead() *StateHead {
@@ -1145,7 +1408,7 @@ type StateHead struct {
 
 func (x *StateHead) Reset() {
 	*x = StateHead{}
-	mi := &file_scout_v1_log_proto_msgTypes[14]
+	mi := &file_scout_v1_log_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1157,7 +1420,7 @@ func (x *StateHead) String() string {
 func (*StateHead) ProtoMessage() {}
 
 func (x *StateHead) ProtoReflect() protoreflect.Message {
-	mi := &file_scout_v1_log_proto_msgTypes[14]
+	mi := &file_scout_v1_log_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1170,7 +1433,7 @@ func (x *StateHead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateHead.ProtoReflect.Descriptor instead.
 func (*StateHead) Descriptor() ([]byte, []int) {
-	return file_scout_v1_log_proto_rawDescGZIP(), []int{14}
+	return file_scout_v1_log_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *StateHead) GetEpoch() uint64 {
@@ -1237,7 +1500,7 @@ type StateScoutmaster struct {
 
 func (x *StateScoutmaster) Reset() {
 	*x = StateScoutmaster{}
-	mi := &file_scout_v1_log_proto_msgTypes[15]
+	mi := &file_scout_v1_log_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1249,7 +1512,7 @@ func (x *StateScoutmaster) String() string {
 func (*StateScoutmaster) ProtoMessage() {}
 
 func (x *StateScoutmaster) ProtoReflect() protoreflect.Message {
-	mi := &file_scout_v1_log_proto_msgTypes[15]
+	mi := &file_scout_v1_log_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1262,7 +1525,7 @@ func (x *StateScoutmaster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateScoutmaster.ProtoReflect.Descriptor instead.
 func (*StateScoutmaster) Descriptor() ([]byte, []int) {
-	return file_scout_v1_log_proto_rawDescGZIP(), []int{15}
+	return file_scout_v1_log_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *StateScoutmaster) GetInstance() uint64 {
@@ -1328,7 +1591,7 @@ type StateSession struct {
 
 func (x *StateSession) Reset() {
 	*x = StateSession{}
-	mi := &file_scout_v1_log_proto_msgTypes[16]
+	mi := &file_scout_v1_log_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1340,7 +1603,7 @@ func (x *StateSession) String() string {
 func (*StateSession) ProtoMessage() {}
 
 func (x *StateSession) ProtoReflect() protoreflect.Message {
-	mi := &file_scout_v1_log_proto_msgTypes[16]
+	mi := &file_scout_v1_log_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1353,7 +1616,7 @@ func (x *StateSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateSession.ProtoReflect.Descriptor instead.
 func (*StateSession) Descriptor() ([]byte, []int) {
-	return file_scout_v1_log_proto_rawDescGZIP(), []int{16}
+	return file_scout_v1_log_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *StateSession) GetInstance() uint64 {
@@ -1457,13 +1720,14 @@ const file_scout_v1_log_proto_rawDesc = "" +
 	"\x04left\x18\x0f \x01(\v2\x11.scout.v1.LogLeftH\x00R\x04leftB\x06\n" +
 	"\x04body\"\"\n" +
 	"\bLogBegin\x12\x16\n" +
-	"\x06before\x18\x01 \x01(\x06R\x06before\"}\n" +
+	"\x06before\x18\x01 \x01(\x06R\x06before\"\x97\x01\n" +
 	"\aLogTick\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03url\x18\x02 \x01(\tR\x03url\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\tR\aversion\x12\x1a\n" +
 	"\bposition\x18\x04 \x01(\x04R\bposition\x12\x16\n" +
-	"\x06digest\x18\x05 \x01(\x06R\x06digest\"(\n" +
+	"\x06digest\x18\x05 \x01(\x06R\x06digest\x12\x18\n" +
+	"\aaddress\x18\x06 \x01(\tR\aaddress\"(\n" +
 	"\n" +
 	"LogSuspect\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\x06R\binstance\"?\n" +
@@ -1512,7 +1776,22 @@ const file_scout_v1_log_proto_rawDesc = "" +
 	"\n" +
 	"poll_round\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\tpollRound\"!\n" +
 	"\aLogLeft\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\"|\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\"r\n" +
+	"\vPeerRequest\x12+\n" +
+	"\x05probe\x18\x01 \x01(\v2\x13.scout.v1.PeerProbeH\x00R\x05probe\x12+\n" +
+	"\x05state\x18\x02 \x01(\v2\x13.scout.v1.PeerStateH\x00R\x05stateB\t\n" +
+	"\arequest\"A\n" +
+	"\tPeerProbe\x12\x1a\n" +
+	"\binstance\x18\x01 \x01(\x06R\binstance\x12\x18\n" +
+	"\asession\x18\x02 \x01(\x04R\asession\"'\n" +
+	"\tPeerState\x12\x1a\n" +
+	"\btransfer\x18\x01 \x01(\x06R\btransfer\"\x83\x01\n" +
+	"\n" +
+	"PeerAnswer\x12\x14\n" +
+	"\x05alive\x18\x01 \x01(\bR\x05alive\x12)\n" +
+	"\x05parts\x18\x02 \x03(\v2\x13.scout.v1.StatePartR\x05parts\x12\x1a\n" +
+	"\btransfer\x18\x03 \x01(\x06R\btransfer\x12\x18\n" +
+	"\aaddress\x18\x04 \x01(\tR\aaddress\"|\n" +
 	"\tStatePart\x12'\n" +
 	"\x04head\x18\x01 \x01(\v2\x13.scout.v1.StateHeadR\x04head\x120\n" +
 	"\asession\x18\x02 \x01(\v2\x16.scout.v1.StateSessionR\asession\x12\x14\n" +
@@ -1558,7 +1837,7 @@ func file_scout_v1_log_proto_rawDescGZIP() []byte {
 	return file_scout_v1_log_proto_rawDescData
 }
 
-var file_scout_v1_log_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_scout_v1_log_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_scout_v1_log_proto_goTypes = []any{
 	(*LogEntry)(nil),              // 0: scout.v1.LogEntry
 	(*LogBegin)(nil),              // 1: scout.v1.LogBegin
@@ -1573,12 +1852,16 @@ var file_scout_v1_log_proto_goTypes = []any{
 	(*LogHidden)(nil),             // 10: scout.v1.LogHidden
 	(*LogStatus)(nil),             // 11: scout.v1.LogStatus
 	(*LogLeft)(nil),               // 12: scout.v1.LogLeft
-	(*StatePart)(nil),             // 13: scout.v1.StatePart
-	(*StateHead)(nil),             // 14: scout.v1.StateHead
-	(*StateScoutmaster)(nil),      // 15: scout.v1.StateScoutmaster
-	(*StateSession)(nil),          // 16: scout.v1.StateSession
-	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 18: google.protobuf.Duration
+	(*PeerRequest)(nil),           // 13: scout.v1.PeerRequest
+	(*PeerProbe)(nil),             // 14: scout.v1.PeerProbe
+	(*PeerState)(nil),             // 15: scout.v1.PeerState
+	(*PeerAnswer)(nil),            // 16: scout.v1.PeerAnswer
+	(*StatePart)(nil),             // 17: scout.v1.StatePart
+	(*StateHead)(nil),             // 18: scout.v1.StateHead
+	(*StateScoutmaster)(nil),      // 19: scout.v1.StateScoutmaster
+	(*StateSession)(nil),          // 20: scout.v1.StateSession
+	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 22: google.protobuf.Duration
 }
 var file_scout_v1_log_proto_depIdxs = []int32{
 	1,  // 0: scout.v1.LogEntry.begin:type_name -> scout.v1.LogBegin
@@ -1593,23 +1876,26 @@ var file_scout_v1_log_proto_depIdxs = []int32{
 	11, // 9: scout.v1.LogEntry.status:type_name -> scout.v1.LogStatus
 	12, // 10: scout.v1.LogEntry.left:type_name -> scout.v1.LogLeft
 	8,  // 11: scout.v1.LogJoined.has:type_name -> scout.v1.LogShown
-	17, // 12: scout.v1.LogJoined.registered:type_name -> google.protobuf.Timestamp
+	21, // 12: scout.v1.LogJoined.registered:type_name -> google.protobuf.Timestamp
 	8,  // 13: scout.v1.LogUpdate.shown:type_name -> scout.v1.LogShown
-	18, // 14: scout.v1.LogStatus.poll_round:type_name -> google.protobuf.Duration
-	14, // 15: scout.v1.StatePart.head:type_name -> scout.v1.StateHead
-	16, // 16: scout.v1.StatePart.session:type_name -> scout.v1.StateSession
-	15, // 17: scout.v1.StateHead.scoutmasters:type_name -> scout.v1.StateScoutmaster
-	2,  // 18: scout.v1.StateScoutmaster.tick:type_name -> scout.v1.LogTick
-	7,  // 19: scout.v1.StateSession.joined:type_name -> scout.v1.LogJoined
-	8,  // 20: scout.v1.StateSession.shown:type_name -> scout.v1.LogShown
-	10, // 21: scout.v1.StateSession.hidden:type_name -> scout.v1.LogHidden
-	11, // 22: scout.v1.StateSession.status:type_name -> scout.v1.LogStatus
-	9,  // 23: scout.v1.StateSession.parts:type_name -> scout.v1.LogUpdate
-	24, // [24:24] is the sub-list for method output_type
-	24, // [24:24] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	22, // 14: scout.v1.LogStatus.poll_round:type_name -> google.protobuf.Duration
+	14, // 15: scout.v1.PeerRequest.probe:type_name -> scout.v1.PeerProbe
+	15, // 16: scout.v1.PeerRequest.state:type_name -> scout.v1.PeerState
+	17, // 17: scout.v1.PeerAnswer.parts:type_name -> scout.v1.StatePart
+	18, // 18: scout.v1.StatePart.head:type_name -> scout.v1.StateHead
+	20, // 19: scout.v1.StatePart.session:type_name -> scout.v1.StateSession
+	19, // 20: scout.v1.StateHead.scoutmasters:type_name -> scout.v1.StateScoutmaster
+	2,  // 21: scout.v1.StateScoutmaster.tick:type_name -> scout.v1.LogTick
+	7,  // 22: scout.v1.StateSession.joined:type_name -> scout.v1.LogJoined
+	8,  // 23: scout.v1.StateSession.shown:type_name -> scout.v1.LogShown
+	10, // 24: scout.v1.StateSession.hidden:type_name -> scout.v1.LogHidden
+	11, // 25: scout.v1.StateSession.status:type_name -> scout.v1.LogStatus
+	9,  // 26: scout.v1.StateSession.parts:type_name -> scout.v1.LogUpdate
+	27, // [27:27] is the sub-list for method output_type
+	27, // [27:27] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_scout_v1_log_proto_init() }
@@ -1630,13 +1916,17 @@ func file_scout_v1_log_proto_init() {
 		(*LogEntry_Status)(nil),
 		(*LogEntry_Left)(nil),
 	}
+	file_scout_v1_log_proto_msgTypes[13].OneofWrappers = []any{
+		(*PeerRequest_Probe)(nil),
+		(*PeerRequest_State)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_scout_v1_log_proto_rawDesc), len(file_scout_v1_log_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

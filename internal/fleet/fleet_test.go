@@ -1,0 +1,205 @@
+package fleet_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"go.uber.org/zap/zaptest"
+
+	"scout/internal/files"
+	"scout/internal/files/filestest"
+	"scout/internal/fleet"
+	"scout/internal/jetstream"
+	"scout/internal/jetstream/natstest"
+	"scout/internal/listing"
+	"scout/internal/master"
+	"scout/internal/stream"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// scoutmaster is one that shares its list over real NATS servers.
+type scoutmaster struct {
+	*testing.T
+	*master.Registry
+	list *listing.Listing
+	stop func()
+}
+
+func start(t *testing.T, servers []*natstest.Server, name string, bytes int64) *scoutmaster {
+	t.Helper()
+	var urls []string
+	for _, s := range servers {
+		urls = append(urls, s.URL())
+	}
+	log := zaptest.NewLogger(t).Named(name)
+	conn, err := jetstream.Open(t.Context(), jetstream.Options{URLs: urls, Fleet: "test", Name: name, Bytes: bytes, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := fleet.New(conn)
+	list := listing.New()
+	r := master.Share(list, master.Sharing{
+		Sequence: f, Peers: f, Name: name, Version: "v1", Address: f.Address(),
+		Heartbeat: 200 * time.Millisecond, Deadline: time.Second, CutOff: 15 * time.Second,
+	}, log)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 2)
+	go func() { done <- r.Run(ctx) }()
+	go func() { done <- f.Serve(ctx, r) }()
+	m := &scoutmaster{T: t, Registry: r, list: list}
+	stopped := false
+	m.stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		for range 2 {
+			if err := <-done; err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		conn.Close()
+	}
+	t.Cleanup(m.stop)
+	m.await("ready", func() bool { return m.Ready() == nil })
+	return m
+}
+
+func (m *scoutmaster) await(what string, ok func() bool) {
+	m.Helper()
+	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			m.Fatalf("in vain: %s; the list has %q", what, m.names())
+		}
+	}
+}
+
+func (m *scoutmaster) names() (names []string) {
+	for e := m.list.Current().Entries(); e.Next(); {
+		names = append(names, string(e.Name()))
+	}
+	return names
+}
+
+func agree(masters []*scoutmaster, names ...string) {
+	for _, m := range masters {
+		m.Helper()
+		m.await(fmt.Sprintf("%d names", len(names)), func() bool { return m.Ready() == nil && slices.Equal(m.names(), names) })
+	}
+	tag := masters[0].list.Current().Tag()
+	for _, m := range masters {
+		if got := m.list.Current().Tag(); got != tag {
+			m.Errorf("one list has the tags %s and %s", got, tag)
+		}
+	}
+}
+
+// arrive registers a scout that answers probes.
+func (m *scoutmaster) arrive(host string) (stream.Member, error) {
+	return m.Join(context.Background(), stream.Peer{
+		Origin: files.Origin{Host: host, Directory: "/srv"}, Session: "session of " + host, Address: "192.0.2.1:1",
+		Probe:   func(context.Context) bool { return true },
+		Rescan:  func() <-chan struct{} { return nil },
+		Silence: func() time.Duration { return 0 },
+		Evict:   func(string) {},
+	})
+}
+
+func (m *scoutmaster) show(host string, names ...string) stream.Member {
+	m.Helper()
+	s, err := m.arrive(host)
+	if err != nil {
+		m.Fatal(err)
+	}
+	s.Reset(filestest.Set(names...), stream.Arrival{Revision: 1})
+	return s
+}
+
+// Three scoutmasters over one NATS server have one list; one that starts later
+// takes the state, and the death of one costs nobody else anything.
+func TestFleet(t *testing.T) {
+	servers := natstest.Start(t, 1)
+	masters := []*scoutmaster{start(t, servers, "a", 64<<20), start(t, servers, "b", 64<<20)}
+	for i, m := range masters {
+		m.show(fmt.Sprint("host-", i), fmt.Sprint("f", i))
+	}
+	agree(masters, "f0", "f1")
+
+	var held *stream.HeldError
+	if _, err := masters[1].arrive("host-0"); !errors.As(err, &held) {
+		t.Errorf("a twin is let in: %v", err)
+	}
+	var names []string
+	for i := range 100_000 {
+		names = append(names, fmt.Sprintf("large/directory-%05d/%06d", i/3, i))
+	}
+	masters[0].show("large", names...)
+	all := append([]string{"f0", "f1"}, names...)
+	agree(masters, all...)
+	masters = append(masters, start(t, servers, "c", 64<<20))
+	agree(masters, all...)
+	masters[2].show("host-2", "f2")
+	all = slices.Insert(all, 2, "f2")
+	agree(masters, all...)
+
+	masters[1].stop()
+	left := []*scoutmaster{masters[0], masters[2]}
+	agree(left, all...)
+	left[0].show("host-1", "f1")
+	agree(left, all...)
+}
+
+// A log that is a small ring forgets what a newcomer would need, and the newcomer
+// takes the state.
+func TestRingThatForgets(t *testing.T) {
+	servers := natstest.Start(t, 1)
+	masters := []*scoutmaster{start(t, servers, "a", 1<<20)}
+	s := masters[0].show("host", "x")
+	for i := range 40 { // 4 MB
+		var names []string
+		for n := range 5000 {
+			names = append(names, fmt.Sprintf("%d-%s-%d", 10000+n, bytes.Repeat([]byte{'a' + byte(i%26)}, 20), i))
+		}
+		slices.Sort(names)
+		s.Reset(filestest.Set(names...), stream.Arrival{Revision: uint64(i) + 2})
+	}
+	s.Reset(filestest.Set("last"), stream.Arrival{Revision: 100})
+	masters = append(masters, start(t, servers, "b", 1<<20))
+	agree(masters, "last")
+	masters[1].show("other", "y")
+	agree(masters, "last", "y")
+}
+
+// A NATS server that is frozen, and one that comes back without its data.
+func TestServerTrouble(t *testing.T) {
+	servers := natstest.Start(t, 1)
+	masters := []*scoutmaster{start(t, servers, "a", 64<<20), start(t, servers, "b", 64<<20)}
+	s := masters[0].show("host-0", "f0")
+	masters[1].show("host-1", "f1")
+	agree(masters, "f0", "f1")
+
+	servers[0].Freeze()
+	time.Sleep(3 * time.Second) // of the deadline
+	servers[0].Thaw()
+	s.Reset(filestest.Set("f0", "g0"), stream.Arrival{Revision: 2})
+	agree(masters, "f0", "f1", "g0")
+
+	epoch := masters[0].list.Current().Epoch
+	servers[0].Kill()
+	servers[0].Erase()
+	servers[0].Start()
+	for _, m := range masters {
+		m.await("a new epoch", func() bool { return m.list.Current().Epoch > epoch && m.Ready() == nil })
+	}
+	agree(masters)
+	masters[1].show("host-0", "f0")
+	agree(masters, "f0")
+}
