@@ -35,7 +35,7 @@ const (
 	readerSecret = "reader-secret-0123456789abcdef"
 )
 
-// secretFile is a file for its owner alone.
+// secretFile is a file that only its owner can read.
 func secretFile(t *testing.T, content string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "file")
@@ -49,7 +49,7 @@ func startSecret(t *testing.T, pair accesstest.Pair, args ...string) *master {
 	return startMaster(t, append([]string{"-tls-cert", pair.Cert, "-tls-key", pair.Key}, args...)...)
 }
 
-// fetch asks a master that serves TLS for a path.
+// fetch requests a path from a master over TLS.
 func fetch(t *testing.T, m *master, ca *accesstest.Authority, path, secret string) (status int, body string, certificate *x509.Certificate) {
 	t.Helper()
 	pem, err := os.ReadFile(ca.File)
@@ -70,8 +70,8 @@ func fetch(t *testing.T, m *master, ca *accesstest.Authority, path, secret strin
 	return answer.StatusCode, string(text), answer.TLS.PeerCertificates[0]
 }
 
-// Everything at once: a scout with a certificate and a token that the policy
-// permits is listed for a consumer with a token, and for none without.
+// With certificates, tokens and a policy at the same time, the files of a permitted
+// scout are listed for a consumer with a token, and not for one without.
 func TestLetIn(t *testing.T) {
 	t.Parallel()
 	ca := accesstest.NewAuthority(t, "ca")
@@ -105,7 +105,7 @@ func TestLetIn(t *testing.T) {
 	}
 }
 
-// Who does not get in is told why and what to do, in one line, at once.
+// A rejected scout logs the reason and the remedy in one line, at once.
 func TestKeptOut(t *testing.T) {
 	t.Parallel()
 	ca, other := accesstest.NewAuthority(t, "ca"), accesstest.NewAuthority(t, "other")
@@ -171,7 +171,7 @@ func TestKeptOut(t *testing.T) {
 	})
 }
 
-// A master that would not be safe does not start.
+// A master with an insecure configuration does not start.
 func TestUnsafeMasters(t *testing.T) {
 	t.Parallel()
 	ca := accesstest.NewAuthority(t, "ca")
@@ -200,8 +200,8 @@ func TestUnsafeMasters(t *testing.T) {
 	}
 }
 
-// A certificate that is replaced is shown to those who come then, and those who
-// are there stay. A broken one changes nothing.
+// After a replacement new connections get the new certificate, and existing ones stay.
+// An invalid certificate changes nothing.
 func TestCertificateRotation(t *testing.T) {
 	t.Parallel()
 	ca, next := accesstest.NewAuthority(t, "ca"), accesstest.NewAuthority(t, "next")
@@ -238,7 +238,7 @@ func TestCertificateRotation(t *testing.T) {
 		t.Errorf("it showed a certificate of %q, then of %q", before.Issuer.CommonName, after.Issuer.CommonName)
 	}
 
-	// The next scout trusts the next authority, and has a certificate of it.
+	// The next scout trusts the new authority and has a certificate from it.
 	theirs := next.Issue("web-02")
 	startScout(t, m, "web-02", tempDir(t), "-tls-ca", next.File, "-tls-server-name", "localhost", "-tls-cert", theirs.Cert, "-tls-key", theirs.Key)
 	write(t, dir, "later")
@@ -253,8 +253,8 @@ func TestCertificateRotation(t *testing.T) {
 	}
 }
 
-// Tokens are rotated without a restart: first both are good, then only the new
-// one. Whose token is gone is dropped, and comes back with the new one.
+// Tokens are rotated without a restart: first both are valid, then only the new one. A
+// scout whose token is gone is dropped, and returns with the new one.
 func TestTokenRotation(t *testing.T) {
 	t.Parallel()
 	tokens := secretFile(t, "web:"+webSecret)
@@ -291,8 +291,8 @@ func TestTokenRotation(t *testing.T) {
 	}
 }
 
-// What goes over a limit is refused by its name, and a scout that keeps to it
-// goes on.
+// A scout that exceeds a limit is refused with the name of the limit. A scout within
+// the limit is not affected.
 func TestLimitsOfScouts(t *testing.T) {
 	t.Parallel()
 	m := startMaster(t, "-max-scouts", "3", "-max-files-per-scout", "10", "-max-files", "15", "-max-name-bytes-per-scout", "500")
@@ -375,7 +375,7 @@ func (r *raw) flood() {
 	}
 }
 
-// Limits on what consumers ask, each with a status of its own.
+// Each limit of consumers has its own status.
 func TestLimitsOfConsumers(t *testing.T) {
 	t.Parallel()
 	m := startMaster(t, "-max-connections-per-address", "3")
@@ -398,7 +398,7 @@ func TestLimitsOfConsumers(t *testing.T) {
 		t.Errorf("a long header: %d", status)
 	}
 
-	// One who never says what it wants is closed, on both ports.
+	// A connection without a request is closed, on both ports.
 	for _, address := range []string{m.HTTP, m.GRPC} {
 		c, err := net.Dial("tcp", address)
 		must(t, err)
@@ -435,8 +435,8 @@ func TestLimitsOfConsumers(t *testing.T) {
 	})
 }
 
-// A terminal shows the log as it is, in either format, whatever scouts call
-// themselves and their directories, and whatever they say of them.
+// Neither format of the log contains control characters, whatever names and reasons
+// scouts send.
 func TestHostileNames(t *testing.T) {
 	t.Parallel()
 	const evil = "\n\r\x1b[2J\u009b2J\x9b\a\x7f\u202e\u2066\u200b\xff"

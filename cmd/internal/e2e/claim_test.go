@@ -12,9 +12,8 @@ import (
 	"time"
 )
 
-// A directory is watched by one scout on a machine, whatever path the second
-// one takes to it and whatever host name and master it is given. Directories
-// below and above are others.
+// One scout on a machine watches a directory. A second one is refused, whatever path,
+// host name and master it has. Directories below and above can be watched.
 func TestClaim(t *testing.T) {
 	t.Parallel()
 	root := tempDir(t)
@@ -55,7 +54,7 @@ func TestClaim(t *testing.T) {
 	})
 }
 
-// However a scout is told where, its files are listed under the real path.
+// The files are listed under the real path of the directory, whatever path was given.
 func TestResolvedDirectory(t *testing.T) {
 	t.Parallel()
 	root := tempDir(t)
@@ -108,7 +107,7 @@ func TestClaimLeavesNothing(t *testing.T) {
 	}
 }
 
-// everything is all that a directory's file system says of it.
+// everything is all metadata of a directory.
 func everything(t *testing.T, dir string) string {
 	t.Helper()
 	out, err := exec.Command("find", dir, "-printf", `%p %i %m %u %s %T@ %C@\n`).Output()

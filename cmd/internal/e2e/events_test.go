@@ -30,7 +30,7 @@ type follower struct {
 	ended bool
 }
 
-// follow begins to read, from an event on or from the beginning.
+// follow starts to read, after an event or from the beginning.
 func follow(t *testing.T, m *master, query, last string) *follower {
 	t.Helper()
 	ctx, end := context.WithCancel(t.Context())
@@ -96,8 +96,8 @@ func (f *follower) note(change func()) {
 	f.more = make(chan struct{})
 }
 
-// await waits until a condition holds, which is asked after each event, and
-// returns how long that took.
+// await waits until a condition holds, which it checks after each event, and returns
+// the time that this took.
 func (f *follower) await(t *testing.T, what string, condition func() bool) time.Duration {
 	t.Helper()
 	began, timeout := time.Now(), time.After(patience)
@@ -126,8 +126,8 @@ func (f *follower) check(t *testing.T, what string, condition func() bool) {
 	}
 }
 
-// Who watches is told of each file that comes and goes, and resumes where it was
-// cut off; a master that was restarted, which knows nothing of that, says so.
+// A watcher receives each file that comes and goes, and resumes after a break. A
+// restarted master, which does not know the earlier events, sends a reset.
 func TestEvents(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)
@@ -165,8 +165,8 @@ func TestEvents(t *testing.T) {
 	f.await(t, "that the scout is gone", func() bool { return len(f.list) == 0 })
 }
 
-// Readers that take nothing hold up neither the scouts, nor other readers, nor
-// the end of the master.
+// Consumers that do not read delay neither the scouts, nor other consumers, nor the end
+// of the master.
 func TestFrozenFollowers(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)
@@ -194,7 +194,7 @@ func TestFrozenFollowers(t *testing.T) {
 	}
 }
 
-// frozen asks for events and never reads any.
+// frozen requests events and never reads them.
 func frozen(t *testing.T, m *master) {
 	t.Helper()
 	answer, err := new(http.Client).Get("http://" + m.HTTP + "/files?format=events")

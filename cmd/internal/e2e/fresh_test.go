@@ -20,7 +20,7 @@ import (
 // unconfirmed is a scout that a fresh list names.
 type unconfirmed struct{ Host, Directory, Reason string }
 
-// fresh asks for a list that lacks nothing.
+// fresh requests a complete list.
 func (m *master) fresh(query string) ([]testfleet.Entry, []unconfirmed, error) {
 	body, err := m.Get("/files?" + query)
 	if err != nil {
@@ -50,8 +50,8 @@ func deafen(cmd *exec.Cmd) *exec.Cmd {
 	return cmd
 }
 
-// Whatever was made or removed before a fresh list was asked for is in it,
-// whether or not the scout is notified of anything, and whatever else goes on.
+// A fresh list has every change before the request, with and without notifications,
+// and during other changes.
 func TestFreshListLacksNothing(t *testing.T) {
 	for name, adapt := range map[string]func(*exec.Cmd) *exec.Cmd{
 		"notified": func(cmd *exec.Cmd) *exec.Cmd { return cmd },
@@ -86,7 +86,7 @@ func TestFreshListLacksNothing(t *testing.T) {
 	}
 }
 
-// has fails the test unless a fresh list has the name, or lacks it.
+// has fails the test unless a fresh list has the name, or does not have it.
 func (m *master) has(t *testing.T, name string, want bool) {
 	t.Helper()
 	entries, named, err := m.fresh("fresh=30s&host=h")
@@ -169,7 +169,7 @@ func (m *master) names(t *testing.T, query string, want map[string]string) {
 	}
 }
 
-// The roster says how each scout is, who has left, and who was refused.
+// The roster has the state of each scout, the scouts that left, and the refused ones.
 func TestRoster(t *testing.T) {
 	t.Parallel()
 	m := startMaster(t)

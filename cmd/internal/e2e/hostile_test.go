@@ -29,8 +29,8 @@ import (
 	scoutv1 "scout/proto/scout/v1"
 )
 
-// assault is what a stranger does to a master, written from scout.proto alone.
-// It goes on until ctx is done, over as many connections as it likes.
+// assault is an attack on a master, written from scout.proto alone. It runs until ctx
+// is done, over any number of connections.
 type assault struct {
 	t      *testing.T
 	ctx    context.Context
@@ -39,7 +39,7 @@ type assault struct {
 	did    atomic.Int64 // how often it did what it does
 }
 
-// assaults are the ways in which peers and consumers are hostile.
+// assaults are the attacks of peers and consumers.
 var assaults = []struct {
 	name string
 	by   int // how many do it at once
@@ -64,10 +64,9 @@ var assaults = []struct {
 	{"queries as long as can be", 4, (*assault).longQueries},
 }
 
-// Whatever strangers do, a scout that was there before stays, its changes are
-// listed soon, nothing wrong is, and the master's memory is bounded. With -long
-// each goes on for longer, one after the other, and the figures are worth
-// reading.
+// During each attack a registered scout stays, its changes are listed soon and correctly,
+// and the memory of the master is bounded. With -long the attacks are longer and run one
+// after the other, so that the figures are meaningful.
 func TestHostility(t *testing.T) {
 	t.Parallel()
 	for _, test := range assaults {

@@ -27,7 +27,7 @@ import (
 	scoutv1 "scout/proto/scout/v1"
 )
 
-// What HTTP clients, load balancers and orchestrators rely on.
+// HTTP clients, load balancers and orchestrators rely on these answers.
 func TestHTTP(t *testing.T) {
 	t.Parallel()
 	m := startMaster(t)
@@ -103,10 +103,9 @@ func TestGRPCHealth(t *testing.T) {
 	}
 }
 
-// What a consumer kept from before a restart of the master, a tag, a cursor or
-// the id of an event, is never good afterwards: not even when the list is the
-// same, byte for byte, after as many changes. Nor does anybody wait for what has
-// changed already.
+// A tag, a cursor or an event id from before a restart of the master is never valid
+// after it, not even for an equal list after equal changes. No request waits for a change
+// that has already happened.
 func TestTagsAndCursorsFromBefore(t *testing.T) {
 	t.Parallel()
 	ports := []string{"-grpc", freePort(t), "-http", freePort(t)}
@@ -157,7 +156,7 @@ func TestTagsAndCursorsFromBefore(t *testing.T) {
 		m = startMaster(t, ports...)
 		within(t, patience, func() error { return m.lists("h", dir, names...) })
 	}
-	// While nothing is listed yet the tag is not that of another empty list.
+	// The tag of an empty list differs from that of another empty list.
 	kill(t, m.Process)
 	kill(t, s.Process)
 	empty := ""
@@ -172,8 +171,8 @@ func TestTagsAndCursorsFromBefore(t *testing.T) {
 	}
 }
 
-// ask asks for a path, of which something with the tag is known, and returns
-// the status and the tag of the answer.
+// ask requests a path with the tag of an earlier answer, and returns the status and the
+// tag of the answer.
 func (m *master) ask(path, tag string) (status int, now string, err error) {
 	r, err := http.NewRequest(http.MethodGet, "http://"+m.HTTP+path, nil)
 	if err != nil {
@@ -190,7 +189,7 @@ func (m *master) ask(path, tag string) (status int, now string, err error) {
 	return answer.StatusCode, answer.Header.Get("ETag"), nil
 }
 
-// keepsakes are what a consumer keeps of an answer: its tag and its cursor.
+// keepsakes are the parts of an answer that a consumer keeps: its tag and its cursor.
 func (m *master) keepsakes() (tag, cursor string, err error) {
 	body, err := m.Get("/files?limit=3")
 	if err != nil {
@@ -226,8 +225,8 @@ func (m *master) firstEvent(from string) (event, id string, err error) {
 	return first.Event, first.ID, nil
 }
 
-// Every answer, to good questions and bad ones, is as the description that the
-// master gives of itself says.
+// Every answer, to valid and invalid requests, conforms to the OpenAPI description of
+// the master.
 func TestAnswersConform(t *testing.T) {
 	t.Parallel()
 	m, dir := startMaster(t), tempDir(t)

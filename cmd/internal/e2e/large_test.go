@@ -155,7 +155,7 @@ func TestScanLongerThanDeadline(t *testing.T) {
 	}
 }
 
-// queued is how many events the kernel keeps for who does not read them.
+// queued is the length of the kernel's event queue.
 func queued(t *testing.T) int {
 	t.Helper()
 	text, err := os.ReadFile("/proc/sys/fs/inotify/max_queued_events")

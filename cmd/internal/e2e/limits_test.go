@@ -21,7 +21,7 @@ import (
 	"scout/cmd/internal/testfleet"
 )
 
-// limited is a scout whose user may have only so much of something.
+// limited is a scout whose user has a limit on a resource.
 func limited(t *testing.T, scout *exec.Cmd, what string, n int) *exec.Cmd {
 	t.Helper()
 	needRoot(t)

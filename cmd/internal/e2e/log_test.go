@@ -114,7 +114,7 @@ func TestConsoleLog(t *testing.T) {
 	}
 }
 
-// Who reads the log may leave, as a collector that is restarted does: both
+// The reader of the log may leave, as a restarted collector does: both
 // programs go on.
 func TestLogWithoutReader(t *testing.T) {
 	t.Parallel()

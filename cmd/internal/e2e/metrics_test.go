@@ -39,7 +39,7 @@ func TestMetrics(t *testing.T) {
 		`scoutmaster_scouts{state="live"} 0`, `scoutmaster_files 0`, `scoutmaster_scouts_dropped_total{reason="stream broken"} 1`)
 }
 
-// Profiles and metrics are served to nobody who did not ask for them.
+// Profiles and metrics are served only if a flag says so.
 func TestNoSideDoors(t *testing.T) {
 	t.Parallel()
 	m := startMaster(t)

@@ -22,7 +22,7 @@ import (
 // rowsShown are the filenames in the document, as a person reads them.
 const rowsShown = `[...document.querySelectorAll("#rows tr[aria-rowindex] td:first-child")].map((td) => td.textContent)`
 
-// The page shows who is there and which files exist, and follows both.
+// The page shows the scouts and the files, and follows both.
 func TestPage(t *testing.T) {
 	b := openBrowser(t)
 	m, dir := startMaster(t), tempDir(t)
@@ -69,7 +69,7 @@ func TestPageOutlivesTheMaster(t *testing.T) {
 	b.await(rowsShown + `.join() === "one,two"`)
 }
 
-// Who needs a token is asked for it, and tells it once.
+// The page asks for a token when it needs one, once.
 func TestPageAsksForTheToken(t *testing.T) {
 	b := openBrowser(t)
 	tokens := filepath.Join(t.TempDir(), "readers")

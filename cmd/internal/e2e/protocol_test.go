@@ -162,8 +162,7 @@ func (r *raw) remove(name string) {
 	})
 }
 
-// What is not even a message ends its call, or its connection, and nobody
-// else's.
+// Data that is not a message ends its call or its connection, and no other.
 func TestGarbage(t *testing.T) {
 	t.Parallel()
 	m := startMaster(t)
@@ -217,8 +216,8 @@ func (c bytesCodec) Name() string                         { return "proto" }
 
 var _ encoding.CodecV2 = bytesCodec("")
 
-// A copy that is not the scout's is no violation, but never shown: the master
-// asks for a snapshot, and shows that.
+// A copy that differs is not a violation and is never shown: the master requests a
+// snapshot and shows it.
 func TestResync(t *testing.T) {
 	t.Parallel()
 	m := startMaster(t)
@@ -292,7 +291,7 @@ func TestNeverHalfAnUpdate(t *testing.T) {
 	}
 }
 
-// What a peer says for people cannot break the log or the list.
+// Texts of a peer cannot break the log or the list.
 func TestNastyTexts(t *testing.T) {
 	t.Parallel()
 	m := startMaster(t)

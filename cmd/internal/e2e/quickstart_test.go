@@ -161,8 +161,8 @@ func TestFlagForms(t *testing.T) {
 	}
 }
 
-// What is excluded is never listed, nor read, nor watched, and what is not is
-// listed whatever happens around it.
+// Excluded entries are never listed, read or watched. All others are listed, whatever
+// happens around them.
 func TestExclude(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)

@@ -15,23 +15,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Whatever is done to the directories of three scouts, and however fast, the
-// list is what find prints once it stops; and at every moment it is well-formed.
-// Nothing but notifications tell the scouts: the poll is off.
+// After random operations on the directories of three scouts the list equals the
+// output of find, and at every moment it is well-formed. The scouts use only
+// notifications: the poll is off.
 func TestRandomOperations(t *testing.T) {
 	t.Parallel()
-	rampage(t, []string{"/", "/etc", "/nothing/at/all"}, "-poll", "1h")
+	mutateAll(t, []string{"/", "/etc", "/nothing/at/all"}, "-poll", "1h")
 }
 
-// The same with links that lead to what is watched, where the poll must help.
+// The same with links to watched directories, which need the poll.
 func TestRandomOperationsWithLinks(t *testing.T) {
 	t.Parallel()
-	rampage(t, []string{".", "..", "a", "ab", "../a", "../../a"}, "-poll", "1s")
+	mutateAll(t, []string{".", "..", "a", "ab", "../a", "../../a"}, "-poll", "1s")
 }
 
-// rampage lets a vandal loose on each of three scouts' directories, round after
-// round, and judges in between.
-func rampage(t *testing.T, links []string, args ...string) {
+// mutateAll runs a mutator on the directory of each of three scouts, in rounds, and
+// compares the list with find after each round.
+func mutateAll(t *testing.T, links []string, args ...string) {
 	t.Helper()
 	seed := uint64(time.Now().UnixNano())
 	if s := os.Getenv("SCOUT_E2E_SEED"); s != "" {
@@ -54,14 +54,14 @@ func rampage(t *testing.T, links []string, args ...string) {
 	}
 	consume(t, m)
 
-	for round := range roundsOfRage() {
+	for round := range mutatorRounds() {
 		var workers sync.WaitGroup
 		stop := time.Now().Add(500 * time.Millisecond)
 		done := make([]int, len(scouts))
 		for i := range scouts {
 			source := rand.NewPCG(seed, uint64(round*len(scouts)+i))
-			v := &vandal{Rand: rand.New(source), root: root, home: dirs[i], dirs: dirs, links: links}
-			workers.Go(func() { done[i] = v.rage(stop) })
+			v := &mutator{Rand: rand.New(source), root: root, home: dirs[i], dirs: dirs, links: links}
+			workers.Go(func() { done[i] = v.run(stop) })
 		}
 		workers.Wait()
 		took, err := settles(t, patience, m, scouts...)
@@ -78,85 +78,84 @@ func rampage(t *testing.T, links []string, args ...string) {
 	}
 }
 
-func roundsOfRage() int {
+func mutatorRounds() int {
 	if *long {
 		return 200
 	}
 	return rounds(5)
 }
 
-// vandal does random things below its home, and now and then takes something
-// away to, or from, elsewhere. Most names are few, so that things get in each
-// other's way; an operation that cannot be done is left out. Wherever the links
-// lead that it makes, it is confined to the root.
-type vandal struct {
+// mutator does random operations below its home, and sometimes moves an entry from
+// another directory. It uses few names, so that operations collide, and ignores
+// operations that fail. It cannot leave the root, whatever links it makes.
+type mutator struct {
 	*rand.Rand
 	root  *os.Root
 	home  string
 	dirs  []string // all in the root
-	links []string // where to
+	links []string // the targets of links
 }
 
-// rage goes on until the time has come and returns how much it did: in bursts
-// of very different lengths, since what floods a queue hides what does not.
-func (v *vandal) rage(stop time.Time) (done int) {
+// run works until stop and returns the number of operations. It works in bursts of
+// very different lengths, because errors in short bursts do not show in floods.
+func (m *mutator) run(stop time.Time) (done int) {
 	for time.Now().Before(stop) {
-		for range 1 + v.IntN(1<<v.IntN(11)) {
-			if v.act() == nil {
+		for range 1 + m.IntN(1<<m.IntN(11)) {
+			if m.act() == nil {
 				done++
 			}
 		}
-		time.Sleep(time.Duration(v.IntN(8)) * time.Millisecond)
+		time.Sleep(time.Duration(m.IntN(8)) * time.Millisecond)
 	}
 	return done
 }
 
-func (v *vandal) act() error {
-	path := v.path(v.home)
-	switch v.IntN(16) {
+func (m *mutator) act() error {
+	path := m.path(m.home)
+	switch m.IntN(16) {
 	case 0, 1:
-		return v.create(path)
+		return m.create(path)
 	case 2, 3:
-		return first(v.root.MkdirAll(path, 0o700), v.create(path+"/"+v.name()))
+		return first(m.root.MkdirAll(path, 0o700), m.create(path+"/"+m.name()))
 	case 4:
-		return v.root.MkdirAll(path, 0o700)
+		return m.root.MkdirAll(path, 0o700)
 	case 5, 6:
-		return v.link(path)
+		return m.link(path)
 	case 7:
-		return v.root.Link(v.path(v.home), path)
+		return m.root.Link(m.path(m.home), path)
 	case 8:
-		return v.mkfifo(path)
+		return m.mkfifo(path)
 	case 9:
-		return v.root.Rename(v.path(v.dirs[v.IntN(len(v.dirs))]), path)
+		return m.root.Rename(m.path(m.dirs[m.IntN(len(m.dirs))]), path)
 	case 10, 11:
-		return v.root.Rename(path, v.path(v.home))
+		return m.root.Rename(path, m.path(m.home))
 	case 12, 13:
-		return v.root.Remove(path)
+		return m.root.Remove(path)
 	case 14:
-		return v.change(path)
+		return m.change(path)
 	default:
-		if v.IntN(8) > 0 {
-			return v.root.Remove(path)
+		if m.IntN(8) > 0 {
+			return m.root.Remove(path)
 		}
-		return v.root.RemoveAll(path)
+		return m.root.RemoveAll(path)
 	}
 }
 
-// create does not wait for the reader of a pipe.
-func (v *vandal) create(path string) error {
-	f, err := v.root.OpenFile(path, os.O_WRONLY|os.O_CREATE|unix.O_NONBLOCK, 0o600)
+// create makes a file. It does not wait for the reader of a pipe.
+func (m *mutator) create(path string) error {
+	f, err := m.root.OpenFile(path, os.O_WRONLY|os.O_CREATE|unix.O_NONBLOCK, 0o600)
 	if err != nil {
 		return err
 	}
 	return f.Close()
 }
 
-func (v *vandal) link(path string) error {
-	return v.root.Symlink(v.links[v.IntN(len(v.links))], path)
+func (m *mutator) link(path string) error {
+	return m.root.Symlink(m.links[m.IntN(len(m.links))], path)
 }
 
-func (v *vandal) mkfifo(path string) error {
-	dir, err := v.root.OpenFile(filepath.Dir(path), unix.O_DIRECTORY, 0)
+func (m *mutator) mkfifo(path string) error {
+	dir, err := m.root.OpenFile(filepath.Dir(path), unix.O_DIRECTORY, 0)
 	if err != nil {
 		return err
 	}
@@ -164,42 +163,42 @@ func (v *vandal) mkfifo(path string) error {
 	return unix.Mkfifoat(int(dir.Fd()), filepath.Base(path), 0o600)
 }
 
-// change makes a thing of one kind out of a thing of another, under one name.
-func (v *vandal) change(path string) error {
-	if err := v.root.RemoveAll(path); err != nil {
+// change replaces an entry with an entry of another kind.
+func (m *mutator) change(path string) error {
+	if err := m.root.RemoveAll(path); err != nil {
 		return err
 	}
-	switch v.IntN(3) {
+	switch m.IntN(3) {
 	case 0:
-		return v.create(path)
+		return m.create(path)
 	case 1:
-		return v.link(path)
+		return m.link(path)
 	default:
-		return v.root.MkdirAll(path+"/"+v.name()+"/"+v.name(), 0o700)
+		return m.root.MkdirAll(path+"/"+m.name()+"/"+m.name(), 0o700)
 	}
 }
 
-func (v *vandal) path(dir string) string {
+func (m *mutator) path(dir string) string {
 	path := dir
-	for range 1 + v.IntN(1+v.IntN(4)) {
-		path += "/" + v.name()
+	for range 1 + m.IntN(1+m.IntN(4)) {
+		path += "/" + m.name()
 	}
 	return path
 }
 
-// hardNames are what file systems allow and programs stumble over.
+// hardNames are valid names that programs often handle wrongly.
 var hardNames = []string{
 	"a", "ab", "abc", "a.b", "a b", "a-", "a0", "-a", "...", "..a", ".a", "a...", "*", "\"", "\\", "\n", "a\nb", "\t", "\x01", "\x7f",
 	"\xff", "a\xfe\xffb", "\xc3\x28", "é", "e\u0301", "\u2028", "\ufffd", "\U0001f600", "a\x80", "a\x81",
 	strings.Repeat("n", 255), strings.Repeat("\xff", 255), strings.Repeat("n", 254) + "m",
 }
 
-func (v *vandal) name() string {
-	if v.IntN(5) > 0 {
-		return hardNames[v.IntN(6)]
+func (m *mutator) name() string {
+	if m.IntN(5) > 0 {
+		return hardNames[m.IntN(6)]
 	}
-	if v.IntN(8) == 0 {
-		return fmt.Sprint(v.IntN(1000))
+	if m.IntN(8) == 0 {
+		return fmt.Sprint(m.IntN(1000))
 	}
-	return hardNames[v.IntN(len(hardNames))]
+	return hardNames[m.IntN(len(hardNames))]
 }

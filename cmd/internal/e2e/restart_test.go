@@ -124,7 +124,7 @@ func TestFrozenMaster(t *testing.T) {
 		scouts = append(scouts, startScout(t, m, fmt.Sprint("h", i), dir))
 	}
 	converges(t, m, scouts...)
-	// One who goes on talking, and has no deadline of its own.
+	// A peer that continues to send, and has no deadline.
 	patient := dialRaw(t, m)
 	patient.register("patient", "/somewhere")
 	patient.show("here")

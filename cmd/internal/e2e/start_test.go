@@ -23,8 +23,8 @@ import (
 	scoutv1 "scout/proto/scout/v1"
 )
 
-// Whatever is wrong at the start is said in one line, at level error, with the
-// cause and the cure, and the program ends within 5 s with another code than 0.
+// Each failure at the start is one line at level error, with the cause and the remedy.
+// The program ends within 5 s with a non-zero code.
 func TestWrongStarts(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)
@@ -87,7 +87,7 @@ func TestWrongStarts(t *testing.T) {
 	}
 }
 
-// Who answers at the master's address but is none is told from one that is.
+// A scout distinguishes a scoutmaster from another server at its address.
 func TestWrongMasters(t *testing.T) {
 	t.Parallel()
 	web := httptest.NewServer(http.NotFoundHandler())
@@ -120,7 +120,7 @@ func TestWrongMasters(t *testing.T) {
 	}
 }
 
-// A frozen master answers no more than a black hole does.
+// A frozen master does not answer.
 func TestFrozenMasterAtStart(t *testing.T) {
 	t.Parallel()
 	m := startMaster(t)
@@ -128,7 +128,7 @@ func TestFrozenMasterAtStart(t *testing.T) {
 	fails(t, "no answer within", programs.Scout, "-dir", tempDir(t), "-master", m.GRPC)
 }
 
-// The master, too, says what is wrong and ends.
+// Failures of the master likewise.
 func TestWrongMasterStarts(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")

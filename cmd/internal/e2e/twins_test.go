@@ -14,15 +14,15 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// twin is a scout in a container of its own: what it sees at the path where is
-// another directory than what others see there.
+// twin is a scout in a separate container. At the path where it sees another
+// directory than other programs.
 func twin(m *master, dir, where string) *exec.Cmd {
 	scout := scoutCommand(m.GRPC, "twin", where)
 	return command("unshare", append([]string{"-m", "sh", "-c", `mount --bind "$0" "$1" && shift && exec "$@"`, dir, where}, scout.Args...)...)
 }
 
-// Two containers with one host name and one path: the second is refused, and
-// both sides say who. The first notices nothing.
+// Two containers have the same host name and path. The second one is refused, and both
+// sides name the holder. The first one notices nothing.
 func TestTwins(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -52,9 +52,9 @@ func TestTwins(t *testing.T) {
 	}
 }
 
-// A frozen container's successor replaces it within about a second. When it
-// thaws it learns that, tries again like anybody, and gets its place back only
-// when the successor leaves: nothing flaps, and the list is never a mixture.
+// The successor of a frozen container replaces it within about a second. When the
+// container continues it learns this, tries again, and is accepted only after the
+// successor has left. Nothing flaps, and the list is never a mixture.
 func TestFrozenTwin(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -103,18 +103,17 @@ func TestFrozenTwin(t *testing.T) {
 	}
 }
 
-// A ghost, which registered and answers nothing any more, is replaced within
-// about a second; what comes from it later is never applied, however much of it
-// was under way.
-func TestGhost(t *testing.T) {
+// A stale holder, which registered and answers no more, is replaced within about a
+// second. Its later messages are never applied, however many were on their way.
+func TestStaleHolder(t *testing.T) {
 	t.Parallel()
 	m := startMaster(t, "-deadline", "1h")
 	dir := tempDir(t)
 	names := fill(t, dir, 20)
-	ghost := dialRaw(t, m)
-	ghost.register("h", dir)
-	ghost.show("ghost", "of", "yore")
-	within(t, patience, func() error { return m.lists("h", dir, "ghost", "of", "yore") })
+	stale := dialRaw(t, m)
+	stale.register("h", dir)
+	stale.show("an", "old", "set")
+	within(t, patience, func() error { return m.lists("h", dir, "an", "old", "set") })
 
 	began := time.Now()
 	s := startScout(t, m, "h", dir)
@@ -124,10 +123,10 @@ func TestGhost(t *testing.T) {
 		t.Errorf("it took %s", took)
 	}
 	for i := range 100 {
-		ghost.update(ghost.add(fmt.Sprint("z", i)))
+		stale.update(stale.add(fmt.Sprint("z", i)))
 	}
-	if end := ghost.ended(); end.Code() != codes.Aborted || !strings.Contains(end.Message(), "replaced by") {
-		t.Errorf("the ghost's call ended with %v", end)
+	if end := stale.ended(); end.Code() != codes.Aborted || !strings.Contains(end.Message(), "replaced by") {
+		t.Errorf("the call of the stale holder ended with %v", end)
 	}
 	c := consume(t, m)
 	c.isWhole(s, names)
@@ -139,23 +138,23 @@ func TestGhost(t *testing.T) {
 	}
 }
 
-// A ghost that pours out updates is alive as long as any come; when it dies in
-// the middle of one, nothing of that is ever seen, and its successor is not
-// mixed with it.
-func TestGhostInFullFlow(t *testing.T) {
+// A holder that sends updates is live as long as updates arrive. When it leaves in the
+// middle of an update, no part of that update is ever listed, also not together with
+// the files of its successor.
+func TestStaleHolderInFullFlow(t *testing.T) {
 	t.Parallel()
 	m := startMaster(t)
 	dir := filepath.Join(tempDir(t), "dir")
 	write(t, dir, "real")
 	for range 5 {
-		ghost := dialRaw(t, m)
-		ghost.register("h", dir)
-		ghost.show("a")
+		stale := dialRaw(t, m)
+		stale.register("h", dir)
+		stale.show("a")
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			for i := 0; ghost.stream.Context().Err() == nil && i < 5000; i++ {
-				ghost.update(ghost.add(fmt.Sprint("g", i)))
+			for i := 0; stale.stream.Context().Err() == nil && i < 5000; i++ {
+				stale.update(stale.add(fmt.Sprint("g", i)))
 			}
 		}()
 		within(t, patience, func() error {
@@ -165,7 +164,7 @@ func TestGhostInFullFlow(t *testing.T) {
 			}
 			return err
 		})
-		ghost.leave()
+		stale.leave()
 		s := startScout(t, m, "h", dir)
 		converges(t, m, s)
 		<-done
@@ -176,9 +175,9 @@ func TestGhostInFullFlow(t *testing.T) {
 	}
 }
 
-// While the holder lives a peer that claims its place is refused again and
-// again, and the holder's list does not even blink.
-func TestUsurper(t *testing.T) {
+// While the holder is live every peer that registers its origin is refused, and the list
+// of the holder never changes.
+func TestHeldOrigin(t *testing.T) {
 	t.Parallel()
 	m := startMaster(t)
 	dir := tempDir(t)
@@ -202,10 +201,9 @@ func TestUsurper(t *testing.T) {
 	}
 }
 
-// Peers that claim a live scout's place as fast as they are refused, for long:
-// the holder's list does not even blink, nothing flaps, and the master's memory
-// is flat.
-func TestUsurpersForLong(t *testing.T) {
+// Peers register the origin of a live scout as fast as they are refused. The list of the
+// holder never changes, nothing flaps, and the memory of the master is constant.
+func TestHeldOriginForLong(t *testing.T) {
 	t.Parallel()
 	span := 3 * time.Second
 	if *long {
