@@ -176,9 +176,9 @@ func (m *masterSession) refuse(err error) error {
 	m.server.config.Recorder.Refused(end.left)
 	switch end.left {
 	case LeftViolation, LeftSilent, LeftNoRoom:
-		m.server.log.warn("session refused", m.key(), append(m.fields(), zap.String("reason", end.text))...)
+		m.server.log.warn("session refused", m.cause(end.text), append(m.fields(), zap.String("reason", end.text))...)
 	case LeftDenied, LeftExceeded:
-		m.server.log.warn("registration refused", m.key(), text("host", m.origin.Host), text("directory", m.origin.Directory),
+		m.server.log.warn("registration refused", m.cause(end.text), text("host", m.origin.Host), text("directory", m.origin.Directory),
 			zap.String("reason", end.text), text("identity", m.identity), zap.String("address", m.address))
 	}
 	return end
@@ -200,14 +200,14 @@ func (m *masterSession) conclude(end *ending) error {
 	}
 	switch end.left {
 	case LeftViolation:
-		m.server.log.warn("protocol violation", m.key(), append(m.fields(), zap.String("rule", end.text))...)
+		m.server.log.warn("protocol violation", m.cause(end.text), append(m.fields(), zap.String("rule", end.text))...)
 	case LeftExceeded:
-		m.server.log.warn("limit exceeded", m.key(), append(m.fields(), zap.String("limit", end.text))...)
+		m.server.log.warn("limit exceeded", m.cause(end.text), append(m.fields(), zap.String("limit", end.text))...)
 	case LeftDenied:
-		m.server.log.warn("permission withdrawn", m.key(),
+		m.server.log.warn("permission withdrawn", m.cause(end.text),
 			append(m.fields(), zap.String("reason", end.text), zap.String("identity", m.identity))...)
 	case LeftNoRoom:
-		m.server.log.warn("session refused", m.key(), append(m.fields(), zap.String("reason", end.text))...)
+		m.server.log.warn("session refused", m.cause(end.text), append(m.fields(), zap.String("reason", end.text))...)
 	default:
 	}
 	return end
@@ -223,14 +223,14 @@ func (m *masterSession) fields() []zap.Field {
 	}
 }
 
-// key returns the key by which the lines of this session are limited: its origin, or
-// the address of the peer if there is no origin yet.
-func (m *masterSession) key() string {
+// cause identifies the cause of a log line, by which such lines are limited: the
+// scout, or the address of one that has not said which it is, and the reason.
+func (m *masterSession) cause(reason string) string {
 	if m.origin == (files.Origin{}) {
-		host, _, _ := net.SplitHostPort(m.address) //nolint:errcheck // an address without a port is all one key
-		return host
+		host, _, _ := net.SplitHostPort(m.address) //nolint:errcheck // addresses without a port are one cause
+		return host + "\x00" + reason
 	}
-	return m.origin.Host + "\x00" + m.origin.Directory
+	return m.origin.Host + "\x00" + m.origin.Directory + "\x00" + reason
 }
 
 // serve handles messages until the session has to end. Messages that are in the inbox
@@ -311,7 +311,7 @@ func (m *masterSession) repair(err error) error {
 		return err
 	}
 	if ok {
-		m.server.log.warn("copy differs", m.key(), append(m.fields(),
+		m.server.log.warn("copy differs", m.cause(""), append(m.fields(),
 			zap.Stringer("copy", differs.copy), zap.Stringer("scout", differs.scout))...)
 	}
 	m.server.config.Recorder.Resync()

@@ -128,9 +128,9 @@ func (s *Server) full() error {
 }
 
 const (
-	// lineInterval is the interval in which one peer can cause a log line once.
+	// lineInterval is the interval in which one cause can write a log line once.
 	lineInterval = 10 * time.Second
-	// mostLines is the number of peers that can cause such a line in each interval.
+	// mostLines is the number of causes that can write a message in each interval.
 	mostLines = 100
 )
 
@@ -148,9 +148,9 @@ func newLimitedLog(log *zap.Logger) *limitedLog {
 	return &limitedLog{log: log, limits: make(map[string]*throttle.Keyed[string])}
 }
 
-// warn writes a line that the peer has caused, within the limit.
-func (l *limitedLog) warn(msg, peer string, fields ...zap.Field) {
-	withheld, ok := l.limit(msg).Allow(peer)
+// warn writes a line, within the limit of its cause.
+func (l *limitedLog) warn(msg, cause string, fields ...zap.Field) {
+	withheld, ok := l.limit(msg).Allow(cause)
 	if !ok {
 		return
 	}

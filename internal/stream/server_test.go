@@ -363,8 +363,8 @@ func TestStop(t *testing.T) {
 	})
 }
 
-// Lines that peers cause are few for each peer and in all, and say how many there
-// would have been.
+// Lines that peers cause are few for each peer and reason and in all, and say how
+// many there would have been.
 func TestLinesAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
@@ -385,6 +385,13 @@ func TestLinesAreLimited(t *testing.T) {
 		if got := m.logs.field(t, "protocol violation", "withheld"); got != int64(4) {
 			t.Errorf("%v withheld", got)
 		}
+		r := openRaw(t, n)
+		r.say(sayHello(files.Origin{Host: "one", Directory: "/srv"}), sayLooked(1))
+		r.end()
+		synctest.Wait()
+		if got := m.logs.count("protocol violation"); got != 3 {
+			t.Errorf("another rule makes %d lines", got)
+		}
 		for i := range 2 * mostLines {
 			breakRule(fmt.Sprint(i))
 		}
@@ -395,7 +402,7 @@ func TestLinesAreLimited(t *testing.T) {
 		time.Sleep(lineInterval)
 		breakRule("one")
 		synctest.Wait()
-		if got := m.logs.field(t, "protocol violation", "withheld"); got != int64(mostLines+2) {
+		if got := m.logs.field(t, "protocol violation", "withheld"); got != int64(mostLines+3) {
 			t.Errorf("%v withheld", got)
 		}
 	})

@@ -106,7 +106,7 @@ func TestWrongMasters(t *testing.T) {
 		"a listener that hangs up":       {serve(t, func(c net.Conn) { c.Close() }), "scoutmaster at"},
 		"a server of something else":     {serve(t, garbage), "scoutmaster at"},
 		"a gRPC server without sessions": {serveGRPC(t, nil), "no scoutmaster at"},
-		"a master that makes no sense":   {serveGRPC(t, &nonsense{}), "not with a Welcome that makes sense"},
+		"a master that makes no sense":   {serveGRPC(t, &nonsense{}), "its Welcome makes no sense"},
 		"a master that says nothing":     {serveGRPC(t, &nonsense{mute: true}), "no answer within"},
 	} {
 		t.Run(name, func(t *testing.T) {
