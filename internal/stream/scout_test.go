@@ -537,15 +537,23 @@ func (h *hasty) View() files.View {
 func TestChangeBetweenReadings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t)
-		m := startMaster(t, n, func(c *Config) { c.Heartbeat, c.Deadline = time.Hour, 2*time.Hour })
 		dir := &hasty{newDirectory("a"), make(chan files.View, 1)}
+		done := make(chan struct{})
+		startScripted(t, n, func(s serverStream) error {
+			defer close(done)
+			word(s)
+			_ = s.Send(welcome(time.Hour, 2*time.Hour))
+			word(s) // offer
+			synctest.Wait()
+			dir.next <- files.View{Set: setOf("b")}
+			began := time.Now()
+			_ = s.Send(grant)
+			if first, second := word(s), word(s); first != "snapshot" || second != "update" || time.Since(began) != 0 {
+				t.Errorf("the scout says %s and %s, after %v", first, second, time.Since(began))
+			}
+			return nil
+		})
 		startScout(t, n, dir.fakeDirectory, func(s *Scout) { s.Directory = dir })
-		synctest.Wait()
-		dir.next <- files.View{Set: setOf("c")}
-		dir.list("b")
-		synctest.Wait()
-		if got := namesOf(m.registry.last().shown()); len(got) != 1 || got[0] != "c" {
-			t.Errorf("it shows %q", got)
-		}
+		<-done
 	})
 }
