@@ -6,10 +6,16 @@
 //	for file, err := range c.List(ctx, client.Query{Hosts: []string{"web-01"}}) {
 //		...
 //	}
+//
+// The module has no public path yet. Another module uses it from a checkout:
+//
+//	go mod edit -require scout@v0.0.0 -replace scout=/path/to/checkout
 package client
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,41 +24,100 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"os"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
+	"unicode/utf8"
 )
 
-// Client reads from one scoutmaster. It is safe for concurrent use.
+// Client reads the list from a scoutmaster, or from any of several that share one
+// list. It is safe for concurrent use.
 type Client struct {
-	base  *url.URL
+	bases []*url.URL
 	http  *http.Client
-	token string
+	token func() (string, error)
+
+	current atomic.Uint32 // the index of the base that answered last
 }
 
 // Options configure a Client. The zero Options suit a scoutmaster on the same
 // machine.
 type Options struct {
-	// HTTP replaces [http.DefaultClient]. It must not have a Timeout, which would
-	// cut off long lists and watches: use contexts to end those.
+	// HTTP replaces the client that requests are made with. It must not have a
+	// Timeout, which would cut off long lists and watches: use contexts to end
+	// those. It excludes CAFile.
 	HTTP *http.Client
 	// Token is sent with each request, unless it is empty.
 	Token string
+	// TokenFile has the token, as SECRET or NAME:SECRET. It is read for each
+	// request, so that it may be replaced while the program runs.
+	TokenFile string
+	// CAFile has the authorities, in PEM, that the scoutmaster's certificate may be
+	// signed by. Without it those of the system count.
+	CAFile string
 }
 
-// New returns a Client for the scoutmaster at base, such as http://localhost:3001.
-// It does not connect.
-func New(base string, o Options) (*Client, error) {
-	u, err := url.Parse(base)
+// New returns a Client for the scoutmasters at the addresses, URLs such as
+// http://localhost:3001, separated by commas. If one does not answer, the next one
+// is asked. New does not connect.
+func New(addresses string, o Options) (*Client, error) {
+	c := &Client{http: o.HTTP, token: func() (string, error) { return o.Token, nil }}
+	for base := range strings.SplitSeq(addresses, ",") {
+		u, err := url.Parse(strings.TrimSpace(base))
+		if err != nil {
+			return nil, fmt.Errorf("scoutmaster at %q: %w", base, err)
+		}
+		if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			return nil, fmt.Errorf("scoutmaster at %q: give a URL such as http://localhost:3001", base)
+		}
+		c.bases = append(c.bases, u)
+	}
+	if o.TokenFile != "" {
+		c.token = func() (string, error) { return readToken(o.TokenFile) }
+	}
+	if c.http != nil {
+		return c, nil
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	if o.CAFile != "" {
+		pool, err := readAuthorities(o.CAFile)
+		if err != nil {
+			return nil, err
+		}
+		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	}
+	c.http = &http.Client{Transport: transport}
+	return c, nil
+}
+
+// readToken reads the secret in a file that has one token.
+func readToken(file string) (string, error) {
+	content, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("scoutmaster at %q: %w", base, err)
+		return "", fmt.Errorf("token: %w", err)
 	}
-	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("scoutmaster at %q: give a URL such as http://localhost:3001", base)
+	secret := strings.TrimSpace(string(content))
+	if _, after, named := strings.Cut(secret, ":"); named {
+		secret = after
 	}
-	if o.HTTP == nil {
-		o.HTTP = http.DefaultClient
+	if secret == "" || strings.ContainsAny(secret, " \t\r\n") {
+		return "", fmt.Errorf("token: %s does not have one token", file)
 	}
-	return &Client{base: u, http: o.HTTP, token: o.Token}, nil
+	return secret, nil
+}
+
+func readAuthorities(file string) (*x509.CertPool, error) {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("authorities: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(content) {
+		return nil, fmt.Errorf("authorities: %s has no PEM certificate", file)
+	}
+	return pool, nil
 }
 
 // File is an existing file. Its fields have the exact bytes, which are not always
@@ -80,6 +145,25 @@ func (f *File) UnmarshalJSON(text []byte) error {
 	}
 	*f = File{exact(e.Filename, e.FilenameBase64), e.Host, exact(e.Directory, e.DirectoryBase64)}
 	return nil
+}
+
+// MarshalJSON encodes the file as an entry of the list, from which UnmarshalJSON
+// restores the exact bytes.
+func (f File) MarshalJSON() ([]byte, error) {
+	e := struct {
+		Filename        string `json:"filename"`
+		FilenameBase64  []byte `json:"filename_base64,omitempty"`
+		Host            string `json:"host"`
+		Directory       string `json:"directory"`
+		DirectoryBase64 []byte `json:"directory_base64,omitempty"`
+	}{Filename: f.Name, Host: f.Host, Directory: f.Directory}
+	if !utf8.ValidString(f.Name) {
+		e.FilenameBase64 = []byte(f.Name)
+	}
+	if !utf8.ValidString(f.Directory) {
+		e.DirectoryBase64 = []byte(f.Directory)
+	}
+	return json.Marshal(e)
 }
 
 func exact(text string, bytes []byte) string {
@@ -112,13 +196,32 @@ type ProblemError struct {
 
 func (p *ProblemError) Error() string { return fmt.Sprintf("%s (%d)", p.Detail, p.Status) }
 
+// Is reports whether target is a problem of the same type, so that errors.Is tells
+// the problems below apart.
+func (p *ProblemError) Is(target error) bool {
+	t, ok := target.(*ProblemError)
+	return ok && t.Type != "" && t.Type == p.Type
+}
+
+// The types of problems, for errors.Is.
+var (
+	ErrBadQuery           = &ProblemError{Type: "/problems/bad-query"}
+	ErrUnauthorized       = &ProblemError{Type: "/problems/unauthorized"}
+	ErrUnknownHost        = &ProblemError{Type: "/problems/unknown-host"}
+	ErrCursorExpired      = &ProblemError{Type: "/problems/cursor-expired"}
+	ErrTooManyConnections = &ProblemError{Type: "/problems/too-many-connections"}
+	ErrTooManyWatchers    = &ProblemError{Type: "/problems/too-many-watchers"}
+	ErrNotReady           = &ProblemError{Type: "/problems/not-ready"}
+	ErrCutOff             = &ProblemError{Type: "/problems/cut-off"}
+)
+
 // List yields the files of one version of the list, sorted by name, then host, then
 // directory. An error is the last element.
 func (c *Client) List(ctx context.Context, q Query) iter.Seq2[File, error] {
 	return func(yield func(File, error) bool) {
 		values := q.values()
 		values.Set("format", "ndjson")
-		answer, err := c.get(ctx, values, nil)
+		answer, err := c.get(ctx, "files", values, nil)
 		if err != nil {
 			yield(File{}, err)
 			return
@@ -162,7 +265,7 @@ func (u *Unconfirmed) UnmarshalJSON(text []byte) error {
 func (c *Client) Fresh(ctx context.Context, q Query, within time.Duration) ([]File, []Unconfirmed, error) {
 	values := q.values()
 	values.Set("fresh", within.String())
-	answer, err := c.get(ctx, values, nil)
+	answer, err := c.get(ctx, "files", values, nil)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -177,31 +280,108 @@ func (c *Client) Fresh(ctx context.Context, q Query, within time.Duration) ([]Fi
 	return body.Files, body.Unconfirmed, nil
 }
 
-// get requests /files. If it returns no error, the status is 200 and the caller has
-// to close the body.
-func (c *Client) get(ctx context.Context, values url.Values, header http.Header) (*http.Response, error) {
-	u := c.base.JoinPath("files")
+// Page is a part of the list, and which version of the list it is of.
+type Page struct {
+	Files []File
+	Next  string // the cursor of the next page; empty: this is the last one
+	Tag   string // of the whole list at that time, for Wait
+}
+
+// Page returns at most limit files of the selection, from a cursor on. An empty
+// cursor is the beginning. All pages together have each file that existed
+// throughout exactly once.
+func (c *Client) Page(ctx context.Context, q Query, limit int, cursor string) (Page, error) {
+	values := q.values()
+	values.Set("limit", strconv.Itoa(limit))
+	if cursor != "" {
+		values.Set("after", cursor)
+	}
+	answer, err := c.get(ctx, "files", values, nil)
+	if err != nil {
+		return Page{}, err
+	}
+	defer answer.Body.Close() //nolint:errcheck // it was read
+	var body struct {
+		Files []File `json:"files"`
+		Next  string `json:"next"`
+	}
+	if err := json.NewDecoder(answer.Body).Decode(&body); err != nil {
+		return Page{}, cut(err)
+	}
+	return Page{body.Files, body.Next, answer.Header.Get("ETag")}, nil
+}
+
+// Wait waits until a selected file has come or gone since the list with a tag, but
+// no longer than for the given time, at most five minutes. It returns the tag of
+// the list as it is then, and whether a file has. An empty tag is none: Wait
+// returns the current one at once.
+func (c *Client) Wait(ctx context.Context, q Query, tag string, within time.Duration) (now string, changed bool, err error) {
+	values := q.values()
+	values.Set("limit", "1")
+	header := http.Header{}
+	if tag != "" {
+		values.Set("wait", within.String())
+		header.Set("If-None-Match", tag)
+	}
+	answer, err := c.get(ctx, "files", values, header)
+	if err != nil {
+		return "", false, err
+	}
+	defer answer.Body.Close() //nolint:errcheck // only its header counts
+	return answer.Header.Get("ETag"), answer.StatusCode != http.StatusNotModified, nil
+}
+
+// get requests a path. If it returns no error, the status is 200 or 304 and the
+// caller has to close the body. It asks one scoutmaster after the other, from the
+// one that answered last, until one is there and ready.
+func (c *Client) get(ctx context.Context, path string, values url.Values, header http.Header) (answer *http.Response, err error) {
+	first := int(c.current.Load())
+	for i := range c.bases {
+		at := (first + i) % len(c.bases)
+		answer, err = c.getFrom(ctx, c.bases[at], path, values, header)
+		p, isProblem := errors.AsType[*ProblemError](err)
+		if err == nil || ctx.Err() != nil || isProblem && !p.passing() {
+			c.current.Store(uint32(at))
+			return answer, err
+		}
+	}
+	return nil, err
+}
+
+func (c *Client) getFrom(ctx context.Context, base *url.URL, path string, values url.Values, header http.Header) (*http.Response, error) {
+	u := base.JoinPath(path)
 	u.RawQuery = values.Encode()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), http.NoBody)
 	if err != nil {
 		return nil, err
 	}
 	maps.Copy(request.Header, header)
-	if c.token != "" {
-		request.Header.Set("Authorization", "Bearer "+c.token)
-	}
-	answer, err := c.http.Do(request)
+	token, err := c.token()
 	if err != nil {
 		return nil, err
 	}
-	if answer.StatusCode != http.StatusOK {
-		defer answer.Body.Close() //nolint:errcheck // the answer is an error already
-		return nil, problemOf(answer)
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
 	}
-	return answer, nil
+	answer, err := c.http.Do(request)
+	switch {
+	case err != nil:
+		return nil, err
+	case answer.StatusCode == http.StatusNotModified, answer.StatusCode == http.StatusOK && isOurs(answer):
+		return answer, nil
+	}
+	defer answer.Body.Close() //nolint:errcheck // the answer is an error already
+	return nil, problemOf(answer)
 }
 
-// problemOf returns the error in an answer other than 200.
+// isOurs reports whether an answer is of a type that scoutmasters send. The page of
+// a proxy that asks for a login is not.
+func isOurs(answer *http.Response) bool {
+	kind, _, _ := strings.Cut(answer.Header.Get("Content-Type"), ";")
+	return kind == "application/json" || kind == "application/x-ndjson"
+}
+
+// problemOf returns the error in an answer.
 func problemOf(answer *http.Response) error {
 	p := new(ProblemError)
 	err := json.NewDecoder(io.LimitReader(answer.Body, 64<<10)).Decode(p)

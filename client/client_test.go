@@ -109,7 +109,7 @@ func TestProblems(t *testing.T) {
 			t.Errorf("%v, %v", f, err)
 		}
 	}
-	for _, err := range c.Watch(t.Context(), client.Query{Matches: []string{"["}}) {
+	for _, err := range c.Watch(t.Context(), client.Query{Matches: []string{"["}}, client.WatchOptions{}) {
 		if _, ok := errors.AsType[*client.ProblemError](err); !ok {
 			t.Errorf("%v", err)
 		}
@@ -124,6 +124,7 @@ func TestProblems(t *testing.T) {
 // A list that was cut off is an error.
 func TestListCutOff(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/x-ndjson")
 		io.WriteString(w, `{"filename":"a","host":"h","directory":"/d"}`+"\n"+`{"filename":"b"`)
 		w.(http.Flusher).Flush()
 		panic(http.ErrAbortHandler)
@@ -217,7 +218,7 @@ func TestWatchGoesOn(t *testing.T) {
 	}
 	want := [][]string{{}, {"new-1"}, {"new-2", "new-3"}, {}, {"new-4"}}
 	step := 0
-	for change, err := range c.Watch(ctx, client.Query{Prefixes: []string{"new"}}) {
+	for change, err := range c.Watch(ctx, client.Query{Prefixes: []string{"new"}}, client.WatchOptions{}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -255,7 +256,7 @@ func TestWatchInParts(t *testing.T) {
 	m.change(t, added(names...))
 	var f follower
 	parts := 0
-	for change, err := range c.Watch(t.Context(), client.Query{Prefixes: []string{"many/"}}) {
+	for change, err := range c.Watch(t.Context(), client.Query{Prefixes: []string{"many/"}}, client.WatchOptions{}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -286,6 +287,7 @@ func TestWatchCutOffWithinAnEvent(t *testing.T) {
 			t.Errorf("it comes back with %q to %v", from, script)
 			return
 		}
+		w.Header().Set("Content-Type", "application/x-ndjson")
 		io.WriteString(w, script[0].events)
 		script = script[1:]
 		w.(http.Flusher).Flush()
@@ -298,7 +300,7 @@ func TestWatchCutOffWithinAnEvent(t *testing.T) {
 	}
 	var f follower
 	var got []string
-	for change, err := range c.Watch(t.Context(), client.Query{}) {
+	for change, err := range c.Watch(t.Context(), client.Query{}, client.WatchOptions{}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -320,7 +322,7 @@ func TestNoScoutmaster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, err := range c.Watch(t.Context(), client.Query{}) {
+	for _, err := range c.Watch(t.Context(), client.Query{}, client.WatchOptions{}) {
 		if err == nil || !strings.Contains(err.Error(), "404") {
 			t.Errorf("%v", err)
 		}
@@ -331,7 +333,7 @@ func TestNoScoutmaster(t *testing.T) {
 type answerer func(r *http.Request) io.Reader
 
 func (a answerer) RoundTrip(r *http.Request) (*http.Response, error) {
-	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(a(r)), Request: r}, nil
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/x-ndjson"}}, Body: io.NopCloser(a(r)), Request: r}, nil
 }
 
 // mute is a body without data that ends with its request.
@@ -356,7 +358,7 @@ func TestWatchNoticesSilence(t *testing.T) {
 			t.Fatal(err)
 		}
 		var told []time.Time
-		for range c.Watch(t.Context(), client.Query{}) {
+		for range c.Watch(t.Context(), client.Query{}, client.WatchOptions{}) {
 			if told = append(told, time.Now()); len(told) == 2 {
 				break
 			}

@@ -35,7 +35,7 @@ func ExampleClient_Watch() {
 		panic(err)
 	}
 	known := map[client.File]bool{}
-	for change, err := range c.Watch(context.Background(), client.Query{}) {
+	for change, err := range c.Watch(context.Background(), client.Query{}, client.WatchOptions{}) {
 		if err != nil {
 			panic(err)
 		}

@@ -15,7 +15,7 @@ import (
 // Change is a change of the files that a Query selects.
 type Change struct {
 	// Reset says that the files added from here on are the whole list: discard all
-	// known files. The first Change is a reset.
+	// known files. The first Change is a reset, unless Watch resumes.
 	Reset   bool
 	Removed []File
 	Added   []File
@@ -37,25 +37,45 @@ const (
 // The scoutmaster sends a heartbeat every 15 s.
 const longestSilence = 45 * time.Second
 
+// WatchOptions configure a Watch. The zero WatchOptions suit most programs.
+type WatchOptions struct {
+	// From is the ID of a Change from an earlier Watch with the same Query, to
+	// resume after it. The first Change is a reset if the scoutmaster does not know
+	// the changes since then.
+	From string
+	// Patient makes Watch retry from the beginning. Otherwise an error before the
+	// first connection ends it.
+	Patient bool
+	// OnError is called with each error after which Watch tries again. It may be
+	// nil.
+	OnError func(error)
+}
+
 // Watch yields the existing files, and then each change of the list, until ctx is
 // done or the caller leaves the loop. If the stream breaks, Watch resumes after the
-// last Change that it yielded. If the scoutmaster does not know the changes since
-// then, for example after a restart, Watch yields a reset.
+// last Change that it yielded, at another scoutmaster if there are several. If the
+// scoutmaster does not know the changes since then, for example after a restart,
+// Watch yields a reset.
 //
-// The only error is a [*ProblemError], if the scoutmaster rejects the query. It is
-// the last element.
-func (c *Client) Watch(ctx context.Context, q Query) iter.Seq2[Change, error] {
+// An error is the last element: a [*ProblemError], if the scoutmaster rejects the
+// query, and any error before the first connection, unless the options say
+// otherwise.
+func (c *Client) Watch(ctx context.Context, q Query, o WatchOptions) iter.Seq2[Change, error] {
 	return func(yield func(Change, error) bool) {
-		w := watch{client: c, query: q, yield: yield, wait: firstRetry}
+		w := watch{client: c, query: q, yield: yield, id: o.From, wait: firstRetry, connected: o.Patient}
 		for ctx.Err() == nil && !w.left {
 			err := w.follow(ctx)
-			if p, ok := errors.AsType[*ProblemError](err); ok && !p.passing() {
-				yield(Change{}, p)
+			if w.left || ctx.Err() != nil {
 				return
 			}
-			if !w.left {
-				w.pause(ctx)
+			if p, ok := errors.AsType[*ProblemError](err); !w.connected || ok && !p.passing() {
+				yield(Change{}, err)
+				return
 			}
+			if o.OnError != nil && err != nil {
+				o.OnError(err)
+			}
+			w.pause(ctx)
 		}
 	}
 }
@@ -66,12 +86,13 @@ func (p *ProblemError) passing() bool {
 }
 
 type watch struct {
-	client *Client
-	query  Query
-	yield  func(Change, error) bool
-	left   bool          // the caller left the loop
-	id     string        // of the last Change; empty: only a reset can follow
-	wait   time.Duration // before the next attempt
+	client    *Client
+	query     Query
+	yield     func(Change, error) bool
+	left      bool          // the caller left the loop
+	connected bool          // errors are no reason to give up any more
+	id        string        // of the last Change; empty: only a reset can follow
+	wait      time.Duration // before the next attempt
 }
 
 // follow yields the changes of one stream until it ends.
@@ -87,11 +108,12 @@ func (w *watch) follow(ctx context.Context) error {
 	defer cancel()
 	silence := time.AfterFunc(longestSilence, cancel)
 	defer silence.Stop()
-	answer, err := w.client.get(ctx, values, header)
+	answer, err := w.client.get(ctx, "files", values, header)
 	if err != nil {
 		return err
 	}
 	defer answer.Body.Close() //nolint:errcheck // the stream has ended, or the caller left the loop
+	w.connected = true
 	for d := json.NewDecoder(&listener{answer.Body, silence}); !w.left; {
 		if err := w.event(d); err != nil {
 			return err
