@@ -25,9 +25,10 @@ FUZZTIME ?= 1m
 .DEFAULT_GOAL := build
 
 .PHONY: build
-build: ## build both programs (the default)
+build: ## build the programs (the default)
 	$(BUILD) -o cmd/scout/scout ./cmd/scout
 	$(BUILD) -o cmd/scoutmaster/scoutmaster ./cmd/scoutmaster
+	$(BUILD) -o cmd/scoutctl/scoutctl ./cmd/scoutctl
 
 .PHONY: test
 test: ## vet, and run all tests with the race detector
@@ -82,7 +83,7 @@ man: build ## write manual pages and shell completions to dist/
 # Static programs run anywhere, even in an empty image.
 .PHONY: release
 release: ## build static programs in dist/bin
-	CGO_ENABLED=0 $(BUILD) -o dist/bin/ ./cmd/scout ./cmd/scoutmaster
+	CGO_ENABLED=0 $(BUILD) -o dist/bin/ ./cmd/scout ./cmd/scoutmaster ./cmd/scoutctl
 
 .PHONY: sbom
 sbom: release ## list the content of both programs (CycloneDX) in dist/sbom
@@ -168,7 +169,7 @@ cross: ## compile for other systems
 
 .PHONY: clean
 clean: ## remove everything that was built
-	rm -rf cmd/scout/scout cmd/scoutmaster/scoutmaster dist
+	rm -rf cmd/scout/scout cmd/scoutmaster/scoutmaster cmd/scoutctl/scoutctl dist
 
 .PHONY: help
 help: ## list the targets

@@ -381,7 +381,7 @@ type scripted struct {
 func (s *scripted) RoundTrip(r *http.Request) (*http.Response, error) {
 	text, ok := s.streams[len(s.times)]
 	s.times, s.resumed = append(s.times, time.Now()), append(s.resumed, r.Header.Get("Last-Event-ID"))
-	answer := &http.Response{StatusCode: http.StatusServiceUnavailable, Header: http.Header{}, Request: r}
+	answer := &http.Response{StatusCode: http.StatusServiceUnavailable, Header: http.Header{"Content-Type": {"application/x-ndjson"}}, Request: r}
 	if ok {
 		answer.StatusCode = http.StatusOK
 	}
@@ -403,7 +403,7 @@ func TestWatchBacksOff(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		defer cancel()
-		for _, err := range c.Watch(ctx, client.Query{}) {
+		for _, err := range c.Watch(ctx, client.Query{}, client.WatchOptions{Patient: true}) {
 			if err != nil {
 				t.Error(err)
 			}

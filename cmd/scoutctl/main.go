@@ -1,0 +1,121 @@
+// Command scoutctl shows the files and scouts of a scoutmaster in a terminal.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/urfave/cli/v3"
+	"golang.org/x/term"
+
+	"scout/client"
+	"scout/cmd/internal/version"
+)
+
+// Exit codes. Those of check say what it has found.
+const (
+	exitOK         = 0
+	exitIncomplete = 1 // check: a scout is hidden, gone or unconfirmed
+	exitError      = 2
+)
+
+func main() {
+	signal.Ignore(syscall.SIGPIPE) // a pager that was closed is no error
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	colour := term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("NO_COLOR") == ""
+	code := run(ctx, os.Args, terminal{out: os.Stdout, err: os.Stderr, colour: colour})
+	stop()
+	os.Exit(code)
+}
+
+// terminal is where the program writes.
+type terminal struct {
+	out, err io.Writer
+	colour   bool
+}
+
+// exitCode is an error that ends the program with a code, and says nothing.
+type exitCode int
+
+func (e exitCode) Error() string { return fmt.Sprintf("exit %d", int(e)) }
+
+// run runs the program and returns its exit code.
+func run(ctx context.Context, args []string, t terminal) int {
+	err := command(t).Run(ctx, args)
+	code, exits := errors.AsType[exitCode](err)
+	switch {
+	case err == nil, errors.Is(err, syscall.EPIPE), ctx.Err() != nil:
+		return exitOK
+	case exits:
+		return int(code)
+	}
+	fmt.Fprintf(t.err, "scoutctl: %v\n", err) //nolint:errcheck // there is no other place to say it
+	return exitError
+}
+
+// command describes the program.
+func command(t terminal) *cli.Command {
+	root := &cli.Command{
+		Name: "scoutctl", Usage: "show which files exist right now, on all machines that a scout watches",
+		Version: version.String(), EnableShellCompletion: true,
+		ConfigureShellCompletionCommand: func(c *cli.Command) { c.Hidden = false },
+		Writer:                          t.out, ErrWriter: io.Discard,
+		OnUsageError:   func(_ context.Context, _ *cli.Command, err error, _ bool) error { return err },
+		ExitErrHandler: func(context.Context, *cli.Command, error) {},
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "url", Sources: cli.EnvVars("SCOUT_URL"), Value: "http://localhost:3001", Usage: "`URL` of the scoutmaster; several, separated by commas, are asked in turn"},
+			&cli.StringFlag{Name: "token-file", Sources: cli.EnvVars("SCOUT_HTTP_TOKEN_FILE"), Usage: "`FILE` with the token of a consumer"},
+			&cli.StringFlag{Name: "ca", Sources: cli.EnvVars("SCOUT_HTTP_CA"), Usage: "`FILE` with the authorities of the scoutmaster's certificate, in PEM"},
+		},
+		Commands: []*cli.Command{filesCommand(t), scoutsCommand(t), watchCommand(t), checkCommand(t), {
+			Name: "version", Usage: "print the version",
+			Action: func(_ context.Context, c *cli.Command) error { cli.ShowVersion(c.Root()); return nil },
+		}},
+		Action: func(_ context.Context, c *cli.Command) error {
+			if c.Args().Present() {
+				return fmt.Errorf("there is no command %q: see scoutctl help", c.Args().First())
+			}
+			return cli.ShowRootCommandHelp(c)
+		},
+	}
+	for _, c := range root.Commands {
+		c.OnUsageError = root.OnUsageError
+	}
+	return root
+}
+
+// connect returns a client for the flags.
+func connect(c *cli.Command) (*client.Client, error) {
+	return client.New(c.String("url"), client.Options{TokenFile: c.String("token-file"), CAFile: c.String("ca")})
+}
+
+// selection are the flags that select files.
+func selection() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringSliceFlag{Name: "host", Usage: "only files of the `HOST`; repeatable"},
+		&cli.StringSliceFlag{Name: "directory", Usage: "only files of scouts that watch the `DIR`; repeatable"},
+		&cli.StringSliceFlag{Name: "prefix", Usage: "only files whose names begin with the `TEXT`; repeatable"},
+	}
+}
+
+// query returns the files that the flags and the pattern in the arguments select.
+func query(c *cli.Command) (client.Query, error) {
+	if c.Args().Len() > 1 {
+		return client.Query{}, fmt.Errorf("%q is a second pattern: quote patterns, or the shell replaces them by files here", c.Args().Get(1))
+	}
+	q := client.Query{Hosts: c.StringSlice("host"), Directories: c.StringSlice("directory"), Prefixes: c.StringSlice("prefix")}
+	if pattern := c.Args().First(); pattern != "" {
+		q.Matches = []string{pattern}
+	}
+	return q, nil
+}
+
+// output is the flag for the format.
+func output(formats string) cli.Flag {
+	return &cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "table", Usage: "`FORMAT`: " + formats}
+}

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"scout/internal/files"
+	"scout/internal/files/filestest"
+	"scout/internal/listing"
+	"scout/internal/roster"
+	"scout/internal/web"
+)
+
+// scouts are the scouts of a scoutmaster that a test plays.
+type scouts struct {
+	list        *listing.Listing
+	roster      roster.Roster
+	unconfirmed []roster.Unconfirmed
+}
+
+func (s *scouts) Barrier(context.Context, func(files.Origin) bool) (*listing.Version, []roster.Unconfirmed) {
+	return s.list.Current(), s.unconfirmed
+}
+
+func (s *scouts) Roster() roster.Roster { return s.roster }
+
+var origin = files.Origin{Host: "web-01", Directory: "/srv"}
+
+// master serves a list, and sets the environment to it.
+func master(t *testing.T, names ...string) *scouts {
+	t.Helper()
+	s := &scouts{list: listing.New()}
+	s.list.Show(origin, filestest.Set(names...), nil)
+	s.roster.Scouts = []roster.Scout{{Origin: origin, State: roster.Live, Files: len(names), Heard: time.Now()}}
+	server := httptest.NewServer(web.NewHandler(s.list, s, func() error { return nil }, web.Options{Watchers: 10}, zap.NewNop()))
+	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
+	t.Setenv("SCOUT_URL", server.URL)
+	return s
+}
+
+// scoutctl runs the program and returns what it prints and its exit code.
+func scoutctl(t *testing.T, words ...string) (out, errors string, code int) {
+	t.Helper()
+	var o, e bytes.Buffer
+	code = run(t.Context(), append([]string{"scoutctl"}, words...), terminal{out: &o, err: &e})
+	return o.String(), e.String(), code
+}
+
+func TestFiles(t *testing.T) {
+	master(t, "a.log", "sub/b", "bad\xff", "esc\x1b[31m")
+	for words, want := range map[string]string{
+		"files":                                        "HOST          PATH\nweb-01        /srv/a.log\nweb-01        /srv/bad\ufffd\nweb-01        /srv/esc\ufffd[31m\nweb-01        /srv/sub/b\n",
+		"files -o wide sub/*":                          "HOST          DIRECTORY     FILENAME\nweb-01        /srv          sub/b\n",
+		"files sub/* -o text":                          "/srv/sub/b\n",
+		"files -prefix bad -o nul":                     "/srv/bad\xff\x00",
+		"files -o ndjson *.log":                        `{"filename":"a.log","host":"web-01","directory":"/srv"}` + "\n",
+		"files -o json *.log":                          `{"files":[` + "\n" + `{"filename":"a.log","host":"web-01","directory":"/srv"}` + "\n]}\n",
+		"files -o json -host other":                    `{"files":[]}` + "\n",
+		"files -o text --fresh=2s --host web-01 *.log": "/srv/a.log\n",
+	} {
+		out, errors, code := scoutctl(t, strings.Fields(words)...)
+		if out != want || errors != "" || code != exitOK {
+			t.Errorf("%s: %q, %q, exit %d, want %q", words, out, errors, code, want)
+		}
+	}
+}
+
+func TestMistakes(t *testing.T) {
+	master(t, "a")
+	for words, want := range map[string]string{
+		"files -o xml":    "none of table, wide",
+		"files a b":       "second pattern",
+		"files [":         "not a glob pattern",
+		"file":            `no command "file"`,
+		"files -bogus":    "bogus",
+		"files -fresh 1x": "1x",
+		"scouts -o wide":  "neither table nor json",
+	} {
+		out, errors, code := scoutctl(t, strings.Fields(words)...)
+		if out != "" || code != exitError || !strings.Contains(errors, want) || strings.Count(errors, "\n") != 1 {
+			t.Errorf("%s: %q, %q, exit %d, want %q", words, out, errors, code, want)
+		}
+	}
+}
+
+func TestCheck(t *testing.T) {
+	s := master(t, "a")
+	if out, _, code := scoutctl(t, "check"); out != "whole\n" || code != exitOK {
+		t.Errorf("whole: %q, exit %d", out, code)
+	}
+	s.unconfirmed = []roster.Unconfirmed{{Origin: origin, Reason: "no answer in time"}}
+	if out, _, code := scoutctl(t, "check"); !strings.HasPrefix(out, "unconfirmed: web-01: /srv: no answer") || code != exitIncomplete {
+		t.Errorf("unconfirmed: %q, exit %d", out, code)
+	}
+	s.roster.Scouts[0].State, s.roster.Scouts[0].Reason = roster.Unavailable, "not mounted"
+	if out, _, code := scoutctl(t, "check"); out != "unavailable: web-01: /srv: not mounted\n" || code != exitIncomplete {
+		t.Errorf("hidden: %q, exit %d", out, code)
+	}
+	s.roster, s.unconfirmed = roster.Roster{Gone: 2}, nil
+	if out, _, code := scoutctl(t, "check"); !strings.HasPrefix(out, "gone: 2 scouts") || code != exitIncomplete {
+		t.Errorf("gone: %q, exit %d", out, code)
+	}
+	t.Setenv("SCOUT_URL", "http://127.0.0.1:1")
+	if _, errors, code := scoutctl(t, "check"); code != exitError || errors == "" {
+		t.Errorf("no scoutmaster: %q, exit %d", errors, code)
+	}
+}
+
+func TestScouts(t *testing.T) {
+	s := master(t, "a")
+	s.roster.Scouts[0].State, s.roster.Scouts[0].Reason = roster.Degraded, "slow disk"
+	out, _, code := scoutctl(t, "scouts")
+	if lines := strings.Split(out, "\n"); code != exitOK || len(lines) != 3 || !strings.HasPrefix(lines[1], "degraded  web-01  /srv") || !strings.HasSuffix(lines[1], "slow disk") {
+		t.Errorf("%q, exit %d", out, code)
+	}
+	var coloured bytes.Buffer
+	run(t.Context(), []string{"scoutctl", "scouts"}, terminal{out: &coloured, err: io.Discard, colour: true})
+	if !strings.Contains(coloured.String(), "\x1b[33mdegraded") {
+		t.Errorf("on a terminal: %q", coloured.String())
+	}
+}
+
+// lineReader gives a test the lines that the program prints.
+type lineReader struct{ lines chan string }
+
+func (l lineReader) Write(p []byte) (int, error) {
+	for line := range strings.Lines(string(p)) {
+		l.lines <- strings.TrimSpace(line)
+	}
+	return len(p), nil
+}
+
+// After a break, also one that ends in a reset, a line says each difference.
+func TestWatch(t *testing.T) {
+	s := master(t, "a", "b")
+	source := s.list.Show(files.Origin{Host: "web-02", Directory: "/d"}, filestest.Set("x"), nil)
+	out := lineReader{make(chan string)}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan int)
+	go func() {
+		ended <- run(ctx, []string{"scoutctl", "watch", "-all"}, terminal{out: out, err: io.Discard})
+	}()
+	expect := func(want ...string) {
+		t.Helper()
+		for _, line := range want {
+			if got := <-out.lines; got != line {
+				t.Errorf("%q, want %q", got, line)
+			}
+		}
+	}
+	expect("+ web-01 /srv/a", "+ web-01 /srv/b", "+ web-02 /d/x")
+	if _, err := s.list.Change(source, files.Delta{Removed: filestest.Set("x"), Added: filestest.Set("y")}); err != nil {
+		t.Fatal(err)
+	}
+	expect("- web-02 /d/x", "+ web-02 /d/y")
+	s.list.Show(origin, filestest.Set("b", "c"), nil) // a second source of the same origin, as after a reset
+	expect("+ web-01 /srv/c")
+	cancel()
+	if code := <-ended; code != exitOK {
+		t.Errorf("exit %d after an interrupt", code)
+	}
+}
+
+// brokenPipe is a pager that was closed.
+type brokenPipe struct{}
+
+func (brokenPipe) Write([]byte) (int, error) { return 0, syscall.EPIPE }
+
+func TestBrokenPipe(t *testing.T) {
+	master(t, "a")
+	var errors bytes.Buffer
+	if code := run(t.Context(), []string{"scoutctl", "files"}, terminal{out: brokenPipe{}, err: &errors}); code != exitOK || errors.Len() > 0 {
+		t.Errorf("exit %d, %s", code, errors.String())
+	}
+}
+
+// The first lines of a long list come before the last ones exist.
+func TestFirstLinesAtOnce(t *testing.T) {
+	enough := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/x-ndjson")
+		for range 100 {
+			io.WriteString(w, `{"filename":"a","host":"h","directory":"/d"}`+"\n")
+		}
+		w.(http.Flusher).Flush()
+		<-enough
+	}))
+	defer server.Close()
+	t.Setenv("SCOUT_URL", server.URL)
+	out := lineReader{make(chan string)}
+	ended := make(chan int)
+	go func() {
+		ended <- run(t.Context(), []string{"scoutctl", "files", "-o", "text"}, terminal{out: out, err: io.Discard})
+	}()
+	if got := <-out.lines; got != "/d/a" {
+		t.Errorf("the first line is %q", got)
+	}
+	close(enough)
+	for n := 1; n < 100; n++ {
+		<-out.lines
+	}
+	if code := <-ended; code != exitOK {
+		t.Errorf("exit %d", code)
+	}
+}

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"scout/client"
+)
+
+func scoutsCommand(t terminal) *cli.Command {
+	return &cli.Command{
+		Name: "scouts", Usage: "list the scouts and how they are doing",
+		Flags: []cli.Flag{output("table or json")},
+		Action: func(ctx context.Context, c *cli.Command) error {
+			master, err := connect(c)
+			if err != nil {
+				return err
+			}
+			roster, err := master.Scouts(ctx)
+			if err != nil {
+				return err
+			}
+			switch c.String("output") {
+			case "json":
+				e := json.NewEncoder(t.out)
+				e.SetIndent("", "  ")
+				return e.Encode(roster)
+			case "table":
+				return writeScouts(t, roster, time.Now())
+			}
+			return fmt.Errorf("-o %q is neither table nor json", c.String("output"))
+		},
+	}
+}
+
+func writeScouts(t terminal, roster client.Roster, now time.Time) error {
+	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "STATE\tHOST\tDIRECTORY\tFILES\tHEARD\tSCOUTMASTER\tREASON") //nolint:errcheck // Flush reports it
+	for _, s := range roster.Scouts {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s ago\t%s\t%s\n", t.paint(s.State), s.Host, printable(s.Directory), s.Files, //nolint:errcheck // Flush reports it
+			max(0, now.Sub(s.Heard)).Round(100*time.Millisecond), dash(s.Scoutmaster), dash(printable(s.Reason)))
+	}
+	return w.Flush()
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// paint colours a state. All colours have the same length, so that columns stay
+// aligned.
+func (t terminal) paint(s client.State) string {
+	if !t.colour {
+		return string(s)
+	}
+	colour := map[client.State]string{client.Live: "32", client.Degraded: "33", client.Scanning: "36"}[s]
+	if colour == "" {
+		colour = "31"
+	}
+	return "\x1b[" + colour + "m" + string(s) + "\x1b[0m"
+}
+
+func checkCommand(t terminal) *cli.Command {
+	return &cli.Command{
+		Name: "check", Usage: "tell whether the list is whole, for monitoring",
+		Description: "The exit code is 0 if the list has all files of all scouts, 1 if a scout is hidden, degraded,\n" +
+			"gone or unconfirmed, and 2 if that cannot be told.",
+		Flags: []cli.Flag{&cli.DurationFlag{Name: "within", Value: 5 * time.Second, Usage: "how long the scouts may take to look at their disks"}},
+		Action: func(ctx context.Context, c *cli.Command) error {
+			master, err := connect(c)
+			if err != nil {
+				return err
+			}
+			problems, err := check(ctx, master, c.Duration("within"))
+			if err != nil {
+				return err
+			}
+			if len(problems) == 0 {
+				_, err := fmt.Fprintln(t.out, "whole")
+				return err
+			}
+			if _, err := fmt.Fprintln(t.out, strings.Join(problems, "\n")); err != nil {
+				return err
+			}
+			return exitCode(exitIncomplete)
+		},
+	}
+}
+
+// check returns what keeps the list from being whole, a line each.
+func check(ctx context.Context, master *client.Client, within time.Duration) (problems []string, err error) {
+	// A prefix that no name has: only what the scouts say is of interest.
+	_, unconfirmed, err := master.Fresh(ctx, client.Query{Prefixes: []string{"\x00"}}, within)
+	if err != nil {
+		return nil, err
+	}
+	roster, err := master.Scouts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	named := map[[2]string]bool{}
+	for _, s := range roster.Scouts {
+		if s.State != client.Live {
+			problems = append(problems, fmt.Sprintf("%s: %s: %s: %s", s.State, s.Host, printable(s.Directory), dash(printable(s.Reason))))
+			named[[2]string{s.Host, s.Directory}] = true
+		}
+	}
+	for _, u := range unconfirmed {
+		if !named[[2]string{u.Host, u.Directory}] {
+			problems = append(problems, fmt.Sprintf("unconfirmed: %s: %s: %s", u.Host, printable(u.Directory), printable(u.Reason)))
+		}
+	}
+	if n := roster.States["gone"]; n > 0 {
+		problems = append(problems, "gone: "+strconv.Itoa(n)+" scouts have left without deregistering")
+	}
+	return problems, nil
+}
+
+func watchCommand(t terminal) *cli.Command {
+	return &cli.Command{
+		Name: "watch", Usage: "print a line for each file that comes or goes", ArgsUsage: "[PATTERN]",
+		Description: "A line is + or -, the host and the path. Watching resumes by itself after a break.",
+		Flags:       append(selection(), &cli.BoolFlag{Name: "all", Usage: "print the existing files first"}),
+		Action: func(ctx context.Context, c *cli.Command) error {
+			q, err := query(c)
+			if err != nil {
+				return err
+			}
+			master, err := connect(c)
+			if err != nil {
+				return err
+			}
+			w := &watch{t: t, known: map[client.File]bool{}, silent: !c.Bool("all")}
+			o := client.WatchOptions{OnError: func(err error) {
+				fmt.Fprintf(t.err, "scoutctl: connection lost, trying again: %v\n", err) //nolint:errcheck // a remark
+			}}
+			for change, err := range master.Watch(ctx, q, o) {
+				if err = errors.Join(err, w.print(change)); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+}
+
+// watch prints changes. It knows the list, so that it can tell the difference after
+// a reset.
+type watch struct {
+	t      terminal
+	known  map[client.File]bool
+	stale  map[client.File]bool // during a reset: the files that were known and have not come again
+	silent bool                 // the first reset is not printed
+}
+
+func (w *watch) print(change client.Change) error {
+	if change.Reset {
+		w.stale = maps.Clone(w.known)
+	}
+	for _, f := range change.Removed {
+		delete(w.known, f)
+		if err := w.line("-", f); err != nil {
+			return err
+		}
+	}
+	for _, f := range change.Added {
+		delete(w.stale, f)
+		if w.known[f] {
+			continue
+		}
+		w.known[f] = true
+		if w.silent {
+			continue
+		}
+		if err := w.line("+", f); err != nil {
+			return err
+		}
+	}
+	if change.ID == "" {
+		return nil
+	}
+	w.silent = false
+	gone := slices.SortedFunc(maps.Keys(w.stale), func(a, b client.File) int { return strings.Compare(a.Host+a.Path(), b.Host+b.Path()) })
+	w.stale = nil
+	for _, f := range gone {
+		delete(w.known, f)
+		if err := w.line("-", f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *watch) line(sign string, f client.File) error {
+	if w.t.colour {
+		colour := map[string]string{"+": "32", "-": "31"}[sign]
+		sign = "\x1b[" + colour + "m" + sign + "\x1b[0m"
+	}
+	_, err := fmt.Fprintf(w.t.out, "%s %s %s\n", sign, f.Host, printable(f.Path()))
+	return err
+}
