@@ -85,8 +85,9 @@ func (d *Dialer) Targets(ctx context.Context) ([]Target, error) {
 		if r.err != nil && failed == nil {
 			failed = r.err
 		}
-		if len(r.targets) > 0 && len(all) == 0 {
-			defer time.AfterFunc(gracePeriod, stop).Stop()
+		if all == nil && r.targets != nil {
+			grace := time.AfterFunc(gracePeriod, stop)
+			defer grace.Stop() //nolint:gocritic // once, for the first result
 		}
 		all = append(all, r.targets...)
 	}

@@ -47,8 +47,7 @@ func explain(master string, err error) error {
 
 // unresolved returns one line about masters without a known address.
 func unresolved(masters string, err error) error {
-	var name *dial.NameError
-	if errors.As(err, &name) {
+	if _, ok := errors.AsType[*dial.NameError](err); ok {
 		return fmt.Errorf("scoutmaster at %s: %w (check the name and this machine's name servers, or give an IP address)", masters, err)
 	}
 	return fmt.Errorf("scoutmaster at %s: %w", masters, err)

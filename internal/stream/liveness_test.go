@@ -8,10 +8,10 @@ import (
 )
 
 // freeze makes the clock believe that the process did not run for d.
-func (a *awakeClock) freeze(d time.Duration) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.start = a.start.Add(-d)
+func (c *awakeClock) freeze(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.start = c.start.Add(-d)
 }
 
 func runningClock(t *testing.T) *awakeClock {

@@ -227,7 +227,7 @@ func (m *masterSession) fields() []zap.Field {
 // scout, or the address of one that has not said which it is, and the reason.
 func (m *masterSession) cause(reason string) string {
 	if m.origin == (files.Origin{}) {
-		host, _, _ := net.SplitHostPort(m.address) //nolint:errcheck // addresses without a port are one cause
+		host, _, _ := net.SplitHostPort(m.address) // addresses without a port are one cause
 		return host + "\x00" + reason
 	}
 	return m.origin.Host + "\x00" + m.origin.Directory + "\x00" + reason

@@ -172,9 +172,9 @@ func TestResyncsAreSpaced(t *testing.T) {
 					r.expect("Resync", isResync)
 					return time.Since(began)
 				}
-				for i, want := range []time.Duration{0, 1, 2, 4, 8, 16, 32, 60, 60} {
-					if got := fails(); got != want*time.Second {
-						t.Errorf("Resync %d came after %v, not %v s", i, got, want)
+				for i, want := range []int{0, 1, 2, 4, 8, 16, 32, 60, 60} {
+					if got := fails(); got != time.Duration(want)*time.Second {
+						t.Errorf("Resync %d came after %v, not %d s", i, got, want)
 					}
 				}
 				if lines := m.logs.count("copy differs"); lines < 5 || lines > 9 {

@@ -312,9 +312,9 @@ func (f *failures) add(t dial.Target, err error) {
 }
 
 // err returns one error of one line that wraps all of them, or nil.
-func (f failures) err() error {
+func (f *failures) err() error {
 	var all error
-	for _, failed := range f {
+	for _, failed := range *f {
 		if all == nil {
 			all = failed.err
 		} else {

@@ -410,9 +410,9 @@ func TestOffersAreSpaced(t *testing.T) {
 		})
 		c := startScout(t, n, newDirectory("a"))
 		<-done
-		for i, want := range []time.Duration{0, 1, 2, 4, 8, 16, 32, 60, 60} {
-			if got := at[i+1].Sub(at[i]); got != want*time.Second {
-				t.Errorf("Offer %d came after %v, not %v s", i+1, got, want)
+		for i, want := range []int{0, 1, 2, 4, 8, 16, 32, 60, 60} {
+			if got := at[i+1].Sub(at[i]); got != time.Duration(want)*time.Second {
+				t.Errorf("Offer %d came after %v, not %d s", i+1, got, want)
 			}
 		}
 		if lines := c.logs.count("resync requested"); lines < 5 || lines > 9 {
