@@ -13,7 +13,7 @@ import (
 
 	"scout/internal/files"
 	"scout/internal/files/filestest"
-	"scout/internal/guard"
+	"scout/internal/alloctest"
 )
 
 func anyOrigin(files.Origin) bool { return true }
@@ -379,7 +379,7 @@ func TestCostOfHistory(t *testing.T) {
 		if watched {
 			defer l.Watch()()
 		}
-		return guard.Cost(func() {
+		return alloctest.Cost(func() {
 			change(t, l, s, "", "b")
 			change(t, l, s, "b")
 		})
@@ -409,7 +409,7 @@ func TestCostOfADrop(t *testing.T) {
 	defer l.Watch()()
 	r := newReader(l)
 	i := 0
-	allocs, bytes := guard.Cost(func() { l.Drop(sources[i]); i++ })
+	allocs, bytes := alloctest.Cost(func() { l.Drop(sources[i]); i++ })
 	if allocs > 20 || bytes > 8<<10 {
 		t.Errorf("a drop of %d names allocates %.0f times, %.0f bytes", len(names), allocs, bytes)
 	}

@@ -16,7 +16,7 @@ import (
 
 	"scout/internal/files"
 	"scout/internal/files/filestest"
-	"scout/internal/guard"
+	"scout/internal/alloctest"
 	"scout/internal/roster"
 	"scout/internal/stream"
 	"scout/internal/web"
@@ -127,7 +127,7 @@ func TestLost(t *testing.T) {
 // Counting a change or an answer allocates almost nothing.
 func TestCostOfCounting(t *testing.T) {
 	m, s := busyMaster(), busyScout()
-	allocs, _ := guard.Cost(func() {
+	allocs, _ := alloctest.Cost(func() {
 		m.Change(1, 1, time.Millisecond)
 		m.HeartbeatMissed()
 		s.ChangeSent(1, 1, 10, time.Millisecond)
@@ -135,7 +135,7 @@ func TestCostOfCounting(t *testing.T) {
 	if allocs > 0 {
 		t.Errorf("counting a change allocates %.0f times", allocs)
 	}
-	allocs, _ = guard.Cost(func() { m.Answered(web.Answer{Route: "/files", Status: 200}) })
+	allocs, _ = alloctest.Cost(func() { m.Answered(web.Answer{Route: "/files", Status: 200}) })
 	if allocs > 4 {
 		t.Errorf("counting an answer allocates %.0f times", allocs)
 	}

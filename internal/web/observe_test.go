@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"scout/internal/guard"
+	"scout/internal/alloctest"
 )
 
 // notes is a Recorder that remembers.
@@ -79,7 +79,7 @@ func TestCostOfObserving(t *testing.T) {
 	o := Observe(h, new(unnoted))
 	r := httptest.NewRequest("GET", "/", nil)
 	w := void{http.Header{}}
-	if allocs, bytes := guard.Cost(func() { o.ServeHTTP(w, r) }); allocs > 2 || bytes > 256 {
+	if allocs, bytes := alloctest.Cost(func() { o.ServeHTTP(w, r) }); allocs > 2 || bytes > 256 {
 		t.Errorf("%.0f allocations, %.0f bytes", allocs, bytes)
 	}
 }

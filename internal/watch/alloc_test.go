@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"scout/internal/guard"
+	"scout/internal/alloctest"
 )
 
 func TestCostOfThePoll(t *testing.T) {
@@ -21,7 +21,7 @@ func TestCostOfThePoll(t *testing.T) {
 	f := scanned(t, dir, quietNotifier)
 	time.Sleep(30 * time.Millisecond) // until the stamps are old enough to be trusted
 	f.rescan()
-	allocs, bytes := guard.Cost(func() { f.rescan() })
+	allocs, bytes := alloctest.Cost(func() { f.rescan() })
 	if allocs/directories > 0.05 || bytes/directories > 16 {
 		t.Errorf("a poll allocates %.2f times, %.0f bytes for each directory that has not changed", allocs/directories, bytes/directories)
 	}
@@ -41,7 +41,7 @@ func TestCostOfOneChange(t *testing.T) {
 		f.follow(findings{names: map[string]map[string]change{"": {"file-000050.new": 0}}})
 		must(t, f.settle())
 	}
-	allocs, bytes := guard.Cost(func() {
+	allocs, bytes := alloctest.Cost(func() {
 		change(func(path string) error { return os.WriteFile(path, nil, 0o600) })
 		change(os.Remove)
 	})
@@ -64,7 +64,7 @@ func TestCostOfTheScan(t *testing.T) {
 		}
 	}
 	const n = directories * each
-	allocs, bytes := guard.Cost(func() { scanned(t, dir, quietNotifier).forest.claim.Release() })
+	allocs, bytes := alloctest.Cost(func() { scanned(t, dir, quietNotifier).forest.claim.Release() })
 	if allocs/n > 0.5 || bytes/n > 400 {
 		t.Errorf("a scan allocates %.2f times, %.0f bytes for each file", allocs/n, bytes/n)
 	}

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"testing"
 
-	"scout/internal/guard"
+	"scout/internal/alloctest"
 )
 
 // many returns a Set of n paths, a hundred in each directory.
@@ -23,7 +23,7 @@ func TestCostOfOneChange(t *testing.T) {
 	s := many(100_000)
 	d := Delta{Removed: setOf("some/directory/d00700/file-000007.txt"), Added: setOf("some/directory/d00300/new")}
 	var changed *Set
-	allocs, bytes := guard.Cost(func() {
+	allocs, bytes := alloctest.Cost(func() {
 		var err error
 		if changed, err = s.Apply(d); err != nil {
 			t.Fatal(err)
@@ -32,7 +32,7 @@ func TestCostOfOneChange(t *testing.T) {
 	if allocs > 100 || bytes > 128<<10 {
 		t.Errorf("a change among 100,000 names allocates %.0f times, %.0f bytes", allocs, bytes)
 	}
-	allocs, bytes = guard.Cost(func() { Diff(s, changed) })
+	allocs, bytes = alloctest.Cost(func() { Diff(s, changed) })
 	if allocs > 50 || bytes > 16<<10 {
 		t.Errorf("the difference of 100,000 names and one more allocates %.0f times, %.0f bytes", allocs, bytes)
 	}
@@ -42,7 +42,7 @@ func TestCostOfTheWire(t *testing.T) {
 	const n = 10_000
 	s := many(n)
 	size := 0
-	allocs, _ := guard.Cost(func() {
+	allocs, _ := alloctest.Cost(func() {
 		size = 0
 		for part := range s.Parts(64 << 10) {
 			size += len(part)
@@ -55,7 +55,7 @@ func TestCostOfTheWire(t *testing.T) {
 	for part := range s.Parts(64 << 10) {
 		parts = append(parts, slices.Clone(part))
 	}
-	allocs, bytes := guard.Cost(func() {
+	allocs, bytes := alloctest.Cost(func() {
 		var b Builder
 		for _, part := range parts {
 			if err := b.Append(part); err != nil {

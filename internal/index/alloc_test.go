@@ -4,14 +4,14 @@ import (
 	"fmt"
 	"testing"
 
-	"scout/internal/guard"
+	"scout/internal/alloctest"
 )
 
 func TestCostOfOneChange(t *testing.T) {
 	ix := numbered(1_000_000)
 	edit := Edit{Removed: new(Index), Added: buildNames(0, "d00000/f000050x")}
 	var changed *Index
-	allocs, bytes := guard.Cost(func() {
+	allocs, bytes := alloctest.Cost(func() {
 		var err error
 		if changed, err = ix.Apply(edit); err != nil {
 			t.Fatal(err)
@@ -21,7 +21,7 @@ func TestCostOfOneChange(t *testing.T) {
 		t.Errorf("a change among a million names allocates %.0f times, %.0f bytes", allocs, bytes)
 	}
 	none := func([]byte) {}
-	allocs, bytes = guard.Cost(func() { Diff(ix, changed, none, none) })
+	allocs, bytes = alloctest.Cost(func() { Diff(ix, changed, none, none) })
 	if allocs > 20 || bytes > 4<<10 {
 		t.Errorf("comparing a million names with one more allocates %.0f times, %.0f bytes", allocs, bytes)
 	}
@@ -34,7 +34,7 @@ func TestCostOfEachName(t *testing.T) {
 		names = append(names, append([]byte(nil), c.Name()...))
 	}
 	var ix *Index
-	allocs, bytes := guard.Cost(func() {
+	allocs, bytes := alloctest.Cost(func() {
 		var b Builder
 		for _, name := range names {
 			b.Add(name, 0)
@@ -47,7 +47,7 @@ func TestCostOfEachName(t *testing.T) {
 	if each := float64(ix.Size()) / n; each > 6 {
 		t.Errorf("a name takes %.1f bytes", each)
 	}
-	allocs, bytes = guard.Cost(func() {
+	allocs, bytes = alloctest.Cost(func() {
 		for c := ix.Cursor(); c.Next(); {
 			_ = c.Name()
 		}
@@ -66,7 +66,7 @@ func TestCostOfMerging(t *testing.T) {
 	a, b := halves[0].Index(), halves[1].Index()
 	var merged *Index
 	all := func(uint32) bool { return true }
-	allocs, bytes := guard.Cost(func() { merged = Merge(nil, all, a, b) })
+	allocs, bytes := alloctest.Cost(func() { merged = Merge(nil, all, a, b) })
 	if allocs/n > 0.001 || bytes/n > 12 {
 		t.Errorf("merging allocates %.5f times, %.0f bytes for each name", allocs/n, bytes/n)
 	}

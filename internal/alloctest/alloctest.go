@@ -1,14 +1,14 @@
-// Package guard measures what does not depend on the machine's mood, so that
-// tests can hold it to a bound anywhere.
-package guard
+// Package alloctest measures allocations. They do not depend on the speed of the
+// machine, so tests can assert bounds on them.
+package alloctest
 
 import "runtime"
 
 // Cost returns how often one run of f allocates, and how many bytes: the mean
-// of a few runs after a first one.
+// of a few runs, after one that does not count.
 func Cost(f func()) (allocs, bytes float64) {
 	const runs = 5
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // nobody else allocates meanwhile
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // nothing else allocates meanwhile
 	f()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)

@@ -5,7 +5,7 @@ import (
 
 	"scout/internal/files"
 	"scout/internal/files/filestest"
-	"scout/internal/guard"
+	"scout/internal/alloctest"
 	"scout/internal/listing/listingtest"
 )
 
@@ -13,7 +13,7 @@ func TestCostOfOneChange(t *testing.T) {
 	l, sources := listingtest.Fleet(t, 10, 1_000_000, filestest.Same)
 	add := files.Delta{Removed: filestest.Set(), Added: filestest.Set("team/d00300/new")}
 	remove := files.Delta{Removed: add.Added, Added: add.Removed}
-	allocs, bytes := guard.Cost(func() {
+	allocs, bytes := alloctest.Cost(func() {
 		for _, d := range []files.Delta{add, remove} {
 			if _, err := l.Change(sources[0], d); err != nil {
 				t.Fatal(err)

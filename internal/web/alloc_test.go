@@ -7,7 +7,7 @@ import (
 
 	"scout/internal/files"
 	"scout/internal/files/filestest"
-	"scout/internal/guard"
+	"scout/internal/alloctest"
 	"scout/internal/listing/listingtest"
 )
 
@@ -38,7 +38,7 @@ func TestCostOfAnAnswer(t *testing.T) {
 		r.Header.Set("Accept-Encoding", tc.encoding)
 		ask := func() { h.ServeHTTP(void{http.Header{}}, r) }
 		ask() // segments are cached
-		allocs, bytes := guard.Cost(ask)
+		allocs, bytes := alloctest.Cost(ask)
 		if allocs > tc.allocs || bytes > tc.bytes {
 			t.Errorf("%s %s of 100,000 entries allocates %.0f times, %.0f bytes", tc.target, tc.encoding, allocs, bytes)
 		}
@@ -51,7 +51,7 @@ func TestCostOfAnAnswerAfterAChange(t *testing.T) {
 	h := newTestHandler(l)
 	r := httptest.NewRequest(http.MethodGet, "/files", nil)
 	some, none := filestest.Set("new"), filestest.Set()
-	allocs, bytes := guard.Cost(func() {
+	allocs, bytes := alloctest.Cost(func() {
 		for _, d := range []files.Delta{{Removed: none, Added: some}, {Removed: some, Added: none}} {
 			if _, err := l.Change(sources[3], d); err != nil {
 				t.Fatal(err)
