@@ -3,9 +3,9 @@ package listing_test
 import (
 	"testing"
 
+	"scout/internal/alloctest"
 	"scout/internal/files"
 	"scout/internal/files/filestest"
-	"scout/internal/alloctest"
 	"scout/internal/listing/listingtest"
 )
 

@@ -11,9 +11,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"scout/internal/alloctest"
 	"scout/internal/files"
 	"scout/internal/files/filestest"
-	"scout/internal/alloctest"
 )
 
 func anyOrigin(files.Origin) bool { return true }

@@ -14,9 +14,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	"go.uber.org/zap"
 
+	"scout/internal/alloctest"
 	"scout/internal/files"
 	"scout/internal/files/filestest"
-	"scout/internal/alloctest"
 	"scout/internal/roster"
 	"scout/internal/stream"
 	"scout/internal/web"

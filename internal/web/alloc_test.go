@@ -5,9 +5,9 @@ import (
 	"net/http/httptest"
 	"testing"
 
+	"scout/internal/alloctest"
 	"scout/internal/files"
 	"scout/internal/files/filestest"
-	"scout/internal/alloctest"
 	"scout/internal/listing/listingtest"
 )
 
