@@ -146,12 +146,12 @@ func TestQuickStartBlock(t *testing.T) {
 		t.Errorf("the README does not say how to stop both programs")
 	}
 	clone := tempDir(t)
-	for _, part := range []string{"Makefile", "go.mod", "go.sum", "cmd", "internal", "proto"} {
+	for _, part := range []string{"Makefile", "go.mod", "go.sum", "client", "cmd", "internal", "proto"} {
 		if out, err := exec.Command("cp", "-r", filepath.Join(root, part), clone).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
 	}
-	for _, built := range []string{"cmd/scout/scout", "cmd/scoutmaster/scoutmaster"} {
+	for _, built := range []string{"cmd/scout/scout", "cmd/scoutmaster/scoutmaster", "cmd/scoutctl/scoutctl"} {
 		must(t, os.RemoveAll(filepath.Join(clone, built)))
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*patience) // it builds both programs
