@@ -223,13 +223,14 @@ func logged(n ast.Node) (message string, fields []string, ok bool) {
 	return message, fields, true
 }
 
-// fieldOf returns the name of the field that a call of zap makes.
+// fieldOf returns the name of the field that a call of zap makes, which is not
+// empty.
 func fieldOf(arg ast.Expr) []string {
 	call, callee := callOf(arg)
 	if call == nil || len(call.Args) == 0 {
 		return nil
 	}
-	if name, ok := constant(call.Args[0]); ok {
+	if name, ok := constant(call.Args[0]); ok && name != "" {
 		return []string{name}
 	}
 	if callee == "Error" {
