@@ -25,8 +25,8 @@ const (
 	// refusalTime is how long a connection beyond the limit of its address lives:
 	// long enough for its server to say why it serves nothing.
 	refusalTime = time.Second
-	// maxRefusals is how many such connections there are at a time. Further ones
-	// are closed at once.
+	// maxRefusals is how many such connections there are at a time at most. Further
+	// ones are closed at once.
 	maxRefusals = 64
 	// logInterval is the least time between two lines about rejected connections.
 	logInterval = time.Second
@@ -44,6 +44,8 @@ type Limits struct {
 type Listener struct {
 	net.Listener
 	limits   Limits
+	tooMany  string // why a connection beyond the limit of its address is refused
+	refusals int    // how many connections beyond the limit of an address may be open
 	rejected rejected
 	full     rejected
 
@@ -55,11 +57,18 @@ type Listener struct {
 
 // Limit returns a Listener on l, which must be of TCP. The log names l.
 func Limit(l net.Listener, limits Limits, log *zap.Logger) *Listener {
+	cause := ", the scoutmaster's -max-connections-per-address"
 	if limits.Total > 0 && (limits.Address == 0 || limits.Address >= limits.Total) {
 		limits.Address = max(1, limits.Total-max(1, limits.Total/8))
+		cause = ", as many as the scoutmaster's limit of open files allows: raise it (ulimit -n, or LimitNOFILE= of the service)"
+	}
+	refusals := maxRefusals
+	if limits.Total > 0 { // the connections of one address, refused or not, leave places to others
+		refusals = min(maxRefusals, (limits.Total-limits.Address)/2)
 	}
 	return &Listener{
-		Listener: l, limits: limits,
+		Listener: l, limits: limits, refusals: refusals,
+		tooMany:  fmt.Sprintf("there are %d connections from this address already%s", limits.Address, cause),
 		rejected: newRejected(log, "peer refused"), full: newRejected(log, "connections refused"),
 		conns:  make(map[*counted]bool),
 		open:   make(map[netip.Prefix]int),
@@ -124,8 +133,8 @@ func (l *Listener) take(conn *net.TCPConn) *counted {
 		l.open[c.from]++
 		return c
 	}
-	l.rejected.notePeer(conn.RemoteAddr(), l.tooMany())
-	if len(l.beyond) >= maxRefusals {
+	l.rejected.notePeer(conn.RemoteAddr(), l.tooMany)
+	if len(l.beyond) >= l.refusals {
 		return nil
 	}
 	l.conns[c] = false
@@ -199,13 +208,9 @@ func (l *Listener) Refuse(remote string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.beyond[remote] {
-		return errors.New(l.tooMany())
+		return errors.New(l.tooMany)
 	}
 	return nil
-}
-
-func (l *Listener) tooMany() string {
-	return fmt.Sprintf("there are %d connections from this address already, the scoutmaster's -max-connections-per-address", l.limits.Address)
 }
 
 // ServerOptions make a gRPC server refuse calls on connections beyond the

@@ -210,6 +210,15 @@ func TestTotalLimit(t *testing.T) {
 	from(1) // beyond the limit of the address
 	if refused := <-accepted; l.Refuse(refused.RemoteAddr().String()) == nil {
 		t.Error("one address may have the whole total")
+	} else if err := l.Refuse(refused.RemoteAddr().String()); !strings.Contains(err.Error(), "14 connections") || !strings.Contains(err.Error(), "ulimit -n") {
+		t.Errorf("refused because %v", err)
+	}
+	for range 5 { // refused connections do not take the places of others either
+		conn := from(1)
+		conn.SetReadDeadline(time.Now().Add(time.Minute))
+		if _, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("a connection beyond the refusals: %v", err)
+		}
 	}
 	from(2)
 	if other := <-accepted; l.Refuse(other.RemoteAddr().String()) != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // Admission decides which requests are served.
@@ -19,15 +20,31 @@ type Admission struct {
 // maxQuery is how many bytes a query may have. A list of a hundred prefixes fits.
 const maxQuery = 16 << 10
 
+// answerTimeout bounds every answer. Long answers set a new deadline before each
+// part.
+const answerTimeout = longestWait + writeTimeout
+
 // Admit serves next to the requests that are admitted, and answers the others.
 func (a Admission) Admit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTimeout)) // tests have none
+		ignoreBody(w, r)
 		if refused := a.refuse(w.Header(), r); refused != nil {
 			refused.answer(w)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// ignoreBody makes the server answer without the body that a client has announced
+// and may never send. No method that is served needs a body.
+func ignoreBody(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength == 0 || r.ProtoMajor != 1 { // HTTP/2 answers before the body comes
+		return
+	}
+	w.Header().Set("Connection", "close")
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now()) // tests have none
 }
 
 // refuse returns why a request is refused, or nil. It sets the headers that the

@@ -1,12 +1,17 @@
 package web
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func TestAdmission(t *testing.T) {
@@ -60,3 +65,70 @@ func TestAdmission(t *testing.T) {
 		}
 	}
 }
+
+// A request is answered although the body that it announces never comes, and its
+// connection ends. A connection without such a request stays open.
+func TestBodyThatNeverComes(t *testing.T) {
+	admission := Admission{Capacity: func(string) error { return nil }, Check: func(*http.Request) error { return nil }}
+	site := httptest.NewServer(admission.Admit(newTestHandler(sample())))
+	defer site.Close()
+	for header, ends := range map[string]bool{
+		"GET /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n":                       true,
+		"GET /files HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n":                 true,
+		"POST /files HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n":                        true,
+		"GET /none HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n":  true,
+		"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\nGET /healthz HTTP/1.0\r\nHost: again\r\n\r\n": false,
+	} {
+		conn, err := net.Dial("tcp", site.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.SetDeadline(time.Now().Add(time.Minute))
+		if _, err := io.WriteString(conn, header); err != nil {
+			t.Fatal(err)
+		}
+		answers, err := io.ReadAll(conn)
+		if err != nil {
+			t.Errorf("%q: %v", header, err)
+		}
+		if n := bytes.Count(answers, []byte("HTTP/1.")); ends != (n == 1) {
+			t.Errorf("%q: %d answers: %s", header, n, answers)
+		}
+		conn.Close()
+	}
+}
+
+// A client that accepts nothing of an answer does not keep its connection.
+func TestEveryAnswerHasADeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		admission := Admission{Capacity: func(string) error { return nil }, Check: func(*http.Request) error { return nil }}
+		client, server := net.Pipe()
+		conns := make(chan net.Conn, 1)
+		conns <- server
+		site := &http.Server{Handler: admission.Admit(newTestHandler(sample()))}
+		ended := make(chan error, 1)
+		go func() { ended <- site.Serve(pipeListener{conns}) }()
+		io.WriteString(client, "GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n")
+		time.Sleep(answerTimeout + time.Second) // the pipe holds nothing of the answer
+		if _, err := client.Read(make([]byte, 1)); err == nil {
+			t.Errorf("an answer can be read that was not for %s", answerTimeout)
+		}
+		site.Close()
+		<-ended
+		client.Close()
+	})
+}
+
+// pipeListener accepts the connections that are sent to it.
+type pipeListener struct{ conns chan net.Conn }
+
+func (l pipeListener) Accept() (net.Conn, error) {
+	conn, ok := <-l.conns
+	if !ok {
+		return nil, net.ErrClosed
+	}
+	return conn, nil
+}
+
+func (l pipeListener) Close() error { close(l.conns); return nil }
+func (pipeListener) Addr() net.Addr { return &net.TCPAddr{} }
