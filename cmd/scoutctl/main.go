@@ -21,7 +21,7 @@ import (
 const (
 	exitOK         = 0
 	exitIncomplete = 1 // check: a scout is hidden, gone or unconfirmed
-	exitError      = 2
+	exitFailed     = 2
 )
 
 func main() {
@@ -39,15 +39,15 @@ type terminal struct {
 	colour   bool
 }
 
-// exitCode is an error that ends the program with a code, and says nothing.
-type exitCode int
+// exitError is an error that ends the program with a code, and says nothing.
+type exitError int
 
-func (e exitCode) Error() string { return fmt.Sprintf("exit %d", int(e)) }
+func (e exitError) Error() string { return fmt.Sprintf("exit %d", int(e)) }
 
 // run runs the program and returns its exit code.
 func run(ctx context.Context, args []string, t terminal) int {
 	err := command(t).Run(ctx, args)
-	code, exits := errors.AsType[exitCode](err)
+	code, exits := errors.AsType[exitError](err)
 	switch {
 	case err == nil, errors.Is(err, syscall.EPIPE), ctx.Err() != nil:
 		return exitOK
@@ -55,7 +55,7 @@ func run(ctx context.Context, args []string, t terminal) int {
 		return int(code)
 	}
 	fmt.Fprintf(t.err, "scoutctl: %v\n", err) //nolint:errcheck // there is no other place to say it
-	return exitError
+	return exitFailed
 }
 
 // command describes the program.

@@ -86,7 +86,7 @@ func TestMistakes(t *testing.T) {
 		"scouts -o wide":  "neither table nor json",
 	} {
 		out, errors, code := scoutctl(t, strings.Fields(words)...)
-		if out != "" || code != exitError || !strings.Contains(errors, want) || strings.Count(errors, "\n") != 1 {
+		if out != "" || code != exitFailed || !strings.Contains(errors, want) || strings.Count(errors, "\n") != 1 {
 			t.Errorf("%s: %q, %q, exit %d, want %q", words, out, errors, code, want)
 		}
 	}
@@ -110,7 +110,7 @@ func TestCheck(t *testing.T) {
 		t.Errorf("gone: %q, exit %d", out, code)
 	}
 	t.Setenv("SCOUT_URL", "http://127.0.0.1:1")
-	if _, errors, code := scoutctl(t, "check"); code != exitError || errors == "" {
+	if _, errors, code := scoutctl(t, "check"); code != exitFailed || errors == "" {
 		t.Errorf("no scoutmaster: %q, exit %d", errors, code)
 	}
 }

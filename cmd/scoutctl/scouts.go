@@ -95,7 +95,7 @@ func checkCommand(t terminal) *cli.Command {
 			if _, err := fmt.Fprintln(t.out, strings.Join(problems, "\n")); err != nil {
 				return err
 			}
-			return exitCode(exitIncomplete)
+			return exitError(exitIncomplete)
 		},
 	}
 }
@@ -148,7 +148,7 @@ func watchCommand(t terminal) *cli.Command {
 				fmt.Fprintf(t.err, "scoutctl: connection lost, trying again: %v\n", err) //nolint:errcheck // a remark
 			}}
 			for change, err := range master.Watch(ctx, q, o) {
-				if err = errors.Join(err, w.print(change)); err != nil {
+				if err := errors.Join(err, w.print(change)); err != nil {
 					return err
 				}
 			}

@@ -101,7 +101,7 @@ type master struct {
 func (m *master) start() error {
 	args := m.args
 	if m.http != "" {
-		args = append(args[:len(args):len(args)], "-grpc", m.grpc, "-http", m.http)
+		args = append(slices.Clip(args), "-grpc", m.grpc, "-http", m.http)
 	}
 	started, err := m.programs.StartMaster(args...)
 	if err != nil {

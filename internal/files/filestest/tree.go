@@ -163,11 +163,11 @@ func (t *Tree) Len() (n int) {
 func (t *Tree) Make(dir string) error {
 	for _, d := range t.Directories {
 		at := filepath.Join(dir, d.Path)
-		if err := os.Mkdir(at, 0o755); err != nil {
+		if err := os.Mkdir(at, 0o750); err != nil {
 			return err
 		}
 		for _, name := range d.Files {
-			f, err := os.OpenFile(at+"/"+name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+			f, err := os.OpenFile(at+"/"+name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 			if err != nil {
 				return fmt.Errorf("make a tree: %w", err)
 			}
