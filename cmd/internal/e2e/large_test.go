@@ -136,7 +136,7 @@ func TestScanLongerThanDeadline(t *testing.T) {
 	for i := range 100 {
 		sub := filepath.Join(dir, fmt.Sprint(i))
 		must(t, os.Mkdir(sub, 0o755))
-		create(t, sub, 40)
+		create(t, sub, 200)
 	}
 	m := startMaster(t, "-heartbeat", "100ms", "-deadline", deadline.String())
 	s := startScout(t, m, "h", dir, args...)
