@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"scout/internal/jetstream"
 	"scout/internal/master"
@@ -88,10 +89,30 @@ func (f *Fleet) Bounds(ctx context.Context) (first, last uint64, err error) {
 
 // Probe is part of [master.Peers].
 func (f *Fleet) Probe(ctx context.Context, address string, id master.SessionID) bool {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
 	answer, err := f.ask(ctx, address, &scoutv1.PeerRequest{Request: &scoutv1.PeerRequest_Probe{
 		Probe: &scoutv1.PeerProbe{Instance: uint64(id.Instance), Session: id.Number},
 	}})
 	return err == nil && answer.GetAlive()
+}
+
+// Rescan is part of [master.Peers].
+func (f *Fleet) Rescan(ctx context.Context, address string, i master.Instance, sessions []uint64) (master.Rescanned, error) {
+	ask := &scoutv1.PeerRescan{Instance: uint64(i), Sessions: sessions}
+	if end, ok := ctx.Deadline(); ok {
+		ask.Wait = durationpb.New(time.Until(end) * 9 / 10) // the answer has to come in time, whatever it says
+	}
+	answer, err := f.ask(ctx, address, &scoutv1.PeerRequest{Request: &scoutv1.PeerRequest_Rescan{Rescan: ask}})
+	if err != nil {
+		return master.Rescanned{}, err
+	}
+	done := answer.GetRescanned()
+	r := master.Rescanned{Epoch: done.GetEpoch(), Position: done.GetPosition(), Unconfirmed: make(map[uint64]string)}
+	for _, u := range done.GetUnconfirmed() {
+		r.Unconfirmed[u.GetSession()] = u.GetReason()
+	}
+	return r, nil
 }
 
 // State is part of [master.Peers].
@@ -99,9 +120,7 @@ func (f *Fleet) State(ctx context.Context) iter.Seq2[*scoutv1.StatePart, error] 
 	return func(yield func(*scoutv1.StatePart, error) bool) {
 		address, number := anyone, uint64(0)
 		for {
-			answer, err := f.ask(ctx, address, &scoutv1.PeerRequest{Request: &scoutv1.PeerRequest_State{
-				State: &scoutv1.PeerState{Transfer: number},
-			}})
+			answer, err := f.askState(ctx, address, number)
 			if err != nil {
 				yield(nil, err)
 				return
@@ -118,9 +137,15 @@ func (f *Fleet) State(ctx context.Context) iter.Seq2[*scoutv1.StatePart, error] 
 	}
 }
 
-func (f *Fleet) ask(ctx context.Context, address string, request *scoutv1.PeerRequest) (*scoutv1.PeerAnswer, error) {
+func (f *Fleet) askState(ctx context.Context, address string, number uint64) (*scoutv1.PeerAnswer, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
+	return f.ask(ctx, address, &scoutv1.PeerRequest{Request: &scoutv1.PeerRequest_State{
+		State: &scoutv1.PeerState{Transfer: number},
+	}})
+}
+
+func (f *Fleet) ask(ctx context.Context, address string, request *scoutv1.PeerRequest) (*scoutv1.PeerAnswer, error) {
 	message, err := proto.Marshal(request)
 	if err != nil {
 		return nil, fmt.Errorf("ask another scoutmaster: %w", err)
@@ -144,6 +169,8 @@ type Registry interface {
 	Parts(limit int) iter.Seq[*scoutv1.StatePart]
 	// Probe asks a session for a sign of life.
 	Probe(ctx context.Context, id master.SessionID) bool
+	// Rescan has scouts rescan their disks.
+	Rescan(ctx context.Context, i master.Instance, sessions []uint64) master.Rescanned
 }
 
 // Serve answers the other scoutmasters until ctx is done.
@@ -196,6 +223,8 @@ func (f *Fleet) answer(ctx context.Context, r Registry, data []byte) ([]byte, er
 		ctx, cancel := context.WithTimeout(ctx, answerTime)
 		defer cancel()
 		answer.Alive = r.Probe(ctx, id)
+	case *scoutv1.PeerRequest_Rescan:
+		answer.Rescanned = rescan(ctx, r, ask.Rescan)
 	case *scoutv1.PeerRequest_State:
 		if err := f.nextParts(r, ask.State.GetTransfer(), answer); err != nil {
 			return nil, err
@@ -204,6 +233,24 @@ func (f *Fleet) answer(ctx context.Context, r Registry, data []byte) ([]byte, er
 		return nil, errors.New("the request is of a kind that this version does not know")
 	}
 	return proto.Marshal(answer)
+}
+
+// longestRescan is the longest that scouts may take for another scoutmaster.
+const longestRescan = time.Minute
+
+func rescan(ctx context.Context, r Registry, ask *scoutv1.PeerRescan) *scoutv1.PeerRescanned {
+	wait := longestRescan
+	if w := ask.GetWait(); w != nil {
+		wait = min(wait, w.AsDuration())
+	}
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	done := r.Rescan(ctx, master.Instance(ask.GetInstance()), ask.GetSessions())
+	answer := &scoutv1.PeerRescanned{Epoch: done.Epoch, Position: done.Position}
+	for session, reason := range done.Unconfirmed {
+		answer.Unconfirmed = append(answer.Unconfirmed, &scoutv1.PeerUnconfirmed{Session: session, Reason: reason})
+	}
+	return answer
 }
 
 // transfer is a state that another scoutmaster takes, part by part.

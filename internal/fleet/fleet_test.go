@@ -102,12 +102,15 @@ func agree(masters []*scoutmaster, names ...string) {
 	}
 }
 
+// rescanned is the answer of a scout that has rescanned.
+var rescanned = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
 // arrive registers a scout that answers probes.
 func (m *scoutmaster) arrive(host string) (stream.Member, error) {
 	return m.Join(context.Background(), stream.Peer{
 		Origin: files.Origin{Host: host, Directory: "/srv"}, Session: "session of " + host, Address: "192.0.2.1:1",
 		Probe:   func(context.Context) bool { return true },
-		Rescan:  func() <-chan struct{} { return nil },
+		Rescan:  func() <-chan struct{} { return rescanned },
 		Silence: func() time.Duration { return 0 },
 		Evict:   func(string) {},
 	})
@@ -149,6 +152,12 @@ func TestFleet(t *testing.T) {
 	masters[2].show("host-2", "f2")
 	all = slices.Insert(all, 2, "f2")
 	agree(masters, all...)
+
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if list, unconfirmed := masters[1].Barrier(ctx, func(files.Origin) bool { return true }); len(unconfirmed) > 0 || list.Len != len(all) {
+		t.Errorf("%d entries, unconfirmed: %v", list.Len, unconfirmed)
+	}
 
 	masters[1].stop()
 	left := []*scoutmaster{masters[0], masters[2]}

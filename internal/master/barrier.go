@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"scout/internal/files"
@@ -12,24 +13,35 @@ import (
 	"scout/internal/stream"
 )
 
-// Barrier asks the live scouts of the wanted origins, all at once, to rescan
-// their disks, and returns the list when each has answered or ctx is done. The
-// list has all that was on a scout's disk at the call, unless Barrier names the
-// scout with the reason why this is not certain: the scout was hidden, left
-// without deregistering, did not answer in time, cannot list a part of its
-// directory, or is connected to another scoutmaster. Barrier does not wait for a
-// hidden scout. A scout that deregisters meanwhile takes its files along and is
-// not named; a scout that registers meanwhile is not asked.
+// Barrier asks the live scouts of the wanted origins, all at once and at whatever
+// scoutmaster they are, to rescan their disks, and returns the list when each has
+// answered or ctx is done. The list has all that was on a scout's disk at the call,
+// unless Barrier names the scout with the reason why this is not certain: the scout
+// was hidden, left without deregistering, did not answer in time, cannot list a
+// part of its directory, or its scoutmaster did not answer. Barrier does not wait
+// for a hidden scout. A scout that deregisters meanwhile takes its files along and
+// is not named; a scout that registers meanwhile is not asked.
 func (r *Registry) Barrier(ctx context.Context, wanted func(files.Origin) bool) (*listing.Version, []roster.Unconfirmed) {
 	rescans := r.state.beginRescans(wanted)
+	elsewhere := make(map[Instance][]*rescan)
 	for _, q := range rescans {
-		if q.member = r.member(q.session.id); q.member != nil && q.ask {
+		q.member = r.member(q.session.id)
+		switch {
+		case !q.ask:
+		case q.member != nil:
 			q.answered = q.member.peer.Rescan()
+		default:
+			elsewhere[q.session.id.Instance] = append(elsewhere[q.session.id.Instance], q)
 		}
+	}
+	var others sync.WaitGroup
+	for instance, some := range elsewhere {
+		others.Go(func() { r.rescanAt(ctx, instance, some) })
 	}
 	for _, q := range rescans {
 		q.wait(ctx)
 	}
+	others.Wait()
 	list := r.state.judge(rescans)
 	var unconfirmed []roster.Unconfirmed
 	for _, q := range rescans {
@@ -40,13 +52,57 @@ func (r *Registry) Barrier(ctx context.Context, wanted func(files.Origin) bool) 
 	return list, unconfirmed
 }
 
+// rescanAt has another scoutmaster's scouts rescan, and waits until what they have
+// found is here.
+func (r *Registry) rescanAt(ctx context.Context, i Instance, some []*rescan) {
+	m := r.state.tickOf(i)
+	sessions := make([]uint64, len(some))
+	for n, q := range some {
+		sessions[n] = q.session.id.Number
+		q.elsewhere = fmt.Sprintf("its scoutmaster %q did not answer", m.Name)
+	}
+	done, err := r.reach.Rescan(ctx, m.Address, i, sessions)
+	if err != nil || !r.state.await(ctx, done.Epoch, done.Position) {
+		return
+	}
+	for _, q := range some {
+		q.elsewhere = done.Unconfirmed[q.session.id.Number]
+	}
+}
+
+// Rescan has the scouts of some sessions of this scoutmaster rescan their disks,
+// for another scoutmaster's barrier. It returns when each has answered, or ctx is
+// done.
+func (r *Registry) Rescan(ctx context.Context, i Instance, sessions []uint64) Rescanned {
+	done := Rescanned{Unconfirmed: make(map[uint64]string)}
+	var rescans []*rescan
+	for _, number := range sessions {
+		id := SessionID{i, number}
+		x, m := r.state.find(id), r.member(id)
+		if x == nil || m == nil {
+			done.Unconfirmed[number] = "it is not connected to its scoutmaster any more"
+			continue
+		}
+		rescans = append(rescans, &rescan{session: x, member: m, withheld: r.state.withheldOf(x), answered: m.peer.Rescan()})
+	}
+	for _, q := range rescans {
+		if q.wait(ctx); !isClosed(q.answered) {
+			q.verdict = unanswered
+			done.Unconfirmed[q.session.id.Number] = q.reason()
+		}
+	}
+	done.Epoch, done.Position = r.state.where()
+	return done
+}
+
 // rescan is a rescan that a barrier asks of one session.
 type rescan struct {
-	session  *session
-	ask      bool            // it is not hidden
-	withheld <-chan struct{} // closed once the session was hidden, or has left
-	member   *member         // nil: at another scoutmaster
-	answered <-chan struct{} // nil: was not asked
+	session   *session
+	ask       bool            // it is not hidden
+	withheld  <-chan struct{} // closed once the session was hidden, or has left
+	member    *member         // nil: at another scoutmaster
+	answered  <-chan struct{} // nil: was not asked here
+	elsewhere string          // why it is not confirmed by another scoutmaster, or ""
 
 	verdict rescanVerdict
 	doubt   string // why its files may be lacking
@@ -91,7 +147,7 @@ func (q *rescan) wait(ctx context.Context) {
 func (s *State) judge(rescans []*rescan) *listing.Version {
 	answered := make([]bool, len(rescans)) // before the list is taken
 	for i, q := range rescans {
-		answered[i] = isClosed(q.answered)
+		answered[i] = isClosed(q.answered) || q.member == nil && q.ask && q.elsewhere == ""
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -135,7 +191,57 @@ func (q *rescan) reason() string {
 	case q.verdict == doubtful:
 		return q.doubt
 	case q.member == nil:
-		return "it is connected to another scoutmaster, which was not asked"
+		return q.elsewhere
 	}
 	return fmt.Sprintf("no answer in time; it was last heard %s ago", q.member.peer.Silence().Round(time.Millisecond))
+}
+
+// find returns a session, or nil.
+func (s *State) find(id SessionID) *session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if m := s.masters[id.Instance]; m != nil {
+		return m.sessions[id.Number]
+	}
+	return nil
+}
+
+func (s *State) withheldOf(x *session) <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return x.withheld
+}
+
+// where returns how far the State has followed which epoch.
+func (s *State) where() (epoch, position uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.epoch, s.position
+}
+
+// await waits until the State has followed an epoch up to a position. It is false
+// if the State is in another epoch, or ctx was done first.
+func (s *State) await(ctx context.Context, epoch, position uint64) bool {
+	for {
+		advanced := s.advanced.Wait() // before the comparison, to miss no entry
+		e, p := s.where()
+		if e != epoch || p >= position {
+			return e == epoch
+		}
+		select {
+		case <-advanced:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// tickOf returns the last Tick of a scoutmaster.
+func (s *State) tickOf(i Instance) Tick {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if m := s.masters[i]; m != nil {
+		return m.tick
+	}
+	return Tick{}
 }

@@ -61,6 +61,16 @@ func newLife(epoch uint64) *life {
 type Reach interface {
 	// Probe is [stream.Peer.Probe] of a session at the scoutmaster with an address.
 	Probe(ctx context.Context, address string, id SessionID) bool
+	// Rescan is [Registry.Rescan] of sessions at the scoutmaster with an address.
+	Rescan(ctx context.Context, address string, i Instance, sessions []uint64) (Rescanned, error)
+}
+
+// Rescanned is what has become of a rescan at one scoutmaster: what the scouts of
+// all sessions but those that are Unconfirmed have found is in the log at the
+// Position.
+type Rescanned struct {
+	Epoch, Position uint64
+	Unconfirmed     map[uint64]string // the reason, by session
 }
 
 // NewRegistry returns the Registry of a scoutmaster that is alone, without
@@ -125,7 +135,7 @@ func (r *Registry) probe(ctx context.Context, id SessionID) bool {
 	if m := r.member(id); m != nil {
 		return m.peer.Probe(ctx)
 	}
-	return r.reach != nil && r.reach.Probe(ctx, r.state.address(id.Instance), id)
+	return r.reach != nil && r.reach.Probe(ctx, r.state.tickOf(id.Instance).Address, id)
 }
 
 // member returns this scoutmaster's member of a session, or nil.

@@ -483,16 +483,6 @@ func (r *Registry) endSessions(reason string) {
 	r.beginAnew(r.life.epoch, reason)
 }
 
-// address returns where requests reach a scoutmaster.
-func (s *State) address(i Instance) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if m := s.masters[i]; m != nil {
-		return m.tick.Address
-	}
-	return ""
-}
-
 // epochs returns the current epoch, and the latest that an entry was of.
 func (s *State) epochs() (current, latest uint64) {
 	s.mu.Lock()

@@ -83,8 +83,9 @@ type line struct {
 
 	state   sync.Mutex
 	cut     bool
-	held    [][]byte   // came while it was cut, and will be in the ring later
-	faults  *rand.Rand // nil: none
+	held    [][]byte     // came while it was cut, and will be in the ring later
+	faults  *rand.Rand   // nil: none
+	lag     atomic.Int64 // how long each message takes to be delivered
 	pending sync.WaitGroup
 }
 
@@ -152,6 +153,7 @@ func (l *line) Follow(ctx context.Context, from uint64, deliver func(uint64, []b
 			}
 			continue
 		}
+		time.Sleep(time.Duration(l.lag.Load()))
 		if err := deliver(from, message); err != nil {
 			return err
 		}
@@ -315,6 +317,22 @@ func (p peers) Probe(ctx context.Context, address string, id SessionID) bool {
 		}
 	}
 	return false
+}
+
+// Rescan is part of Reach.
+func (p peers) Rescan(ctx context.Context, address string, i Instance, sessions []uint64) (Rescanned, error) {
+	for n, other := range p.fleet.list() {
+		if address == fmt.Sprint(n) && !other.dead.Load() && !other.line.isCut() {
+			end, _ := ctx.Deadline()
+			ctx, cancel := context.WithTimeout(ctx, time.Until(end)*9/10)
+			defer cancel()
+			done := other.Registry.Rescan(ctx, i, sessions)
+			time.Sleep(latency)
+			return done, nil
+		}
+	}
+	<-ctx.Done()
+	return Rescanned{}, ctx.Err()
 }
 
 // await waits until something is true, for a while of virtual time.
@@ -648,6 +666,52 @@ func TestCutOff(t *testing.T) {
 			t.Error("that it is back was not logged")
 		}
 		f.agree()
+	})
+}
+
+// A barrier reaches the scouts of all scoutmasters, and the list has what they have
+// found.
+func TestBarrierAcrossTheFleet(t *testing.T) {
+	inVirtualTime(t, 3, func(f *testFleet) {
+		var scouts []*testScout
+		for i, m := range f.list() {
+			s := m.arrive(fmt.Sprint("host-", i)).show("old")
+			s.rescans = make(chan struct{})
+			scouts = append(scouts, s)
+			time.AfterFunc(time.Second, func() {
+				s.show(fmt.Sprint("new", i)) // what the rescan has found
+				close(s.rescans)
+			})
+		}
+		f.agree("old", "old", "old")
+		f.masters[0].line.lag.Store(int64(100 * time.Millisecond))
+		barrier := func(entries int, wait time.Duration, want ...string) {
+			t.Helper()
+			ctx, cancel := context.WithTimeout(context.Background(), wait)
+			defer cancel()
+			list, unconfirmed := f.masters[0].Barrier(ctx, everybody)
+			var got []string
+			for _, u := range unconfirmed {
+				got = append(got, u.Origin.Host+": "+u.Reason)
+			}
+			if !slices.Equal(got, want) || list.Len != entries {
+				t.Errorf("%d entries, unconfirmed: %q, want %q", list.Len, got, want)
+			}
+			for e := list.Entries(); e.Next(); {
+				if string(e.Name()) == "old" {
+					t.Errorf("the list of %s is old", e.Source().Origin.Host)
+				}
+			}
+		}
+		barrier(3, 5*time.Second)
+		silent := f.masters[2].arrive("silent").show("silent")
+		silent.rescans = make(chan struct{})
+		f.await("it is listed", func() bool { return len(f.masters[0].names()) == 4 })
+		barrier(4, 5*time.Second, "silent: no answer in time; it was last heard 1.5s ago")
+		close(silent.rescans)
+		barrier(4, 5*time.Second)
+		f.masters[1].line.setCut(true)
+		barrier(4, 2*time.Second, "host-1: its scoutmaster \"master-1\" did not answer")
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 	"scout/internal/files"
 	"scout/internal/listing"
 	"scout/internal/stream"
+	"scout/internal/wake"
 )
 
 // Errors of [State.Apply].
@@ -41,6 +42,8 @@ func (e *heldError) Error() string { return "another session holds the origin" }
 type State struct {
 	list  *listing.Listing
 	watch watcher
+
+	advanced wake.Broadcast // wakes when the position or the epoch changes
 
 	mu       sync.Mutex
 	epoch    uint64
@@ -154,6 +157,7 @@ func (nobody) differs(*scoutmaster, uint64) {}
 // another effect than it was to have, or none. An entry that its writer has
 // appended twice has one effect, and Apply returns the same error for both.
 func (s *State) Apply(position uint64, e *Entry) error {
+	defer s.advanced.Wake()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {

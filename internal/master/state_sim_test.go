@@ -253,7 +253,7 @@ func (w *world) apply(f *follower, position uint64) {
 	if errors.Is(verdict, ErrUnknown) {
 		w.t.Fatal(verdict)
 	}
-	x := f.session(e.Session)
+	x := f.find(e.Session)
 	fresh := joining && x != nil && f.serials[x.id] == 0
 	if fresh && holder != nil {
 		w.happened["taken over"]++
@@ -271,13 +271,6 @@ func (w *world) apply(f *follower, position uint64) {
 			w.heard(wr, e, verdict)
 		}
 	}
-}
-
-func (s *State) session(id SessionID) *session {
-	if m := s.masters[id.Instance]; m != nil {
-		return m.sessions[id.Number]
-	}
-	return nil
 }
 
 // checkRevision: a revision is an entry that changed something, and the other way
@@ -382,7 +375,7 @@ func (w *world) heard(wr *writer, e *Entry, verdict error) {
 	}
 	s := wr.sessions[e.Session.Number]
 	if s == nil {
-		if _, ok := e.Body.(*Joined); ok && verdict == nil && wr.home.session(e.Session) != nil {
+		if _, ok := e.Body.(*Joined); ok && verdict == nil && wr.home.find(e.Session) != nil {
 			w.happened["abandoned"]++
 			s = &scoutSession{id: e.Session, serial: 1}
 			wr.sessions[e.Session.Number] = s
@@ -488,7 +481,7 @@ func (w *world) send(s *scoutSession, wr *writer, body Body, after Shown) {
 func (w *world) actSession(wr *writer, s *scoutSession) {
 	if s.pending != nil {
 		result := wr.results[[2]uint64{s.id.Number, s.pending.Serial}]
-		if _, leaving := s.pending.Body.(*Left); leaving && (result != nil || s.left && wr.home.session(s.id) == nil) {
+		if _, leaving := s.pending.Body.(*Left); leaving && (result != nil || s.left && wr.home.find(s.id) == nil) {
 			delete(wr.sessions, s.id.Number)
 			return
 		}
@@ -504,7 +497,7 @@ func (w *world) actSession(wr *writer, s *scoutSession) {
 			return
 		}
 	}
-	if wr.home.session(s.id) == nil { // it was replaced
+	if wr.home.find(s.id) == nil { // it was replaced
 		delete(wr.sessions, s.id.Number)
 		return
 	}
@@ -533,7 +526,7 @@ func (w *world) settle(wr *writer, s *scoutSession, result error) bool {
 		delete(wr.sessions, s.id.Number)
 		return false
 	}
-	if x := wr.home.session(s.id); x != nil && pending.Serial == 1 && x.phase == shown {
+	if x := wr.home.find(s.id); x != nil && pending.Serial == 1 && x.phase == shown {
 		w.happened["adopted"]++
 		s.after = x.names
 		s.names = maps.Clone(w.sets[x.names])
@@ -543,7 +536,7 @@ func (w *world) settle(wr *writer, s *scoutSession, result error) bool {
 
 // say lets a scout say something new.
 func (w *world) say(wr *writer, s *scoutSession) {
-	x := wr.home.session(s.id)
+	x := wr.home.find(s.id)
 	switch n := w.rand.IntN(100); {
 	case x.phase != shown && n < 60, n < 10:
 		s.names = map[string]bool{}

@@ -109,6 +109,7 @@ func (s *State) Restore(parts iter.Seq2[*scoutv1.StatePart, error]) error {
 	if err != nil {
 		return fmt.Errorf("take the state of another scoutmaster: %w", err)
 	}
+	defer s.advanced.Wake()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	head := r.head

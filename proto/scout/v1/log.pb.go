@@ -1079,6 +1079,7 @@ type PeerRequest struct {
 	//
 	//	*PeerRequest_Probe
 	//	*PeerRequest_State
+	//	*PeerRequest_Rescan
 	Request       isPeerRequest_Request `protobuf_oneof:"request"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1139,6 +1140,15 @@ func (x *PeerRequest) GetState() *PeerState {
 	return nil
 }
 
+func (x *PeerRequest) GetRescan() *PeerRescan {
+	if x != nil {
+		if x, ok := x.Request.(*PeerRequest_Rescan); ok {
+			return x.Rescan
+		}
+	}
+	return nil
+}
+
 type isPeerRequest_Request interface {
 	isPeerRequest_Request()
 }
@@ -1151,9 +1161,192 @@ type PeerRequest_State struct {
 	State *PeerState `protobuf:"bytes,2,opt,name=state,proto3,oneof"`
 }
 
+type PeerRequest_Rescan struct {
+	Rescan *PeerRescan `protobuf:"bytes,3,opt,name=rescan,proto3,oneof"`
+}
+
 func (*PeerRequest_Probe) isPeerRequest_Request() {}
 
 func (*PeerRequest_State) isPeerRequest_Request() {}
+
+func (*PeerRequest_Rescan) isPeerRequest_Request() {}
+
+// PeerRescan asks the receiver to have the scouts of some of its sessions rescan
+// their disks. It answers when all have, or after `wait`.
+type PeerRescan struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Instance      uint64                 `protobuf:"fixed64,1,opt,name=instance,proto3" json:"instance,omitempty"`
+	Sessions      []uint64               `protobuf:"varint,2,rep,packed,name=sessions,proto3" json:"sessions,omitempty"`
+	Wait          *durationpb.Duration   `protobuf:"bytes,3,opt,name=wait,proto3" json:"wait,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PeerRescan) Reset() {
+	*x = PeerRescan{}
+	mi := &file_scout_v1_log_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PeerRescan) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PeerRescan) ProtoMessage() {}
+
+func (x *PeerRescan) ProtoReflect() protoreflect.Message {
+	mi := &file_scout_v1_log_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PeerRescan.ProtoReflect.Descriptor instead.
+func (*PeerRescan) Descriptor() ([]byte, []int) {
+	return file_scout_v1_log_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *PeerRescan) GetInstance() uint64 {
+	if x != nil {
+		return x.Instance
+	}
+	return 0
+}
+
+func (x *PeerRescan) GetSessions() []uint64 {
+	if x != nil {
+		return x.Sessions
+	}
+	return nil
+}
+
+func (x *PeerRescan) GetWait() *durationpb.Duration {
+	if x != nil {
+		return x.Wait
+	}
+	return nil
+}
+
+// PeerRescanned answers a PeerRescan: what the scouts of all sessions but the
+// unconfirmed ones have found is in the log at the position, of the epoch.
+type PeerRescanned struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Epoch         uint64                 `protobuf:"fixed64,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Position      uint64                 `protobuf:"varint,2,opt,name=position,proto3" json:"position,omitempty"`
+	Unconfirmed   []*PeerUnconfirmed     `protobuf:"bytes,3,rep,name=unconfirmed,proto3" json:"unconfirmed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PeerRescanned) Reset() {
+	*x = PeerRescanned{}
+	mi := &file_scout_v1_log_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PeerRescanned) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PeerRescanned) ProtoMessage() {}
+
+func (x *PeerRescanned) ProtoReflect() protoreflect.Message {
+	mi := &file_scout_v1_log_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PeerRescanned.ProtoReflect.Descriptor instead.
+func (*PeerRescanned) Descriptor() ([]byte, []int) {
+	return file_scout_v1_log_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *PeerRescanned) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *PeerRescanned) GetPosition() uint64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *PeerRescanned) GetUnconfirmed() []*PeerUnconfirmed {
+	if x != nil {
+		return x.Unconfirmed
+	}
+	return nil
+}
+
+// PeerUnconfirmed is a session whose scout has not confirmed a rescan.
+type PeerUnconfirmed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Session       uint64                 `protobuf:"varint,1,opt,name=session,proto3" json:"session,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PeerUnconfirmed) Reset() {
+	*x = PeerUnconfirmed{}
+	mi := &file_scout_v1_log_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PeerUnconfirmed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PeerUnconfirmed) ProtoMessage() {}
+
+func (x *PeerUnconfirmed) ProtoReflect() protoreflect.Message {
+	mi := &file_scout_v1_log_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PeerUnconfirmed.ProtoReflect.Descriptor instead.
+func (*PeerUnconfirmed) Descriptor() ([]byte, []int) {
+	return file_scout_v1_log_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *PeerUnconfirmed) GetSession() uint64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+func (x *PeerUnconfirmed) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
 
 // PeerProbe asks whether a session of the receiver gives a sign of life.
 type PeerProbe struct {
@@ -1166,7 +1359,7 @@ type PeerProbe struct {
 
 func (x *PeerProbe) Reset() {
 	*x = PeerProbe{}
-	mi := &file_scout_v1_log_proto_msgTypes[14]
+	mi := &file_scout_v1_log_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1178,7 +1371,7 @@ func (x *PeerProbe) String() string {
 func (*PeerProbe) ProtoMessage() {}
 
 func (x *PeerProbe) ProtoReflect() protoreflect.Message {
-	mi := &file_scout_v1_log_proto_msgTypes[14]
+	mi := &file_scout_v1_log_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1191,7 +1384,7 @@ func (x *PeerProbe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeerProbe.ProtoReflect.Descriptor instead.
 func (*PeerProbe) Descriptor() ([]byte, []int) {
-	return file_scout_v1_log_proto_rawDescGZIP(), []int{14}
+	return file_scout_v1_log_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PeerProbe) GetInstance() uint64 {
@@ -1219,7 +1412,7 @@ type PeerState struct {
 
 func (x *PeerState) Reset() {
 	*x = PeerState{}
-	mi := &file_scout_v1_log_proto_msgTypes[15]
+	mi := &file_scout_v1_log_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1231,7 +1424,7 @@ func (x *PeerState) String() string {
 func (*PeerState) ProtoMessage() {}
 
 func (x *PeerState) ProtoReflect() protoreflect.Message {
-	mi := &file_scout_v1_log_proto_msgTypes[15]
+	mi := &file_scout_v1_log_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1244,7 +1437,7 @@ func (x *PeerState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeerState.ProtoReflect.Descriptor instead.
 func (*PeerState) Descriptor() ([]byte, []int) {
-	return file_scout_v1_log_proto_rawDescGZIP(), []int{15}
+	return file_scout_v1_log_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PeerState) GetTransfer() uint64 {
@@ -1257,8 +1450,9 @@ func (x *PeerState) GetTransfer() uint64 {
 // PeerAnswer answers a PeerRequest.
 type PeerAnswer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// alive answers a PeerProbe.
-	Alive bool `protobuf:"varint,1,opt,name=alive,proto3" json:"alive,omitempty"`
+	// alive answers a PeerProbe, and rescanned a PeerRescan.
+	Alive     bool           `protobuf:"varint,1,opt,name=alive,proto3" json:"alive,omitempty"`
+	Rescanned *PeerRescanned `protobuf:"bytes,5,opt,name=rescanned,proto3" json:"rescanned,omitempty"`
 	// The others answer a PeerState: the next parts are to be asked for at the
 	// address; transfer 0 says that these are the last.
 	Parts         []*StatePart `protobuf:"bytes,2,rep,name=parts,proto3" json:"parts,omitempty"`
@@ -1270,7 +1464,7 @@ type PeerAnswer struct {
 
 func (x *PeerAnswer) Reset() {
 	*x = PeerAnswer{}
-	mi := &file_scout_v1_log_proto_msgTypes[16]
+	mi := &file_scout_v1_log_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1282,7 +1476,7 @@ func (x *PeerAnswer) String() string {
 func (*PeerAnswer) ProtoMessage() {}
 
 func (x *PeerAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_scout_v1_log_proto_msgTypes[16]
+	mi := &file_scout_v1_log_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1295,7 +1489,7 @@ func (x *PeerAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeerAnswer.ProtoReflect.Descriptor instead.
 func (*PeerAnswer) Descriptor() ([]byte, []int) {
-	return file_scout_v1_log_proto_rawDescGZIP(), []int{16}
+	return file_scout_v1_log_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PeerAnswer) GetAlive() bool {
@@ -1303,6 +1497,13 @@ func (x *PeerAnswer) GetAlive() bool {
 		return x.Alive
 	}
 	return false
+}
+
+func (x *PeerAnswer) GetRescanned() *PeerRescanned {
+	if x != nil {
+		return x.Rescanned
+	}
+	return nil
 }
 
 func (x *PeerAnswer) GetParts() []*StatePart {
@@ -1341,7 +1542,7 @@ type StatePart struct {
 
 func (x *StatePart) Reset() {
 	*x = StatePart{}
-	mi := &file_scout_v1_log_proto_msgTypes[17]
+	mi := &file_scout_v1_log_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1353,7 +1554,7 @@ func (x *StatePart) String() string {
 func (*StatePart) ProtoMessage() {}
 
 func (x *StatePart) ProtoReflect() protoreflect.Message {
-	mi := &file_scout_v1_log_proto_msgTypes[17]
+	mi := &file_scout_v1_log_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1366,7 +1567,7 @@ func (x *StatePart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatePart.ProtoReflect.Descriptor instead.
 func (*StatePart) Descriptor() ([]byte, []int) {
-	return file_scout_v1_log_proto_rawDescGZIP(), []int{17}
+	return file_scout_v1_log_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *StatePart) GetHead() *StateHead {
@@ -1408,7 +1609,7 @@ type StateHead struct {
 
 func (x *StateHead) Reset() {
 	*x = StateHead{}
-	mi := &file_scout_v1_log_proto_msgTypes[18]
+	mi := &file_scout_v1_log_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1420,7 +1621,7 @@ func (x *StateHead) String() string {
 func (*StateHead) ProtoMessage() {}
 
 func (x *StateHead) ProtoReflect() protoreflect.Message {
-	mi := &file_scout_v1_log_proto_msgTypes[18]
+	mi := &file_scout_v1_log_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1433,7 +1634,7 @@ func (x *StateHead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateHead.ProtoReflect.Descriptor instead.
 func (*StateHead) Descriptor() ([]byte, []int) {
-	return file_scout_v1_log_proto_rawDescGZIP(), []int{18}
+	return file_scout_v1_log_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *StateHead) GetEpoch() uint64 {
@@ -1500,7 +1701,7 @@ type StateScoutmaster struct {
 
 func (x *StateScoutmaster) Reset() {
 	*x = StateScoutmaster{}
-	mi := &file_scout_v1_log_proto_msgTypes[19]
+	mi := &file_scout_v1_log_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1512,7 +1713,7 @@ func (x *StateScoutmaster) String() string {
 func (*StateScoutmaster) ProtoMessage() {}
 
 func (x *StateScoutmaster) ProtoReflect() protoreflect.Message {
-	mi := &file_scout_v1_log_proto_msgTypes[19]
+	mi := &file_scout_v1_log_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1525,7 +1726,7 @@ func (x *StateScoutmaster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateScoutmaster.ProtoReflect.Descriptor instead.
 func (*StateScoutmaster) Descriptor() ([]byte, []int) {
-	return file_scout_v1_log_proto_rawDescGZIP(), []int{19}
+	return file_scout_v1_log_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *StateScoutmaster) GetInstance() uint64 {
@@ -1591,7 +1792,7 @@ type StateSession struct {
 
 func (x *StateSession) Reset() {
 	*x = StateSession{}
-	mi := &file_scout_v1_log_proto_msgTypes[20]
+	mi := &file_scout_v1_log_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1603,7 +1804,7 @@ func (x *StateSession) String() string {
 func (*StateSession) ProtoMessage() {}
 
 func (x *StateSession) ProtoReflect() protoreflect.Message {
-	mi := &file_scout_v1_log_proto_msgTypes[20]
+	mi := &file_scout_v1_log_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1616,7 +1817,7 @@ func (x *StateSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateSession.ProtoReflect.Descriptor instead.
 func (*StateSession) Descriptor() ([]byte, []int) {
-	return file_scout_v1_log_proto_rawDescGZIP(), []int{20}
+	return file_scout_v1_log_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *StateSession) GetInstance() uint64 {
@@ -1776,19 +1977,33 @@ const file_scout_v1_log_proto_rawDesc = "" +
 	"\n" +
 	"poll_round\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\tpollRound\"!\n" +
 	"\aLogLeft\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\"r\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\"\xa2\x01\n" +
 	"\vPeerRequest\x12+\n" +
 	"\x05probe\x18\x01 \x01(\v2\x13.scout.v1.PeerProbeH\x00R\x05probe\x12+\n" +
-	"\x05state\x18\x02 \x01(\v2\x13.scout.v1.PeerStateH\x00R\x05stateB\t\n" +
-	"\arequest\"A\n" +
+	"\x05state\x18\x02 \x01(\v2\x13.scout.v1.PeerStateH\x00R\x05state\x12.\n" +
+	"\x06rescan\x18\x03 \x01(\v2\x14.scout.v1.PeerRescanH\x00R\x06rescanB\t\n" +
+	"\arequest\"s\n" +
+	"\n" +
+	"PeerRescan\x12\x1a\n" +
+	"\binstance\x18\x01 \x01(\x06R\binstance\x12\x1a\n" +
+	"\bsessions\x18\x02 \x03(\x04R\bsessions\x12-\n" +
+	"\x04wait\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x04wait\"~\n" +
+	"\rPeerRescanned\x12\x14\n" +
+	"\x05epoch\x18\x01 \x01(\x06R\x05epoch\x12\x1a\n" +
+	"\bposition\x18\x02 \x01(\x04R\bposition\x12;\n" +
+	"\vunconfirmed\x18\x03 \x03(\v2\x19.scout.v1.PeerUnconfirmedR\vunconfirmed\"C\n" +
+	"\x0fPeerUnconfirmed\x12\x18\n" +
+	"\asession\x18\x01 \x01(\x04R\asession\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"A\n" +
 	"\tPeerProbe\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\x06R\binstance\x12\x18\n" +
 	"\asession\x18\x02 \x01(\x04R\asession\"'\n" +
 	"\tPeerState\x12\x1a\n" +
-	"\btransfer\x18\x01 \x01(\x06R\btransfer\"\x83\x01\n" +
+	"\btransfer\x18\x01 \x01(\x06R\btransfer\"\xba\x01\n" +
 	"\n" +
 	"PeerAnswer\x12\x14\n" +
-	"\x05alive\x18\x01 \x01(\bR\x05alive\x12)\n" +
+	"\x05alive\x18\x01 \x01(\bR\x05alive\x125\n" +
+	"\trescanned\x18\x05 \x01(\v2\x17.scout.v1.PeerRescannedR\trescanned\x12)\n" +
 	"\x05parts\x18\x02 \x03(\v2\x13.scout.v1.StatePartR\x05parts\x12\x1a\n" +
 	"\btransfer\x18\x03 \x01(\x06R\btransfer\x12\x18\n" +
 	"\aaddress\x18\x04 \x01(\tR\aaddress\"|\n" +
@@ -1837,7 +2052,7 @@ func file_scout_v1_log_proto_rawDescGZIP() []byte {
 	return file_scout_v1_log_proto_rawDescData
 }
 
-var file_scout_v1_log_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_scout_v1_log_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_scout_v1_log_proto_goTypes = []any{
 	(*LogEntry)(nil),              // 0: scout.v1.LogEntry
 	(*LogBegin)(nil),              // 1: scout.v1.LogBegin
@@ -1853,15 +2068,18 @@ var file_scout_v1_log_proto_goTypes = []any{
 	(*LogStatus)(nil),             // 11: scout.v1.LogStatus
 	(*LogLeft)(nil),               // 12: scout.v1.LogLeft
 	(*PeerRequest)(nil),           // 13: scout.v1.PeerRequest
-	(*PeerProbe)(nil),             // 14: scout.v1.PeerProbe
-	(*PeerState)(nil),             // 15: scout.v1.PeerState
-	(*PeerAnswer)(nil),            // 16: scout.v1.PeerAnswer
-	(*StatePart)(nil),             // 17: scout.v1.StatePart
-	(*StateHead)(nil),             // 18: scout.v1.StateHead
-	(*StateScoutmaster)(nil),      // 19: scout.v1.StateScoutmaster
-	(*StateSession)(nil),          // 20: scout.v1.StateSession
-	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 22: google.protobuf.Duration
+	(*PeerRescan)(nil),            // 14: scout.v1.PeerRescan
+	(*PeerRescanned)(nil),         // 15: scout.v1.PeerRescanned
+	(*PeerUnconfirmed)(nil),       // 16: scout.v1.PeerUnconfirmed
+	(*PeerProbe)(nil),             // 17: scout.v1.PeerProbe
+	(*PeerState)(nil),             // 18: scout.v1.PeerState
+	(*PeerAnswer)(nil),            // 19: scout.v1.PeerAnswer
+	(*StatePart)(nil),             // 20: scout.v1.StatePart
+	(*StateHead)(nil),             // 21: scout.v1.StateHead
+	(*StateScoutmaster)(nil),      // 22: scout.v1.StateScoutmaster
+	(*StateSession)(nil),          // 23: scout.v1.StateSession
+	(*timestamppb.Timestamp)(nil), // 24: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 25: google.protobuf.Duration
 }
 var file_scout_v1_log_proto_depIdxs = []int32{
 	1,  // 0: scout.v1.LogEntry.begin:type_name -> scout.v1.LogBegin
@@ -1876,26 +2094,30 @@ var file_scout_v1_log_proto_depIdxs = []int32{
 	11, // 9: scout.v1.LogEntry.status:type_name -> scout.v1.LogStatus
 	12, // 10: scout.v1.LogEntry.left:type_name -> scout.v1.LogLeft
 	8,  // 11: scout.v1.LogJoined.has:type_name -> scout.v1.LogShown
-	21, // 12: scout.v1.LogJoined.registered:type_name -> google.protobuf.Timestamp
+	24, // 12: scout.v1.LogJoined.registered:type_name -> google.protobuf.Timestamp
 	8,  // 13: scout.v1.LogUpdate.shown:type_name -> scout.v1.LogShown
-	22, // 14: scout.v1.LogStatus.poll_round:type_name -> google.protobuf.Duration
-	14, // 15: scout.v1.PeerRequest.probe:type_name -> scout.v1.PeerProbe
-	15, // 16: scout.v1.PeerRequest.state:type_name -> scout.v1.PeerState
-	17, // 17: scout.v1.PeerAnswer.parts:type_name -> scout.v1.StatePart
-	18, // 18: scout.v1.StatePart.head:type_name -> scout.v1.StateHead
-	20, // 19: scout.v1.StatePart.session:type_name -> scout.v1.StateSession
-	19, // 20: scout.v1.StateHead.scoutmasters:type_name -> scout.v1.StateScoutmaster
-	2,  // 21: scout.v1.StateScoutmaster.tick:type_name -> scout.v1.LogTick
-	7,  // 22: scout.v1.StateSession.joined:type_name -> scout.v1.LogJoined
-	8,  // 23: scout.v1.StateSession.shown:type_name -> scout.v1.LogShown
-	10, // 24: scout.v1.StateSession.hidden:type_name -> scout.v1.LogHidden
-	11, // 25: scout.v1.StateSession.status:type_name -> scout.v1.LogStatus
-	9,  // 26: scout.v1.StateSession.parts:type_name -> scout.v1.LogUpdate
-	27, // [27:27] is the sub-list for method output_type
-	27, // [27:27] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	25, // 14: scout.v1.LogStatus.poll_round:type_name -> google.protobuf.Duration
+	17, // 15: scout.v1.PeerRequest.probe:type_name -> scout.v1.PeerProbe
+	18, // 16: scout.v1.PeerRequest.state:type_name -> scout.v1.PeerState
+	14, // 17: scout.v1.PeerRequest.rescan:type_name -> scout.v1.PeerRescan
+	25, // 18: scout.v1.PeerRescan.wait:type_name -> google.protobuf.Duration
+	16, // 19: scout.v1.PeerRescanned.unconfirmed:type_name -> scout.v1.PeerUnconfirmed
+	15, // 20: scout.v1.PeerAnswer.rescanned:type_name -> scout.v1.PeerRescanned
+	20, // 21: scout.v1.PeerAnswer.parts:type_name -> scout.v1.StatePart
+	21, // 22: scout.v1.StatePart.head:type_name -> scout.v1.StateHead
+	23, // 23: scout.v1.StatePart.session:type_name -> scout.v1.StateSession
+	22, // 24: scout.v1.StateHead.scoutmasters:type_name -> scout.v1.StateScoutmaster
+	2,  // 25: scout.v1.StateScoutmaster.tick:type_name -> scout.v1.LogTick
+	7,  // 26: scout.v1.StateSession.joined:type_name -> scout.v1.LogJoined
+	8,  // 27: scout.v1.StateSession.shown:type_name -> scout.v1.LogShown
+	10, // 28: scout.v1.StateSession.hidden:type_name -> scout.v1.LogHidden
+	11, // 29: scout.v1.StateSession.status:type_name -> scout.v1.LogStatus
+	9,  // 30: scout.v1.StateSession.parts:type_name -> scout.v1.LogUpdate
+	31, // [31:31] is the sub-list for method output_type
+	31, // [31:31] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_scout_v1_log_proto_init() }
@@ -1919,6 +2141,7 @@ func file_scout_v1_log_proto_init() {
 	file_scout_v1_log_proto_msgTypes[13].OneofWrappers = []any{
 		(*PeerRequest_Probe)(nil),
 		(*PeerRequest_State)(nil),
+		(*PeerRequest_Rescan)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1926,7 +2149,7 @@ func file_scout_v1_log_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_scout_v1_log_proto_rawDesc), len(file_scout_v1_log_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
