@@ -673,11 +673,9 @@ func TestCutOff(t *testing.T) {
 // found.
 func TestBarrierAcrossTheFleet(t *testing.T) {
 	inVirtualTime(t, 3, func(f *testFleet) {
-		var scouts []*testScout
 		for i, m := range f.list() {
 			s := m.arrive(fmt.Sprint("host-", i)).show("old")
 			s.rescans = make(chan struct{})
-			scouts = append(scouts, s)
 			time.AfterFunc(time.Second, func() {
 				s.show(fmt.Sprint("new", i)) // what the rescan has found
 				close(s.rescans)

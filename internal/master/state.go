@@ -557,8 +557,8 @@ func (d *digests) note(position, digest uint64) {
 }
 
 // at returns the digest at a position, and false if it is not remembered.
-func (d digests) at(position uint64) (uint64, bool) {
-	i, found := slices.BinarySearchFunc(d, position, func(at digestAt, p uint64) int {
+func (d *digests) at(position uint64) (uint64, bool) {
+	i, found := slices.BinarySearchFunc(*d, position, func(at digestAt, p uint64) int {
 		return cmp.Compare(at.position, p)
 	})
 	if !found {
@@ -567,5 +567,5 @@ func (d digests) at(position uint64) (uint64, bool) {
 	if i < 0 {
 		return 0, false
 	}
-	return d[i].digest, true
+	return (*d)[i].digest, true
 }

@@ -384,7 +384,7 @@ func (w *world) heard(wr *writer, e *Entry, verdict error) {
 		return
 	}
 	if key := [2]uint64{s.id.Number, e.Serial}; wr.results[key] == nil {
-		wr.results[key] = cmp.Or(verdict, error(errDone))
+		wr.results[key] = cmp.Or(verdict, errDone)
 	}
 }
 

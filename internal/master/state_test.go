@@ -167,9 +167,9 @@ func TestRevisions(t *testing.T) {
 		{"an update of nothing", func() {
 			s.must(s.say(1, 1, &Update{Delta: files.Delta{Removed: filestest.Set(), Added: filestest.Set()}, Shown: shownOf("x")}))
 		}, false},
-		{"a stranger's message", func() { s.Apply(s.Position()+1, noEntry) }, false},                                            //nolint:errcheck // does not count
-		{"an entry of another epoch", func() { s.Apply(s.Position()+1, &Entry{Epoch: s.epoch - 1, Body: new(Status)}) }, false}, //nolint:errcheck // does not count
-		{"an entry again", func() { s.Apply(s.Position(), noEntry) }, false},                                                    //nolint:errcheck // is not applied
+		{"a stranger's message", func() { s.Apply(s.Position()+1, noEntry) }, false},
+		{"an entry of another epoch", func() { s.Apply(s.Position()+1, &Entry{Epoch: s.epoch - 1, Body: new(Status)}) }, false},
+		{"an entry again", func() { s.Apply(s.Position(), noEntry) }, false},
 		{"a suspicion", func() { s.must(s.say(2, 0, &Suspect{1})) }, false},
 		{"a loss", func() { s.must(s.say(2, 0, &Lost{1, s.Position()})) }, false},
 		{"an adoption", func() { s.must(s.say(2, 1, joining("x"))) }, false},
