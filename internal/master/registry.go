@@ -117,8 +117,9 @@ func (r *Registry) enter(m *member) {
 	m.life.members[m.id.Number] = m
 }
 
-// ask asks a holder for a sign of life. It returns nil if the holder is gone.
-func (r *Registry) ask(ctx context.Context, holder *session, newcomer *member) error {
+// probeHolder asks the holder of an origin for a sign of life. It returns a HeldError
+// if the holder answers, and nil if it is stale, so that the newcomer replaces it.
+func (r *Registry) probeHolder(ctx context.Context, holder *session, newcomer *member) error {
 	probe, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	if r.probe(probe, holder.id) {
@@ -287,7 +288,7 @@ func (m *member) join(ctx context.Context) error {
 		if !ok {
 			return err
 		}
-		if err := m.registry.ask(ctx, held.holder, m); err != nil {
+		if err := m.registry.probeHolder(ctx, held.holder, m); err != nil {
 			return err
 		}
 		j.Replaces, m.serial = held.holder.id, 0

@@ -117,7 +117,7 @@ func (c *Claimed) Release() {
 // and otherwise moves the claim to it. Its error is the reason why the
 // directory cannot be served.
 func (c *Claimed) renew() error {
-	err := c.check()
+	err := c.checkPath()
 	if !errors.Is(err, errReplaced) {
 		return err
 	}
@@ -159,9 +159,9 @@ func (c *Claimed) descriptor() int {
 	return -1
 }
 
-// check returns nil while the directory at the path is the one that is claimed
+// checkPath returns nil while the directory at the path is the one that is claimed
 // and can be read, and otherwise what is wrong with it.
-func (c *Claimed) check() error {
+func (c *Claimed) checkPath() error {
 	h := c.current()
 	if h == nil {
 		return errReleased
@@ -175,7 +175,7 @@ func (c *Claimed) check() error {
 	switch {
 	case h.same(now):
 		return nil
-	case !unlinked(c.dir):
+	case hasLink(c.dir):
 		return errLink
 	case c.mount && !now.mounted():
 		return errUnmounted
@@ -210,10 +210,10 @@ func resolve(dir string) (string, error) {
 	return filepath.EvalSymlinks(path) // the way to the working directory may have links too
 }
 
-// unlinked reports whether no part of path is a link now.
-func unlinked(path string) bool {
+// hasLink reports whether a part of path is a link now, or cannot be examined.
+func hasLink(path string) bool {
 	resolved, err := filepath.EvalSymlinks(path)
-	return err == nil && resolved == path
+	return err != nil || resolved != path
 }
 
 // refusal words why dir cannot be claimed, with what to do about it.

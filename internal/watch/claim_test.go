@@ -104,7 +104,7 @@ func TestClaimFollowsTheDirectory(t *testing.T) {
 	defer c.Release()
 	check := func(want error) {
 		t.Helper()
-		if err := c.check(); err != want { //nolint:errorlint // these are not wrapped
+		if err := c.checkPath(); err != want { //nolint:errorlint // these are not wrapped
 			t.Errorf("check: %v, want %v", err, want)
 		}
 	}

@@ -220,7 +220,7 @@ func (t *tree) checkRoot() error {
 		return t.checkMount()
 	}
 	t.calls.enter()
-	err := t.forest.claim.check()
+	err := t.forest.claim.checkPath()
 	t.calls.leave()
 	if err != nil && !isShortage(err) {
 		return err

@@ -122,7 +122,7 @@ func (l *library) tidy() []string {
 	notify.Stop(l.spare)
 	var links []string
 	for path := range l.grown {
-		if path = path[:len(path)-1]; !unlinked(path) {
+		if path = path[:len(path)-1]; hasLink(path) {
 			links = append(links, path)
 		}
 	}
