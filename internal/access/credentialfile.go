@@ -11,10 +11,10 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 )
 
 // checkInterval is how often files are checked for changes.
@@ -86,7 +86,7 @@ func (f *credentialFile[T]) refresh() {
 	defer f.mu.Unlock()
 	// The stamps are taken before the files are read: a change in between is
 	// noticed by the next check.
-	if now := stampsOf(f.paths); f.unread || !slices.EqualFunc(now, f.stamps, stamp.equal) {
+	if now := stampsOf(f.paths); f.unread || !slices.Equal(now, f.stamps) {
 		f.reloadLocked(now)
 	}
 }
@@ -99,7 +99,7 @@ func (f *credentialFile[T]) reload() {
 }
 
 func (f *credentialFile[T]) reloadLocked(now []stamp) {
-	changed := !slices.EqualFunc(now, f.stamps, stamp.equal)
+	changed := !slices.Equal(now, f.stamps)
 	f.stamps = now
 	files := zap.String("files", strings.Join(f.paths, ", "))
 	value, err := f.read()
@@ -116,37 +116,19 @@ func (f *credentialFile[T]) reloadLocked(now []stamp) {
 	f.log.Info("credentials reloaded", files)
 }
 
-// stamp tells one state of a file from another.
-type stamp struct {
-	info os.FileInfo // nil: there is no file
-}
+// stamp tells one state of a file from another: content, owner and mode. The zero
+// stamp is that of no file.
+type stamp = unix.Stat_t
 
 func stampsOf(paths []string) []stamp {
 	stamps := make([]stamp, len(paths))
 	for i, path := range paths {
-		if info, err := os.Stat(path); err == nil {
-			stamps[i].info = info
+		if unix.Stat(path, &stamps[i]) != nil {
+			stamps[i] = stamp{}
 		}
+		stamps[i].Atim, stamps[i].Blocks = unix.Timespec{}, 0 // they change by reading, and by writing to the disk
 	}
 	return stamps
-}
-
-// equal compares what may change with the content, and what decides who may read
-// and write it.
-func (s stamp) equal(t stamp) bool {
-	if s.info == nil || t.info == nil {
-		return s.info == nil && t.info == nil
-	}
-	return s.info.Size() == t.info.Size() && s.info.ModTime().Equal(t.info.ModTime()) && os.SameFile(s.info, t.info) &&
-		s.info.Mode() == t.info.Mode() && owner(s.info) == owner(t.info)
-}
-
-// owner returns the user and the group of a file.
-func owner(info os.FileInfo) [2]uint32 {
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		return [2]uint32{st.Uid, st.Gid}
-	}
-	return [2]uint32{}
 }
 
 // reloadable is a credentialFile of any type.

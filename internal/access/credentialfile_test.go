@@ -209,6 +209,34 @@ func TestModeCounts(t *testing.T) {
 	}
 }
 
+// Programs that copy files give the copy the time of the original. Tokens often
+// have the same length.
+func TestSameSizeAndTime(t *testing.T) {
+	f, file := number(t, zap.NewNop())
+	before, err := os.Stat(file)
+	must(t, err)
+	for f.stamps[0].Ctim == stampsOf(f.paths)[0].Ctim { // until the clock of the file system has moved
+		must(t, os.WriteFile(file, []byte("2"), 0o600))
+		must(t, os.Chtimes(file, before.ModTime(), before.ModTime()))
+	}
+	f.refresh()
+	if f.get() != '2' {
+		t.Errorf("the value is %c, want 2", f.get())
+	}
+}
+
+// Reading a file does not change it.
+func TestReadingIsNoChange(t *testing.T) {
+	log, logs := observed()
+	f, file := number(t, log)
+	must(t, os.Chtimes(file, time.Now().Add(-48*time.Hour), time.Time{})) // a change; reading sets the time of access now
+	f.refresh()
+	f.refresh()
+	if n := logs.FilterMessage("credentials reloaded").Len(); n != 1 {
+		t.Errorf("reloaded %d times, want 1", n)
+	}
+}
+
 func TestByteOrderMark(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "tokens")
 	must(t, os.WriteFile(file, []byte("\xef\xbb\xbfweb:"+secretA+"\r\n"), 0o600))
