@@ -128,10 +128,11 @@ func (s *Server) full() error {
 }
 
 const (
-	// lineInterval is the interval in which one cause can write a log line once.
+	// lineInterval is the interval for which log lines are limited: one cause can
+	// write eachLines with a message in it, and all causes together mostLines.
 	lineInterval = 10 * time.Second
-	// mostLines is the number of causes that can write a message in each interval.
-	mostLines = 100
+	eachLines    = 5
+	mostLines    = 100
 )
 
 // limitedLog writes log lines that peers can cause, within limits for each message. The
@@ -166,7 +167,7 @@ func (l *limitedLog) limit(msg string) *throttle.Keyed[string] {
 	defer l.mu.Unlock()
 	k := l.limits[msg]
 	if k == nil {
-		k = &throttle.Keyed[string]{Interval: lineInterval, Most: mostLines}
+		k = &throttle.Keyed[string]{Interval: lineInterval, Each: eachLines, Most: mostLines}
 		l.limits[msg] = k
 	}
 	return k

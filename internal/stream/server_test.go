@@ -374,12 +374,12 @@ func TestLinesAreLimited(t *testing.T) {
 			r.say(sayHello(files.Origin{Host: host, Directory: "/srv"}), sayHello(web01))
 			r.end()
 		}
-		for range 5 {
+		for range eachLines + 4 {
 			breakRule("one")
 		}
 		breakRule("other")
 		synctest.Wait()
-		if got := m.logs.count("protocol violation"); got != 2 {
+		if got := m.logs.count("protocol violation"); got != eachLines+1 {
 			t.Errorf("%d lines of two peers", got)
 		}
 		if got := m.logs.field(t, "protocol violation", "withheld"); got != int64(4) {
@@ -389,7 +389,7 @@ func TestLinesAreLimited(t *testing.T) {
 		r.say(sayHello(files.Origin{Host: "one", Directory: "/srv"}), sayLooked(1))
 		r.end()
 		synctest.Wait()
-		if got := m.logs.count("protocol violation"); got != 3 {
+		if got := m.logs.count("protocol violation"); got != eachLines+2 {
 			t.Errorf("another rule makes %d lines", got)
 		}
 		for i := range 2 * mostLines {
@@ -402,7 +402,7 @@ func TestLinesAreLimited(t *testing.T) {
 		time.Sleep(lineInterval)
 		breakRule("one")
 		synctest.Wait()
-		if got := m.logs.field(t, "protocol violation", "withheld"); got != int64(mostLines+3) {
+		if got := m.logs.field(t, "protocol violation", "withheld"); got != int64(mostLines+eachLines+2) {
 			t.Errorf("%v withheld", got)
 		}
 	})

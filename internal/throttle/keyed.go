@@ -5,16 +5,17 @@ import (
 	"time"
 )
 
-// Keyed lets one event of each key pass in each interval, at most Most events in
-// all, and counts the others. Any goroutine may use it. The zero Keyed is not
-// ready: set Interval and Most.
+// Keyed lets a few events pass in each interval, at most Each of one key and Most in
+// all, and counts the others. Any goroutine may use it. The zero Keyed is not ready:
+// set Interval, Each and Most.
 type Keyed[K comparable] struct {
-	Interval time.Duration
-	Most     int
+	Interval   time.Duration
+	Each, Most int
 
 	mu       sync.Mutex
 	began    time.Time // the interval
-	passed   map[K]struct{}
+	passed   map[K]int // in the interval
+	all      int       // the sum of passed
 	withheld int
 }
 
@@ -24,13 +25,14 @@ func (k *Keyed[K]) Allow(key K) (withheld int, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if now := time.Now(); k.passed == nil || now.Sub(k.began) >= k.Interval {
-		k.began, k.passed = now, make(map[K]struct{})
+		k.began, k.passed, k.all = now, make(map[K]int), 0
 	}
-	if _, passed := k.passed[key]; passed || len(k.passed) >= k.Most {
+	if k.passed[key] >= k.Each || k.all >= k.Most {
 		k.withheld++
 		return 0, false
 	}
-	k.passed[key] = struct{}{}
+	k.passed[key]++
+	k.all++
 	withheld, k.withheld = k.withheld, 0
 	return withheld, true
 }

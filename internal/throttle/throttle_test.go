@@ -60,16 +60,18 @@ func TestLimiter(t *testing.T) {
 
 func TestKeyed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := throttle.Keyed[string]{Interval: time.Second, Most: 2}
+		k := throttle.Keyed[string]{Interval: time.Second, Each: 2, Most: 4}
 		for _, event := range []struct {
 			key      string
 			withheld int
 			ok       bool
 		}{
 			{"a", 0, true},
-			{"a", 0, false},
+			{"a", 0, true},
+			{"a", 0, false}, // the third of its key
 			{"b", 1, true},
-			{"c", 0, false}, // the third key
+			{"c", 0, true},
+			{"d", 0, false}, // the fifth of all
 			{"b", 0, false},
 		} {
 			if n, ok := k.Allow(event.key); n != event.withheld || ok != event.ok {
