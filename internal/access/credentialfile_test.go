@@ -16,7 +16,7 @@ import (
 	"scout/internal/access/accesstest"
 )
 
-// number is a file that holds one digit, as a source.
+// number returns a credential file with one digit.
 func number(t *testing.T, log *zap.Logger) (*credentialFile[byte], string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "number")
@@ -31,8 +31,8 @@ func number(t *testing.T, log *zap.Logger) (*credentialFile[byte], string) {
 	return s, file
 }
 
-// A source follows its file, logs each state that it cannot use once, and keeps
-// to the last that it could.
+// A credential file follows changes, logs each invalid version once, and keeps the
+// last valid version.
 func TestReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, logs := observed()
@@ -95,7 +95,7 @@ func TestChangesWhileItIsRead(t *testing.T) {
 	}
 }
 
-// Kubernetes replaces the directory that a file is in by way of a link.
+// Kubernetes replaces the directory of a file through a link.
 func TestReloadBehindLink(t *testing.T) {
 	dir := t.TempDir()
 	for _, version := range []string{"1", "2"} {
@@ -115,7 +115,7 @@ func TestReloadBehindLink(t *testing.T) {
 	}
 }
 
-// What cannot be read at the start is an error that names file, cause and cure.
+// An invalid file at the start is an error that names the file, cause and cure.
 func TestWrongFiles(t *testing.T) {
 	ca := accesstest.NewAuthority(t, "ca")
 	pair, other := ca.Issue("localhost"), ca.Issue("localhost")
@@ -157,8 +157,8 @@ func TestSecretReadableByAll(t *testing.T) {
 	}
 }
 
-// A file that is put in the place of one that was not: copies are often readable by
-// all.
+// A new version of a file may be readable by all although the old one was not: copies
+// often are.
 func TestSecretBecomesReadableByAll(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "tokens")
 	must(t, os.WriteFile(file, []byte("web:"+secretA), 0o600))

@@ -13,12 +13,12 @@ import (
 // trusts.
 const SystemCA = "system"
 
-// Credentials are those of a scout, in files. An empty path is a file that is
+// Credentials are the files of a scout's credentials. An empty path is a file that is
 // not used.
 type Credentials struct {
-	CA         string // of authorities that the scoutmaster's certificate may be from, or SystemCA
+	CA         string // authorities that the scout trusts, or SystemCA
 	Cert, Key  string // the scout's own
-	ServerName string // the name that the scoutmaster's certificate must be for; empty: the one that is dialed
+	ServerName string // the name that the scoutmaster's certificate must have; empty: the dialed name
 	Token      string
 }
 
@@ -27,9 +27,9 @@ func (c Credentials) TLS() bool {
 	return c.CA != "" || c.Cert != "" || c.Key != "" || c.ServerName != ""
 }
 
-// DialOptions reads the files, so whoever reads them for each attempt needs no
-// restart when they change. A token travels in plaintext if the connection
-// does: the caller allows that only within this machine.
+// DialOptions reads the files. A caller that calls it for each attempt follows their
+// changes. On a plaintext connection the token is sent in plaintext: the caller allows
+// that only within this machine.
 func (c Credentials) DialOptions() ([]grpc.DialOption, error) {
 	transport, err := c.transport()
 	if err != nil {
@@ -63,14 +63,14 @@ func (c Credentials) transport() (credentials.TransportCredentials, error) {
 		if err != nil {
 			return nil, err
 		}
-		// Whatever authorities the scoutmaster names: that it refuses the
-		// certificate says more than that none was sent.
+		// The certificate is sent even if the scoutmaster does not name its
+		// authority: the refusal then says more than that none was sent.
 		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return pair, nil }
 	}
 	return credentials.NewTLS(config), nil
 }
 
-// bearerToken is a token that goes with each call.
+// bearerToken sends a token with each call.
 type bearerToken struct {
 	secret    string
 	encrypted bool
@@ -82,7 +82,7 @@ func (t bearerToken) GetRequestMetadata(context.Context, ...string) (map[string]
 
 func (t bearerToken) RequireTransportSecurity() bool { return t.encrypted }
 
-// String keeps the secret out of whatever prints a connection's options.
+// String keeps the secret out of printed options of a connection.
 func (t bearerToken) String() string { return "a token" }
 
 // GoString likewise.

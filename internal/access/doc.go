@@ -1,6 +1,6 @@
-// Package access decides who may come in: certificates, tokens, and the policy
-// of who may show what.
+// Package access controls access to a scoutmaster: certificates, tokens, the policy
+// for hosts and directories, and limits on connections.
 //
-// It knows credentials, names and patterns, and how they travel over TLS, gRPC
-// and HTTP. It knows nothing of what a session says, of disks, or of the list.
+// It knows credentials, names and patterns, and how they travel over TLS, gRPC and
+// HTTP. It does not know the content of sessions, disks, or the list.
 package access

@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net/http"
+	"slices"
+	"strings"
 
 	"go.uber.org/zap"
 	"google.golang.org/grpc/codes"
@@ -17,28 +19,28 @@ import (
 	"scout/internal/files"
 )
 
-// Files are those that a scoutmaster takes its credentials from. An empty path
-// is a file that is not used.
+// Files are a scoutmaster's files of credentials. An empty path is a file that is
+// not used.
 type Files struct {
-	Cert, Key   string // of the scoutmaster, for both its listeners
-	ClientCA    string // authorities whose certificates scouts must have
-	ScoutTokens string // tokens of which scouts must show one
-	HTTPTokens  string // likewise consumers
-	Policy      string // who of those may show what
+	Cert, Key   string // of the scoutmaster, for both listeners
+	ClientCA    string // authorities that must have signed the certificates of scouts
+	ScoutTokens string // tokens for scouts
+	HTTPTokens  string // tokens for consumers
+	Policy      string // hosts and directories of each scout
 }
 
-// Gate is a scoutmaster's decision whom to let in, by what the files say at the
-// time. Any goroutine may ask it.
+// Gate decides which peers a scoutmaster admits. It follows changes of the files. It
+// is safe for concurrent use.
 type Gate struct {
 	pair        *credentialFile[*tls.Certificate] // nil: plaintext
-	authorities *credentialFile[*x509.CertPool]   // nil: nobody is asked for a certificate
-	scoutTokens *credentialFile[*Tokens]          // nil: no scout is asked for a token
-	httpTokens  *credentialFile[*Tokens]          // nil: no consumer is
-	policy      *credentialFile[*Policy]          // nil: whoever is let in may show anything
+	authorities *credentialFile[*x509.CertPool]   // nil: scouts need no certificate
+	scoutTokens *credentialFile[*Tokens]          // nil: scouts need no token
+	httpTokens  *credentialFile[*Tokens]          // nil: consumers need no token
+	policy      *credentialFile[*Policy]          // nil: scouts may register anything
 	log         *zap.Logger
 }
 
-// NewGate reads the files. Until Run runs it does not notice changes.
+// NewGate reads the files. Run follows their changes.
 func NewGate(f Files, log *zap.Logger) (*Gate, error) {
 	g := &Gate{log: log}
 	for _, load := range []struct {
@@ -61,21 +63,21 @@ func NewGate(f Files, log *zap.Logger) (*Gate, error) {
 	return g, nil
 }
 
-// Run keeps to what the files say, within moments of each change, until ctx is
-// done.
+// Run reads files again when they have changed, within about checkInterval, until ctx
+// is done.
 func (g *Gate) Run(ctx context.Context) error {
-	keepFresh(ctx, g.sources())
+	keepFresh(ctx, g.files())
 	return nil
 }
 
 // Reload reads all files again, whether they have changed or not.
 func (g *Gate) Reload() {
-	for _, s := range g.sources() {
-		s.reload()
+	for _, f := range g.files() {
+		f.reload()
 	}
 }
 
-func (g *Gate) sources() (used []reloadable) {
+func (g *Gate) files() (used []reloadable) {
 	if g.pair != nil {
 		used = append(used, g.pair)
 	}
@@ -94,7 +96,7 @@ func (g *Gate) sources() (used []reloadable) {
 	return used
 }
 
-// ScoutCredentials is how a gRPC server serves scouts.
+// ScoutCredentials returns the credentials of the gRPC server for scouts.
 func (g *Gate) ScoutCredentials() credentials.TransportCredentials {
 	if g.pair == nil {
 		return insecure.NewCredentials()
@@ -102,7 +104,7 @@ func (g *Gate) ScoutCredentials() credentials.TransportCredentials {
 	return newHandshakes(g.ScoutTLS(), g.log)
 }
 
-// ScoutTLS is how scouts are served; nil: in plaintext.
+// ScoutTLS returns the TLS configuration for scouts, or nil for plaintext.
 func (g *Gate) ScoutTLS() *tls.Config {
 	if g.pair == nil {
 		return nil
@@ -110,7 +112,7 @@ func (g *Gate) ScoutTLS() *tls.Config {
 	return scoutTLS(g.pair, g.authorities)
 }
 
-// ConsumerTLS is how consumers are served; nil: in plaintext.
+// ConsumerTLS returns the TLS configuration for consumers, or nil for plaintext.
 func (g *Gate) ConsumerTLS() *tls.Config {
 	if g.pair == nil {
 		return nil
@@ -118,9 +120,8 @@ func (g *Gate) ConsumerTLS() *tls.Config {
 	return consumerTLS(g.pair)
 }
 
-// Identify says who opened the gRPC call of ctx, for people: by its certificate,
-// its token, or both, whatever is asked for. It is empty when nothing is. The
-// error is a status.
+// Identify returns the names in the certificate and the token of the caller of a gRPC
+// method, as far as the scoutmaster asks for them, for the log. The error is a status.
 func (g *Gate) Identify(ctx context.Context) (string, error) {
 	id, err := g.identify(ctx)
 	return id.String(), err
@@ -144,8 +145,8 @@ func (g *Gate) identify(ctx context.Context) (id identity, err error) {
 	return append(id, "token:"+name), nil
 }
 
-// certificate is who the peer is by the certificate that its connection was
-// opened with. TLS has verified it.
+// certificate returns the names in the certificate of the peer, which TLS has
+// verified.
 func certificate(ctx context.Context) identity {
 	p, ok := peer.FromContext(ctx)
 	if !ok {
@@ -158,8 +159,8 @@ func certificate(ctx context.Context) identity {
 	return certificateNames(info.State.VerifiedChains[0][0])
 }
 
-// Authorize is nil when who opened the gRPC call of ctx may show the files of o
-// now. The error is a status.
+// Authorize returns an error, which is a status, unless the caller of a gRPC method
+// may register o now.
 func (g *Gate) Authorize(ctx context.Context, o files.Origin) error {
 	id, err := g.identify(ctx)
 	if err != nil {
@@ -172,11 +173,41 @@ func (g *Gate) Authorize(ctx context.Context, o files.Origin) error {
 		id, o.Directory, o.Host)
 }
 
-// Consumer is nil when the request may be answered.
+// Consumer returns an error unless the request has a valid token, or none is needed.
 func (g *Gate) Consumer(r *http.Request) error {
 	if g.httpTokens == nil {
 		return nil
 	}
 	_, err := bearer(g.httpTokens.get(), r.Header.Get("Authorization"))
 	return err
+}
+
+// identity is the names in the credentials of a peer, such as "cert:web-01.example"
+// and "token:web". It is empty if the scoutmaster asks for no credentials.
+type identity []string
+
+func (id identity) String() string { return strings.Join(id, ", ") }
+
+// certificateNames returns the names in a certificate: the common name and the
+// alternative names.
+func certificateNames(c *x509.Certificate) (id identity) {
+	add := func(name string) {
+		if name != "" && !slices.Contains(id, "cert:"+name) {
+			id = append(id, "cert:"+name)
+		}
+	}
+	add(c.Subject.CommonName)
+	for _, name := range c.DNSNames {
+		add(name)
+	}
+	for _, ip := range c.IPAddresses {
+		add(ip.String())
+	}
+	for _, uri := range c.URIs {
+		add(uri.String())
+	}
+	for _, address := range c.EmailAddresses {
+		add(address)
+	}
+	return id
 }

@@ -12,8 +12,8 @@ import (
 	"google.golang.org/grpc/credentials"
 )
 
-// handshakes are the credentials of a gRPC server over TLS that logs the peers that
-// it refuses, and makes sure that they hear why.
+// handshakes are TLS credentials of a gRPC server. They log rejected peers, and give
+// them time to receive the reason.
 type handshakes struct {
 	credentials.TransportCredentials
 	rejected rejected
@@ -32,7 +32,7 @@ func (h *handshakes) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthI
 	if err == nil {
 		return secure, info, nil
 	}
-	if !errors.Is(err, io.EOF) { // a probe of the port closes the connection without a word
+	if !errors.Is(err, io.EOF) { // a probe of the port only closes the connection
 		h.rejected.notePeer(conn.RemoteAddr(), err.Error())
 		linger(conn)
 	}
@@ -58,8 +58,8 @@ func (h *handshakes) Clone() credentials.TransportCredentials {
 	return &handshakes{h.TransportCredentials.Clone(), h.rejected}
 }
 
-// linger gives the peer time to read what it was told: to close a connection with
-// unread bytes would discard that.
+// linger gives the peer time to receive the TLS alert. Closing a connection with
+// unread bytes would discard the alert.
 func linger(conn net.Conn) {
 	if conn.SetReadDeadline(time.Now().Add(refusalTime)) != nil {
 		return

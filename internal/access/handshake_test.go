@@ -13,7 +13,7 @@ import (
 	"scout/internal/access/accesstest"
 )
 
-// One who is refused hears why, even if it goes on talking, as a client of
+// A rejected peer receives the reason, even if it goes on sending, as a client of
 // HTTP/2 does.
 func TestRefusedHandshakeIsHeard(t *testing.T) {
 	ca := accesstest.NewAuthority(t, "ca")

@@ -22,8 +22,8 @@ import (
 )
 
 const (
-	// refusalTime is how long a connection beyond the limit of its address lives:
-	// long enough for its server to say why it serves nothing.
+	// refusalTime is how long a connection beyond the limit of its address stays
+	// open, so that the server can send the reason.
 	refusalTime = time.Second
 	// maxRefusals is how many such connections there are at a time at most. Further
 	// ones are closed at once.
@@ -39,8 +39,8 @@ type Limits struct {
 }
 
 // Listener bounds the connections that are open. It accepts a few beyond the limit
-// of an address, for a moment, so that their servers can say why they serve
-// nothing: Refuse and ServerOptions do.
+// of an address, for refusalTime, so that the server can send the reason: see Refuse
+// and ServerOptions.
 type Listener struct {
 	net.Listener
 	limits   Limits
@@ -76,8 +76,8 @@ func Limit(l net.Listener, limits Limits, log *zap.Logger) *Listener {
 	}
 }
 
-// rejected logs rejected connections: of many, one line now and then, with their
-// number. Any goroutine may use it.
+// rejected logs rejected connections, at most one line per logInterval, with the
+// number of connections. It is safe for concurrent use.
 type rejected struct {
 	log     *zap.Logger
 	message string
@@ -99,7 +99,7 @@ func (r rejected) notePeer(from net.Addr, reason string) {
 	r.note(zap.Stringer("address", from), zap.String("reason", reason))
 }
 
-// Accept waits for the next connection that is to be served or told why not.
+// Accept waits for the next connection that is served or refused with a reason.
 func (l *Listener) Accept() (net.Conn, error) {
 	for {
 		conn, err := l.Listener.Accept()
@@ -177,7 +177,7 @@ func (l *Listener) leave(c *counted) {
 }
 
 // Cut closes all connections. A gRPC server that stops would wait for connections
-// on which nothing was said yet.
+// without a handshake.
 func (l *Listener) Cut() {
 	l.mu.Lock()
 	conns := slices.Collect(maps.Keys(l.conns))
@@ -187,8 +187,8 @@ func (l *Listener) Cut() {
 	}
 }
 
-// clientPrefix returns the network whose addresses one machine can have at will:
-// of IPv6, 64 bits.
+// clientPrefix returns the network from which one machine can choose its addresses:
+// 64 bits of IPv6, and the whole address of IPv4.
 func clientPrefix(a net.Addr) netip.Prefix {
 	port, err := netip.ParseAddrPort(a.String())
 	if err != nil {
@@ -202,8 +202,8 @@ func clientPrefix(a net.Addr) netip.Prefix {
 	return prefix
 }
 
-// Refuse returns why the connection from a remote address is served nothing, or
-// nil if it is within the limit.
+// Refuse returns why the connection from a remote address is refused, or nil if it is
+// within the limit.
 func (l *Listener) Refuse(remote string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

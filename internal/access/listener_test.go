@@ -86,7 +86,7 @@ func TestConnectionsPerAddress(t *testing.T) {
 	}
 }
 
-// One who is refused and does not leave is closed, and a crowd of them at once.
+// Refused connections that stay open are closed, a crowd of them at once.
 func TestCrowd(t *testing.T) {
 	l := listen(t, zap.NewNop())
 	ended := make(chan struct{})

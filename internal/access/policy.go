@@ -14,19 +14,19 @@ import (
 	"scout/internal/glob"
 )
 
-// Policy says who may show the files of which hosts and directories. Who is not
-// in it may show none.
+// Policy says which scouts may register which hosts and directories. A scout that
+// matches no rule may register none.
 type Policy struct{ rules []*rule }
 
-// rule permits those whom who matches whatever is on one of the hosts and in
-// one of the directories.
+// rule permits the scouts whose name matches to register one of the directories of
+// one of the hosts.
 type rule struct {
-	who         string // a pattern on an identity such as "token:web"
+	scout       string // a pattern on an identity such as "token:web"
 	hosts       []string
 	directories []string
 }
 
-// ownName as a host stands for the name by which the scout was let in.
+// ownName as a host stands for the name in the scout's credential.
 const ownName = "$name"
 
 // ParsePolicy reads a policy: one rule a line as
@@ -35,10 +35,9 @@ const ownName = "$name"
 //	cert:db-01.example hosts=db-01  directories=/**
 //	cert:*             hosts=$name  directories=/**
 //
-// with empty lines and those that begin with # left out. The names, hosts and
-// directories are patterns as of doublestar; several are separated by commas,
-// and ? stands for a space. Errors name the file, the line, the cause and the
-// cure.
+// and ignores empty lines and lines that begin with #. Names, hosts and directories
+// are patterns of doublestar. Commas separate several patterns, and ? stands for a
+// space. Errors name the file, the line, the cause and the cure.
 func ParsePolicy(file string, content []byte) (*Policy, error) {
 	p := new(Policy)
 	for at, line := range lines(file, content) {
@@ -49,7 +48,7 @@ func ParsePolicy(file string, content []byte) (*Policy, error) {
 		p.rules = append(p.rules, r)
 	}
 	if len(p.rules) == 0 {
-		return nil, fmt.Errorf("%s: there is no rule in it, so that nobody could register: write one a line, such as token:web hosts=web-* directories=/srv/**", file)
+		return nil, fmt.Errorf("%s: there is no rule in it, so that no scout could register: write one a line, such as token:web hosts=web-* directories=/srv/**", file)
 	}
 	return p, nil
 }
@@ -59,11 +58,11 @@ func parseRule(line string) (*rule, error) {
 		return nil, fmt.Errorf("the line is not UTF-8: write ? for each byte of a name that is not")
 	}
 	fields := strings.Fields(line)
-	who, err := parseWho(fields[0])
+	scout, err := parseScout(fields[0])
 	if err != nil {
 		return nil, err
 	}
-	r := &rule{who: who}
+	r := &rule{scout: scout}
 	for _, field := range fields[1:] {
 		if err := r.parseField(field); err != nil {
 			return nil, err
@@ -78,10 +77,10 @@ func parseRule(line string) (*rule, error) {
 	return r, nil
 }
 
-func parseWho(s string) (string, error) {
+func parseScout(s string) (string, error) {
 	kind, name, _ := strings.Cut(s, ":")
 	if kind != "token" && kind != "cert" || name == "" {
-		return "", fmt.Errorf("%q is not whom a rule is about: begin with token:NAME or cert:NAME", s)
+		return "", fmt.Errorf("%q does not name scouts: begin with token:NAME or cert:NAME", s)
 	}
 	return s, glob.CheckSyntax(s)
 }
@@ -120,9 +119,9 @@ func checkDirectory(pattern string) error {
 	return nil
 }
 
-// permits reports whether one who was let in under the names may show the files
-// of an origin. A directory that is not written the shortest way is nobody's:
-// it may be in another place than it looks.
+// permits reports whether a scout with these names may register an origin. It never
+// permits a directory that is not written in its shortest form, because such a path
+// may lead to another place than its beginning suggests.
 func (p *Policy) permits(names []string, o files.Origin) bool {
 	return path.Clean(o.Directory) == o.Directory && slices.ContainsFunc(names, func(name string) bool {
 		return slices.ContainsFunc(p.rules, func(r *rule) bool { return r.permits(name, o) })
@@ -130,7 +129,7 @@ func (p *Policy) permits(names []string, o files.Origin) bool {
 }
 
 func (r *rule) permits(name string, o files.Origin) bool {
-	return matches(r.who, name) && r.host(name, o.Host) &&
+	return matches(r.scout, name) && r.host(name, o.Host) &&
 		slices.ContainsFunc(r.directories, func(pattern string) bool { return matches(pattern, o.Directory) })
 }
 
@@ -144,7 +143,7 @@ func (r *rule) host(name, host string) bool {
 	})
 }
 
-// matches reports whether a pattern that was checked matches.
+// matches reports whether a valid pattern matches.
 func matches(pattern, s string) bool {
 	ok, err := doublestar.Match(pattern, s)
 	return ok && err == nil

@@ -9,7 +9,7 @@ import (
 
 func TestPolicy(t *testing.T) {
 	p, err := ParsePolicy("policy", []byte(`
-# who              where
+# scout            where
 token:web          hosts=web-*,www   directories=/srv/**,/var/log/*
 token:web          hosts=shared      directories=/pool
 cert:*.db.example  directories=/{data,dump}/**  hosts=$name
@@ -61,17 +61,17 @@ token:braces       hosts={a,b}       directories={/a,/b}
 			t.Errorf("%s shows %q of %q: %t", tc.who, tc.dir, tc.host, got)
 		}
 		if p.permits(nil, o) {
-			t.Error("nobody shows something")
+			t.Error("a scout without a name may register")
 		}
 	}
 }
 
 func TestWrongPolicy(t *testing.T) {
 	for content, want := range map[string]string{
-		"# nothing\n":                             "policy: there is no rule in it, so that nobody could register: write one",
-		"\nweb hosts=* directories=/**":           `policy:2: "web" is not whom a rule is about: begin with token:NAME or cert:NAME`,
-		"user:web hosts=* directories=/**":        `policy:1: "user:web" is not whom`,
-		"token: hosts=* directories=/**":          `policy:1: "token:" is not whom`,
+		"# nothing\n":                             "policy: there is no rule in it, so that no scout could register: write one",
+		"\nweb hosts=* directories=/**":           `policy:2: "web" does not name scouts: begin with token:NAME or cert:NAME`,
+		"user:web hosts=* directories=/**":        `policy:1: "user:web" does not name scouts`,
+		"token: hosts=* directories=/**":          `policy:1: "token:" does not name scouts`,
 		"token:[ hosts=* directories=/**":         `policy:1: "token:[" is not a glob pattern: check its brackets`,
 		"token:web":                               "policy:1: hosts= is missing: add the hosts",
 		"token:web hosts=*":                       "policy:1: directories= is missing: add the directories",

@@ -9,13 +9,13 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// spareStreams is how many streams beyond the limit may be open on a connection,
-// for as long as it takes to refuse them.
+// spareStreams is how many streams beyond the limit may be open on a connection while
+// they are refused.
 const spareStreams = 16
 
-// StreamLimit lets at most so many streams be open on one connection of a gRPC
-// server. Those beyond are refused with RESOURCE_EXHAUSTED, where HTTP/2 alone
-// would let clients wait without a word. 0 is no limit.
+// StreamLimit limits the open streams on one connection of a gRPC server. Further
+// streams are refused with RESOURCE_EXHAUSTED; the limit of HTTP/2 alone would make
+// clients wait silently. 0 is no limit.
 func StreamLimit(limit uint32) []grpc.ServerOption {
 	if limit == 0 {
 		return nil

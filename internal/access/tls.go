@@ -12,12 +12,12 @@ import (
 	"go.uber.org/zap"
 )
 
-// parsePair returns a function that makes a certificate of the contents of its
-// file and its key's.
+// parsePair returns a function that parses the contents of a certificate's file and
+// of its key's file.
 func parsePair(certFile, keyFile string) func([][]byte) (*tls.Certificate, error) {
 	return func(contents [][]byte) (*tls.Certificate, error) {
 		if isEncrypted(contents[1]) {
-			return nil, fmt.Errorf("key %s: it is encrypted, and nobody is asked for its passphrase: decrypt it with openssl pkey -in OLD -out NEW", keyFile)
+			return nil, fmt.Errorf("key %s: it is encrypted, and there is no way to give its passphrase: decrypt it with openssl pkey -in OLD -out NEW", keyFile)
 		}
 		pair, err := tls.X509KeyPair(contents[0], contents[1])
 		if err != nil {
@@ -37,9 +37,9 @@ func isEncrypted(content []byte) bool {
 	return false
 }
 
-// parseAuthorities returns a function that makes a pool of the certificates in a
-// file. Everything in it must be a certificate: an authority that is left out in
-// silence locks out all that it has signed.
+// parseAuthorities returns a function that parses a file of certificates. Every block
+// must be a certificate: if one were skipped, the peers of that authority would be
+// rejected without a visible cause.
 func parseAuthorities(file string) func([][]byte) (*x509.CertPool, error) {
 	return func(contents [][]byte) (*x509.CertPool, error) {
 		pool, n := x509.NewCertPool(), 0
@@ -84,8 +84,8 @@ func openPair(log *zap.Logger, certFile, keyFile string) (*credentialFile[*tls.C
 	}, certFile, keyFile)
 }
 
-// warnOfExpiry warns of a certificate that peers refuse because of its dates. It
-// is used all the same: the clock that is wrong may be that of this machine.
+// warnOfExpiry warns of an expired certificate. It stays in use, because the clock of
+// this machine may be wrong.
 func warnOfExpiry(log *zap.Logger, file string, c *x509.Certificate) {
 	if time.Now().After(c.NotAfter) {
 		log.Warn("certificate expired", zap.String("file", file), zap.Time("expired", c.NotAfter),
@@ -97,7 +97,7 @@ func openAuthorities(log *zap.Logger, file string) (*credentialFile[*x509.CertPo
 	return openFile(log, parseAuthorities(file), file)
 }
 
-// consumerTLS is how a server shows the pair that is in its files at the time.
+// consumerTLS returns a configuration that uses the current pair.
 func consumerTLS(pair *credentialFile[*tls.Certificate]) *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,
@@ -105,8 +105,8 @@ func consumerTLS(pair *credentialFile[*tls.Certificate]) *tls.Config {
 	}
 }
 
-// scoutTLS is consumerTLS for scouts, which are asked for a certificate of one
-// of the authorities, if there are any.
+// scoutTLS is consumerTLS for scouts. With authorities it requires a certificate that
+// one of them has signed.
 func scoutTLS(pair *credentialFile[*tls.Certificate], authorities *credentialFile[*x509.CertPool]) *tls.Config {
 	config := consumerTLS(pair)
 	config.MinVersion = tls.VersionTLS13
@@ -114,7 +114,7 @@ func scoutTLS(pair *credentialFile[*tls.Certificate], authorities *credentialFil
 	if authorities == nil {
 		return config
 	}
-	// Who comes back has to prove itself anew.
+	// A resumed session would skip the check of the certificate.
 	config.SessionTicketsDisabled = true
 	config.ClientAuth = tls.RequireAndVerifyClientCert
 	base := config.Clone()

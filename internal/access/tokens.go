@@ -12,7 +12,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// How long a secret may be, in characters. Below that it could be guessed.
+// The length of a secret, in characters. A shorter one could be guessed.
 const (
 	minSecret = 16
 	maxSecret = 512
@@ -23,13 +23,12 @@ var (
 	tokenSecret = regexp.MustCompile(`^[A-Za-z0-9._~+/-]+=*$`) // what RFC 6750 lets a bearer token be
 )
 
-// Tokens are the tokens that are good now: their names, by digests of the
-// secrets, which are not kept themselves.
+// Tokens are the valid tokens: their names, by digests of the secrets. The secrets
+// themselves are not kept.
 type Tokens struct{ names map[digest]string }
 
-// digest stands for a secret. Nobody outside of this process can tell which
-// secrets have digests that are alike, so to look one up takes a time that says
-// nothing of any secret, however many there are.
+// digest is a keyed hash of a secret. Its key never leaves the process, so the time
+// of a lookup tells nothing about any secret.
 type digest [sha256.Size]byte
 
 var digestKey = func() []byte {
@@ -44,9 +43,9 @@ func digestOf(secret string) digest {
 	return digest(mac.Sum(nil))
 }
 
-// ParseTokens reads a file of tokens: one a line as name:secret, with empty
-// lines and those that begin with # left out. A name may be on several lines:
-// each of its secrets is good. Errors name the file and line, never the secret.
+// ParseTokens reads a file with one token a line, name:secret. It ignores empty lines
+// and lines that begin with #. A name may have several lines: each of its secrets is
+// valid. Errors name the file and the line, never the secret.
 func ParseTokens(file string, content []byte) (*Tokens, error) {
 	t := &Tokens{names: make(map[digest]string)}
 	for at, line := range lines(file, content) {
@@ -69,8 +68,8 @@ func ParseTokens(file string, content []byte) (*Tokens, error) {
 	return t, nil
 }
 
-// ParseToken reads the file of one who has a token to show: a single line,
-// name:secret or the secret alone. It returns the secret.
+// ParseToken reads a client's token file: a single line, name:secret or the secret
+// alone. It returns the secret.
 func ParseToken(file string, content []byte) (secret string, err error) {
 	for at, line := range lines(file, content) {
 		if secret != "" {
@@ -90,8 +89,8 @@ func noToken(file string) error {
 	return fmt.Errorf("%s: there is no token in it: write one a line as name:secret, with a secret from openssl rand -hex 32", file)
 }
 
-// parseToken takes a line apart. Whatever is wrong with it, no part of it that
-// could be a secret is quoted.
+// parseToken splits a line. Its errors quote no part of the line, because any part
+// could be a secret.
 func parseToken(at, line string) (name, secret string, err error) {
 	name, secret, named := strings.Cut(line, ":")
 	if !named {
@@ -110,14 +109,14 @@ func parseToken(at, line string) (name, secret string, err error) {
 	return name, secret, nil
 }
 
-// Name returns whose token the secret is. It takes the same time whatever is
-// wrong with a secret of some length.
+// Name returns the name of a secret. For secrets of one length it always takes the
+// same time.
 func (t *Tokens) Name(secret string) (name string, ok bool) {
 	name, ok = t.names[digestOf(secret)]
 	return name, ok
 }
 
-// openTokens opens a file of tokens that are good.
+// openTokens opens a file of valid tokens.
 func openTokens(log *zap.Logger, file string) (*credentialFile[*Tokens], error) {
 	return openFile(log, func(contents [][]byte) (*Tokens, error) {
 		warnOfReaders(log, file)
@@ -125,7 +124,7 @@ func openTokens(log *zap.Logger, file string) (*credentialFile[*Tokens], error) 
 	}, file)
 }
 
-// readToken reads the token that this program is to show.
+// readToken reads this program's own token.
 func readToken(file string) (string, error) {
 	content, err := readFile(file)
 	if err != nil {
@@ -139,7 +138,7 @@ var (
 	errUnknownToken = errors.New("the token is not known")
 )
 
-// bearer finds out whose token the value of an Authorization header holds.
+// bearer returns the name of the token in an Authorization header.
 func bearer(tokens *Tokens, header string) (name string, err error) {
 	scheme, secret, _ := strings.Cut(header, " ")
 	if !strings.EqualFold(scheme, "Bearer") {

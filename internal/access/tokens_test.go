@@ -27,8 +27,8 @@ func TestTokens(t *testing.T) {
 	}
 }
 
-// What to look a secret up costs does not depend on how many there are: it is
-// done for every scout once each heartbeat.
+// The cost of a lookup does not depend on the number of secrets: every scout causes
+// one each heartbeat.
 func BenchmarkName(b *testing.B) {
 	for _, n := range []int{1, 10_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
@@ -49,8 +49,7 @@ func BenchmarkName(b *testing.B) {
 	}
 }
 
-// What is wrong is said with file and line, and never with what could be a
-// secret.
+// Errors name the file and the line, and never quote what could be a secret.
 func TestWrongTokens(t *testing.T) {
 	const secret = "S3CR3TS3CR3TS3CR3T"
 	for content, want := range map[string]string{
