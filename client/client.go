@@ -13,6 +13,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -30,6 +31,8 @@ import (
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
+
+	"scout/internal/authorities"
 )
 
 // Client reads the list from a scoutmaster, or from any of several that share one
@@ -98,7 +101,7 @@ func readToken(file string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("token: %w", err)
 	}
-	secret := strings.TrimSpace(string(content))
+	secret := strings.TrimSpace(string(withoutMark(content)))
 	if _, after, named := strings.Cut(secret, ":"); named {
 		secret = after
 	}
@@ -113,12 +116,11 @@ func readAuthorities(file string) (*x509.CertPool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("authorities: %w", err)
 	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(content) {
-		return nil, fmt.Errorf("authorities: %s has no PEM certificate", file)
-	}
-	return pool, nil
+	return authorities.Parse(file, withoutMark(content))
 }
+
+// withoutMark removes the byte order mark that some editors write.
+func withoutMark(content []byte) []byte { return bytes.TrimPrefix(content, []byte("\xef\xbb\xbf")) }
 
 // File is an existing file. Its fields have the exact bytes, which are not always
 // UTF-8.

@@ -289,3 +289,17 @@ func main() {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
+
+// A file of authorities is used whole or not at all.
+func TestCAFileHalfRead(t *testing.T) {
+	server := httptest.NewTLSServer(http.NotFoundHandler())
+	defer server.Close()
+	good := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(file, append(good, "-----BEGIN CERTIFICATE-----\n*\n-----END CERTIFICATE-----\n"...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.New(server.URL, client.Options{CAFile: file}); err == nil || !strings.Contains(err.Error(), "block 2 is damaged") {
+		t.Error(err)
+	}
+}

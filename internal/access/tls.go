@@ -1,7 +1,6 @@
 package access
 
 import (
-	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -10,6 +9,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"scout/internal/authorities"
 )
 
 // parsePair returns a function that parses the contents of a certificate's file and
@@ -37,39 +38,9 @@ func isEncrypted(content []byte) bool {
 	return false
 }
 
-// parseAuthorities returns a function that parses a file of certificates. Every block
-// must be a certificate: if one were skipped, the peers of that authority would be
-// rejected without a visible cause.
+// parseAuthorities returns a function that parses a file of certificates.
 func parseAuthorities(file string) func([][]byte) (*x509.CertPool, error) {
-	return func(contents [][]byte) (*x509.CertPool, error) {
-		pool, n := x509.NewCertPool(), 0
-		for rest := contents[0]; ; {
-			var block *pem.Block
-			begun := bytes.Count(rest, []byte("-----BEGIN"))
-			if block, rest = pem.Decode(rest); block == nil {
-				if begun > 0 {
-					return nil, fmt.Errorf("%s: block %d is damaged: give a file of PEM certificates of authorities", file, n+1)
-				}
-				break
-			}
-			if left := bytes.Count(rest, []byte("-----BEGIN")); begun-left > 1 {
-				return nil, fmt.Errorf("%s: block %d is damaged: give a file of PEM certificates of authorities", file, n+1)
-			}
-			n++
-			if block.Type != "CERTIFICATE" {
-				return nil, fmt.Errorf("%s: block %d is of type %.40q, not a certificate: give a file of PEM certificates of authorities", file, n, block.Type)
-			}
-			authority, err := x509.ParseCertificate(block.Bytes)
-			if err != nil {
-				return nil, fmt.Errorf("%s: block %d is no certificate: %w: give a file of PEM certificates of authorities", file, n, err)
-			}
-			pool.AddCert(authority)
-		}
-		if n == 0 {
-			return nil, fmt.Errorf("%s: there is no certificate in it: give a file of PEM certificates of authorities", file)
-		}
-		return pool, nil
-	}
+	return func(contents [][]byte) (*x509.CertPool, error) { return authorities.Parse(file, contents[0]) }
 }
 
 func openPair(log *zap.Logger, certFile, keyFile string) (*credentialFile[*tls.Certificate], error) {
@@ -107,11 +78,11 @@ func consumerTLS(pair *credentialFile[*tls.Certificate]) *tls.Config {
 
 // scoutTLS is consumerTLS for scouts. With authorities it requires a certificate that
 // one of them has signed.
-func scoutTLS(pair *credentialFile[*tls.Certificate], authorities *credentialFile[*x509.CertPool]) *tls.Config {
+func scoutTLS(pair *credentialFile[*tls.Certificate], clientCA *credentialFile[*x509.CertPool]) *tls.Config {
 	config := consumerTLS(pair)
 	config.MinVersion = tls.VersionTLS13
 	config.NextProtos = []string{"h2"}
-	if authorities == nil {
+	if clientCA == nil {
 		return config
 	}
 	// A resumed session would skip the check of the certificate.
@@ -120,7 +91,7 @@ func scoutTLS(pair *credentialFile[*tls.Certificate], authorities *credentialFil
 	base := config.Clone()
 	config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
 		c := base.Clone()
-		c.ClientCAs = authorities.get()
+		c.ClientCAs = clientCA.get()
 		return c, nil
 	}
 	return config
