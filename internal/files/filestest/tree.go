@@ -71,7 +71,13 @@ func NewTree(files int, seed uint64) *Tree {
 		for _, dir := range b.directory(max(1, depthOfFile.pick(b.Rand)-1)) {
 			t.Directories = append(t.Directories, TreeDirectory{Path: dir})
 		}
-		t.Directories[len(t.Directories)-1].Files = b.names(n)
+		last := &t.Directories[len(t.Directories)-1]
+		last.Files = b.names(n)
+		for _, name := range last.Files {
+			if !strings.Contains(name, ".") {
+				b.parts[filepath.Join(last.Path, name)] = true // no directory may have this name
+			}
+		}
 	}
 	return t
 }
@@ -79,7 +85,7 @@ func NewTree(files int, seed uint64) *Tree {
 type treeBuilder struct {
 	*rand.Rand
 	words  []string
-	parts  map[string]bool // the directories
+	parts  map[string]bool // the directories, and files that have names like directories
 	levels [][]string      // the directories by depth
 }
 
