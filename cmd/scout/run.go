@@ -60,7 +60,11 @@ func run(ctx context.Context, c config, status *logging.Status, log *zap.Logger)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return watcher.Run(ctx) })
 	group.Go(func() error { return session.Run(ctx) })
-	group.Go(func() error { showScan(ctx, watcher.View, status.Show); return nil })
+	group.Go(func() error {
+		showScan(ctx, watcher.View, status.Show)
+		memory.Settle()
+		return nil
+	})
 	group.Go(func() error { return service.Run(ctx) })
 	group.Go(func() error { return measured.Run(ctx) })
 	group.Go(func() error { return profiles.Run(ctx) })

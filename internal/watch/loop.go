@@ -3,6 +3,7 @@ package watch
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"go.uber.org/zap"
@@ -306,7 +307,11 @@ func (t *tree) rescan() bool {
 
 // directories returns those that are wanted, parents first.
 func (t *tree) directories(wanted func(*directory) bool) []*directory {
-	all := make([]*directory, 0, t.size)
+	return t.collect(make([]*directory, 0, t.size), wanted)
+}
+
+// collect appends those that are wanted to all, parents first.
+func (t *tree) collect(all []*directory, wanted func(*directory) bool) []*directory {
 	t.root.each(func(d *directory) {
 		if wanted(d) {
 			all = append(all, d)
@@ -373,7 +378,9 @@ func (t *tree) poll() {
 func (t *tree) patrolSome(polled func(*directory) bool) {
 	p := &t.patrol
 	if p.next == len(p.order) {
-		p.order, p.next, p.began = t.directories(func(*directory) bool { return true }), 0, time.Now()
+		clear(p.order) // or they would keep what has left the tree
+		p.order = t.collect(p.order[:0], func(*directory) bool { return true })
+		p.next, p.began = 0, time.Now()
 	}
 	began := time.Now()
 	for credit := p.budget.Credit(); p.next < len(p.order); p.next++ {
@@ -390,7 +397,6 @@ func (t *tree) patrolSome(polled func(*directory) bool) {
 	p.budget.Spend(time.Since(began))
 	switch so := time.Since(p.began) + t.forest.poll; {
 	case p.next == len(p.order):
-		p.order, p.next = nil, 0
 		p.round = roughly(p.round, so)
 	case p.next > 0:
 		p.round = roughly(p.round, max(p.round, so*time.Duration(len(p.order)/p.next)))
@@ -426,6 +432,8 @@ func (t *tree) watchSome() {
 	}
 	if len(t.unwatched) == 0 {
 		t.tidy()
+		t.deepest = ""
+		t.relieve()
 	}
 }
 
@@ -434,7 +442,7 @@ func (t *tree) watch(d *directory) {
 	if d.detached || d.watched {
 		return
 	}
-	path := t.absolute(d.path())
+	path := t.pathToKeep(d)
 	t.calls.enter()
 	err := t.notifier.watch(path)
 	t.calls.leave()
@@ -449,6 +457,35 @@ func (t *tree) watch(d *directory) {
 		return
 	}
 	t.verify(d)
+}
+
+// largeTree is from how many directories on the scratch memory of a scan is
+// given back to the system at once.
+const largeTree = 4096
+
+// relieve gives back the memory that the first scan has taken beyond what is
+// kept.
+func (t *tree) relieve() {
+	if t.size >= largeTree && !t.relieved {
+		t.relieved = true
+		go debug.FreeOSMemory() // takes a while
+	}
+}
+
+// pathToKeep returns the absolute path of d for the library, which keeps it. It
+// is a part of the path of a directory further down, if there is one: to watch
+// that is next, and the library keeps one text instead of two.
+func (t *tree) pathToKeep(d *directory) string {
+	path := t.absolute(d.path())
+	if !isWithin(t.deepest, path) {
+		for deep := d; ; deep = deep.subs[0] {
+			if len(deep.subs) == 0 {
+				t.deepest = t.absolute(deep.path())
+				break
+			}
+		}
+	}
+	return t.deepest[:len(path)]
 }
 
 // tidy is called when all directories are watched. What a link leads to may have

@@ -54,7 +54,7 @@ type library struct {
 
 	mu    sync.Mutex
 	seed  maphash.Seed
-	known map[uint64]struct{} // hashes of the paths that the library has seen
+	known map[uint32]struct{} // hashes of the paths that the library has seen
 	grown map[string]struct{} // paths whose set of events has grown
 }
 
@@ -66,7 +66,7 @@ func newLibrary(r *router, dir string) *library {
 		spare:  make(chan notify.EventInfo),
 		done:   make(chan struct{}),
 		seed:   maphash.MakeSeed(),
-		known:  map[uint64]struct{}{},
+		known:  map[uint32]struct{}{},
 		grown:  map[string]struct{}{},
 	}
 	l.ended.Go(l.drain)
@@ -74,7 +74,9 @@ func newLibrary(r *router, dir string) *library {
 }
 
 func (l *library) watch(path string) error {
-	path += "/" // or a name that ends in dots would mean all below it
+	if strings.HasSuffix(path, "...") { // it would mean all below
+		path += "/"
+	}
 	if l.learn(path) {
 		return l.renew(path)
 	}
@@ -82,7 +84,7 @@ func (l *library) watch(path string) error {
 }
 
 func (l *library) eventsOf(path string) []notify.Event {
-	if path == l.dir {
+	if path == l.dir || path+"/" == l.dir {
 		return slices.Concat(eventSet, eventSelf)
 	}
 	return eventSet
@@ -93,7 +95,7 @@ func (l *library) eventsOf(path string) []notify.Event {
 func (l *library) learn(path string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	key := maphash.String(l.seed, path)
+	key := uint32(maphash.String(l.seed, path))
 	_, ok := l.known[key]
 	l.known[key] = struct{}{}
 	return ok
@@ -122,7 +124,7 @@ func (l *library) tidy() []string {
 	notify.Stop(l.spare)
 	var links []string
 	for path := range l.grown {
-		if path = path[:len(path)-1]; hasLink(path) {
+		if path = strings.TrimSuffix(path, "/"); hasLink(path) {
 			links = append(links, path)
 		}
 	}

@@ -178,6 +178,9 @@ func (s *scan) consume(j *job) error {
 	s.tree.admit(j.dir, r)
 	s.name = j.dir.appendPrefix(s.name[:0])
 	prefix, subs := len(s.name), j.subs
+	if len(subs) > 0 {
+		j.dir.subs = make([]*directory, 0, len(subs))
+	}
 	for _, e := range r.listing.entries {
 		if !e.sub {
 			s.name = append(s.name[:prefix], r.listing.name(e)...)

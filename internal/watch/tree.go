@@ -39,6 +39,8 @@ type tree struct {
 
 	unwatched []*directory        // are to be watched
 	strayed   map[uint64]struct{} // identities of watched directories that left the tree: their watches may name another path
+	relieved  bool                // see relieve
+	deepest   string              // see pathToKeep
 	flaws     map[*directory]flaw // why a directory is not listed, or not completely
 	mountID   uint64              // of its own directory
 
