@@ -9,23 +9,25 @@ type fakeNotifier struct {
 	refuse  func(path string) error // nil: nothing is refused
 }
 
-func (n *fakeNotifier) watch(path string) error {
+func (n *fakeNotifier) watch(path string) (uint32, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.refuse != nil {
 		if err := n.refuse(path); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	if n.watched == nil {
 		n.watched = map[string]int{}
 	}
 	n.watched[path]++
-	return nil
+	return 0, nil
 }
 
-func (n *fakeNotifier) tidy() []string { return nil }
-func (n *fakeNotifier) close()         {}
+func (n *fakeNotifier) leave(uint32)      {}
+func (n *fakeNotifier) collect() []uint32 { return nil }
+func (n *fakeNotifier) tidy() []string    { return nil }
+func (n *fakeNotifier) close()            {}
 
 func quietNotifier(*Watcher) notifier { return new(fakeNotifier) }
 
