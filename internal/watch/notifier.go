@@ -43,9 +43,9 @@ const (
 	// groupSize is how many watches share a channel: see library. A channel for
 	// each would be a tenth of a scout's memory.
 	groupSize = 16
-	// collectShare is the share of one core that goes into ending watches, and
-	// collectCredit for how long it may go on at first.
-	collectShare  = 0.01
+	// collectShare is the share of one core that may go into ending watches when
+	// directories leave, and collectCredit for how long it may go on at first.
+	collectShare  = 0.1
 	collectCredit = time.Second
 )
 
@@ -230,22 +230,29 @@ func (l *library) nextLeft() (*group, uint32) {
 	if len(l.left) == 0 || l.budget.Credit() <= 0 {
 		return nil, 0
 	}
-	id := l.left[0]
+	at := l.cheapest()
+	id := l.left[at]
 	g := l.groups[id]
 	if g.pending > 0 {
 		return nil, 0
 	}
-	l.left = l.left[1:]
+	l.left = slices.Delete(l.left, at, at+1)
 	delete(l.groups, id)
 	return g, id
 }
 
-func (l *library) tidy() (links []string) {
-	l.mu.Lock()
-	if g := l.groups[l.open]; g != nil {
-		l.open++ // what is watched together mostly leaves together
+// cheapest returns the place among the groups left of one that all have left, if
+// there is one among the first: nothing of it has to be watched anew.
+func (l *library) cheapest() int {
+	for i, id := range l.left[:min(len(l.left), groupSize)] {
+		if g := l.groups[id]; g.members == 0 {
+			return i
+		}
 	}
-	l.mu.Unlock()
+	return 0
+}
+
+func (l *library) tidy() (links []string) {
 	l.growing.Lock()
 	var paths []string
 	if len(l.grown) > 0 {
