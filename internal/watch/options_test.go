@@ -57,6 +57,9 @@ func TestExcludedDirectoriesAreNotWatched(t *testing.T) {
 	o.Exclude = []string{"**/cache"}
 	s := start(t, dir, o, func(w *Watcher) { w.notify = func(*router) notifier { return n } })
 	s.convergeTo("e/2")
+	s.until("everything is watched", func(v files.View) bool { return v.Polled == 0 })
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	if len(n.watched) != 3 {
 		t.Errorf("watched %v, want the directory, d and e", n.watched)
 	}
