@@ -539,12 +539,12 @@ func eachName(set *files.Set, path string, except []string, do func(name []byte)
 	}
 	for c := set.Cursor(); ; {
 		c.Seek(prefix)
-		for skip := false; !skip; {
+		for {
 			if !c.Next() || path != "" && !hasPrefix(c.Name(), path) {
 				return
 			}
 			if i := slices.IndexFunc(except, func(p string) bool { return hasPrefix(c.Name(), p) }); i >= 0 {
-				prefix, skip = append([]byte(except[i]), '/'+1), true
+				prefix = append([]byte(except[i]), '/'+1)
 				break
 			}
 			do(c.Name())

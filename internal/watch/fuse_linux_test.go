@@ -28,7 +28,6 @@ type faultyDisk struct {
 	delay  time.Duration // before each request is answered
 	status fuse.Status   // of the listing of directories
 	frozen bool          // times never move
-
 }
 
 // mountFaulty mounts a disk at dir that shows the directory backing.

@@ -24,8 +24,6 @@ const (
 	// patrolShare is the share of one core that goes into the verification of
 	// watched directories.
 	patrolShare = 0.01
-	// watchTries is how often watches that have gone astray are set again at once.
-	watchTries = 8
 )
 
 // patrol verifies the watched directories in turn, a few at each poll.

@@ -55,7 +55,6 @@ type tree struct {
 	recovery *recovery
 	patrol   patrol
 	ctx      context.Context
-	check    time.Time // when the watched directory itself was last checked
 
 	// Any goroutine may use these.
 	calls    calls
