@@ -13,6 +13,11 @@ import (
 	"scout/cmd/internal/testfleet"
 )
 
+func TestMain(m *testing.M) {
+	testfleet.ServeDisk()
+	os.Exit(m.Run())
+}
+
 // seed returns that of the environment, or one that was never used.
 func seed(t *testing.T) uint64 {
 	t.Helper()
@@ -31,8 +36,8 @@ func TestChaosShort(t *testing.T) {
 		t.Skip("real programs and real time")
 	}
 	seed := seed(t)
-	noNamespaces, noLimits := testfleet.NamespacesWork(), limitsWork()
-	t.Logf("SEED=%d; why there are no namespaces: %v; no limits: %v", seed, noNamespaces, noLimits)
+	noNamespaces, noLimits, noDisks := testfleet.NamespacesWork(), limitsWork(), testfleet.DisksWork()
+	t.Logf("SEED=%d; why there are no namespaces: %v; no limits: %v; no disks: %v", seed, noNamespaces, noLimits, noDisks)
 	dir := t.TempDir()
 	programs, err := testfleet.Build(dir)
 	if err != nil {
@@ -44,7 +49,7 @@ func TestChaosShort(t *testing.T) {
 	}
 	inNamespaces, withMaster := p, p
 	inNamespaces.namespaces, inNamespaces.limits = noNamespaces == nil, noLimits == nil
-	withMaster.master = true
+	withMaster.master, withMaster.disks = true, noDisks == nil
 	for i, p := range []plan{inNamespaces, withMaster} {
 		p.history += strconv.Itoa(i)
 		t.Run(p.String(), func(t *testing.T) {

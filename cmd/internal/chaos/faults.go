@@ -22,6 +22,9 @@ const floodFiles = 9000
 // be broken, and its master down.
 const returnTime = 45 * time.Second
 
+// crawlTime is how long a disk that crawls takes for each request.
+const crawlTime = 40 * time.Millisecond
+
 // limitedTo is how many watches a scout may have that is short of them.
 const limitedTo = 3
 
@@ -48,8 +51,13 @@ func (p *injector) programTroubles(s *scout) []trouble {
 		{history.Dead, p.endScout((*program).stop)},
 		{history.Frozen, p.pauseScout},
 		{history.Moved, p.moveAway},
-		{history.Moved, p.replace},
 		{history.Flooded, p.flood},
+	}
+	if s.disk == nil {
+		all = append(all, trouble{history.Moved, p.replace}) // which removes the directory
+	} else {
+		hangs, crawls := trouble{history.DiskHangs, p.hang}, trouble{history.DiskCrawls, p.crawl}
+		all = append(all, hangs, hangs, hangs, crawls, crawls) // only one scout has a disk
 	}
 	if s.limits {
 		all = append(all, trouble{history.Limited, p.limit})
@@ -168,6 +176,18 @@ func (p *injector) condition(kind history.Kind, c testfleet.Condition) func(cont
 func (p *injector) limit(ctx context.Context, s *scout, d time.Duration) error {
 	return p.fault(ctx, p.recorder.fault(history.Limited, s.number), d,
 		func() error { return s.limit(limitedTo) }, func() error { return s.limit(1 << 30) })
+}
+
+// hang stops the server of the disk below the scout's directory.
+func (p *injector) hang(ctx context.Context, s *scout, d time.Duration) error {
+	return p.fault(ctx, p.recorder.fault(history.DiskHangs, s.number), d, s.disk.Pause, s.disk.Continue)
+}
+
+// crawl has that disk take its time for each request.
+func (p *injector) crawl(ctx context.Context, s *scout, d time.Duration) error {
+	return p.fault(ctx, p.recorder.fault(history.DiskCrawls, s.number), d,
+		func() error { return s.disk.Set(testfleet.DiskFaults{Delay: crawlTime}) },
+		func() error { return s.disk.Set(testfleet.DiskFaults{}) })
 }
 
 // moveAway moves the watched directory away, and back.

@@ -31,6 +31,7 @@ import (
 )
 
 func main() {
+	testfleet.ServeDisk()
 	if err := command(); err != nil {
 		fmt.Fprintln(os.Stderr, "chaos:", err)
 		os.Exit(1)
@@ -81,7 +82,8 @@ func (o options) play(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	noNamespaces, noLimits := testfleet.NamespacesWork(), limitsWork()
+	noNamespaces, noLimits, noDisks := testfleet.NamespacesWork(), limitsWork(), testfleet.DisksWork()
+	skip("disks that hang and crawl", noDisks)
 	skip("network namespaces", noNamespaces)
 	skip("exhausted watch limits", noLimits)
 
@@ -90,7 +92,7 @@ func (o options) play(ctx context.Context) error {
 		p := plan{
 			programs: programs, seed: seed, scouts: o.scouts, scale: o.scale,
 			faults: min(o.run, max(time.Second, o.time-time.Since(began))), calm: o.run / 4, rest: 2 * history.Usual(0, 0, o.scale).Recovery,
-			namespaces: noNamespaces == nil && seed%3 == 0, master: seed%2 == 0, limits: noLimits == nil && seed%4 == 1,
+			namespaces: noNamespaces == nil && seed%3 == 0, master: seed%2 == 0, limits: noLimits == nil && seed%4 == 1, disks: noDisks == nil,
 			history: filepath.Join(os.TempDir(), fmt.Sprintf("scout-chaos-%d.jsonl", seed)),
 		}
 		r, err := p.play(ctx)
@@ -118,7 +120,7 @@ func skip(what string, why error) {
 
 func (p plan) String() string {
 	var with []string
-	for what, on := range map[string]bool{"namespaces": p.namespaces, "master": p.master, "limits": p.limits} {
+	for what, on := range map[string]bool{"namespaces": p.namespaces, "master": p.master, "limits": p.limits, "disks": p.disks} {
 		if on {
 			with = append(with, what)
 		}

@@ -23,7 +23,7 @@ import (
 var long = flag.Bool("long", false, "run the tests that take minutes")
 
 // mutant is a program that is broken on purpose: code is put at the beginning of
-// one of its functions. The code may use a counter, calls.
+// one of its functions. The code may use a counter, mutantCalls.
 type mutant struct {
 	name     string
 	dir      string // of the package, from the root of the tree
@@ -37,19 +37,19 @@ var mutants = []mutant{
 	{
 		name: "one change in a hundred is not listed",
 		dir:  "internal/listing", receiver: "Tx", function: "Change",
-		code: "if calls++; calls%100 == 0 { return 0, nil }",
+		code: "if mutantCalls++; mutantCalls%100 == 0 { return 0, nil }",
 		want: []history.Rule{history.Missing, history.Stale},
 	},
 	{
 		name: "one notification in a hundred is lost",
-		dir:  "internal/watch", receiver: "hints", function: "add",
-		code: "if calls++; calls%100 == 0 { return }",
+		dir:  "internal/watch", receiver: "router", function: "add",
+		code: "if mutantCalls++; mutantCalls%100 == 0 { return }",
 		want: []history.Rule{history.Missing, history.Stale},
 	},
 	{
 		name: "every other scout that is gone or unavailable stays listed",
 		dir:  "internal/master", receiver: "State", function: "drop",
-		code: "if calls++; calls%2 == 0 { return }",
+		code: "if mutantCalls++; mutantCalls%2 == 0 { return }",
 		want: []history.Rule{history.Lives, history.Malformed},
 	},
 	{
@@ -61,19 +61,19 @@ var mutants = []mutant{
 	{
 		name: "one change in fifty is not told to watchers",
 		dir:  "internal/web", receiver: "watcher", function: "tell",
-		code: "if calls++; calls%50 == 0 { w.at = c.Revision; return false, nil }",
+		code: "if mutantCalls++; mutantCalls%50 == 0 { w.at = c.Revision; return false, nil }",
 		want: []history.Rule{history.Reused, history.Malformed},
 	},
 	{
 		name: "one revision in fifty is used again",
 		dir:  "internal/listing", receiver: "Tx", function: "revise",
-		code: "if calls++; calls%50 == 0 { return }",
+		code: "if mutantCalls++; mutantCalls%50 == 0 { return }",
 		want: []history.Rule{history.Reused},
 	},
 	{
 		name: "one revision in fifty goes back",
 		dir:  "internal/listing", receiver: "Tx", function: "revise",
-		code: "if calls++; calls%50 == 0 { defer func() { tx.v.Revision -= 10 }() }",
+		code: "if mutantCalls++; mutantCalls%50 == 0 { defer func() { tx.v.Revision -= 10 }() }",
 		want: []history.Rule{history.Backwards, history.Reused},
 	},
 }
@@ -128,7 +128,7 @@ func TestMutantsAreNoticed(t *testing.T) {
 func (m mutant) overlay(t *testing.T, dir string) string {
 	t.Helper()
 	path, source, body := m.find(t)
-	mutated := fmt.Sprintf("%s\n%s\n%s\nvar calls int\n", source[:body], m.code, source[body:])
+	mutated := fmt.Sprintf("%s\n%s\n%s\nvar mutantCalls int\n", source[:body], m.code, source[body:])
 	replacement := filepath.Join(dir, "mutant.go")
 	must(t, os.WriteFile(replacement, []byte(mutated), 0o600))
 	overlay, err := json.Marshal(map[string]map[string]string{"Replace": {path: replacement}})

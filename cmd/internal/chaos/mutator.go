@@ -378,6 +378,7 @@ type tree struct {
 	away      bool
 	recursive bool
 	exclude   []string
+	fixed     []string // paths that are always there, on a disk that nobody changes
 }
 
 // listed reports whether the scout of the tree has to list a file at path.
@@ -400,11 +401,17 @@ func (t *tree) names(n *node, p string) (names []history.Name) {
 	if n == nil {
 		return nil
 	}
-	n.files(p, func(p string) {
+	add := func(p string) {
 		if t.listed(p) {
 			names = append(names, history.Name{Scout: t.scout, Path: []byte(p)})
 		}
-	})
+	}
+	n.files(p, add)
+	if n == t.root {
+		for _, p := range t.fixed {
+			add(p)
+		}
+	}
 	return names
 }
 

@@ -173,7 +173,8 @@ type scout struct {
 	tree     *tree
 	args     []string
 	link     link
-	limits   bool // it runs where it can be short of watches
+	limits   bool            // it runs where it can be short of watches
+	disk     *testfleet.Disk // below its directory, or nil
 }
 
 // start starts the scout until it is registered. A scout that does not reach

@@ -32,6 +32,7 @@ type plan struct {
 	namespaces bool          // networks of their own, rather than proxies
 	master     bool          // faults of the master too
 	limits     bool          // scouts may be short of watches
+	disks      bool          // there are disks that hang and crawl
 	history    string        // the file for it
 }
 
@@ -210,6 +211,11 @@ func (r *run) start(ctx context.Context) (err error) {
 		r.scouts = append(r.scouts, s)
 		r.mutator.trees = append(r.mutator.trees, s.tree)
 	}
+	if r.disks {
+		if err := r.mountDisk(r.scouts[0]); err != nil {
+			return err
+		}
+	}
 	pool := &tree{path: filepath.Join(r.dir, "pool"), root: newDir(), scout: history.All}
 	r.mutator.trees = append(r.mutator.trees, pool)
 	var starting errgroup.Group
@@ -233,6 +239,31 @@ func (r *run) startMaster() error {
 		r.master.args = append(r.master.args, "-grpc", ":0", "-insecure")
 	}
 	return r.master.start()
+}
+
+// mountDisk mounts a disk with a few files in the scout's directory.
+func (r *run) mountDisk(s *scout) error {
+	backing, at := filepath.Join(r.dir, "backing"), filepath.Join(s.tree.path, "disk")
+	if err := os.Mkdir(at, 0o700); err != nil {
+		return err
+	}
+	var names []history.Name
+	for i := range 30 {
+		name := fmt.Sprintf("%d/file", i)
+		if err := os.MkdirAll(filepath.Join(backing, fmt.Sprint(i)), 0o700); err != nil {
+			return err
+		}
+		if err := create(filepath.Join(backing, name)); err != nil {
+			return err
+		}
+		s.tree.fixed = append(s.tree.fixed, "disk/"+name)
+		names = append(names, history.Name{Scout: s.number, Path: []byte("disk/" + name)})
+	}
+	s.args = append(s.args, "-poll", "300ms") // or it would not look at the disk
+	return r.mutator.do("mount "+at, nil, names, func() (err error) {
+		s.disk, err = testfleet.MountDisk(backing, at)
+		return err
+	})
 }
 
 // newScout makes a scout of some kind, with its directory and its link.
@@ -297,6 +328,9 @@ func (r *run) close() {
 			s.process.Kill()
 		}
 		s.link.Close()
+		if s.disk != nil {
+			s.disk.Unmount()
+		}
 	}
 	if r.master != nil && r.master.process != nil && !r.master.process.Ended() {
 		r.master.process.Kill()

@@ -60,6 +60,8 @@ const (
 	Moved        Kind = "directory moved away"
 	Flooded      Kind = "scout stopped in a flood of changes"
 	Limited      Kind = "watch limit exhausted"
+	DiskHangs    Kind = "disk hangs"
+	DiskCrawls   Kind = "disk crawls"
 	MasterDead   Kind = "master ended"
 	MasterFrozen Kind = "master stopped"
 	Stalled      Kind = "machine stalled"

@@ -27,7 +27,7 @@ func (f *fault) reach(s Stage, at time.Duration) {
 }
 
 // of reports whether the scout suffers from f.
-func (f *fault) of(scout int) bool { return f.scout == scout || f.scout == All }
+func (f *fault) of(scout int) bool { return f.harms() && (f.scout == scout || f.scout == All) }
 
 // within reports whether f may have been felt at some time from from to to,
 // when its effects last for some time more.
@@ -47,6 +47,10 @@ func (f *fault) recovery(b Bounds) time.Duration {
 // slows reports whether f only makes things slow.
 func (f *fault) slows() bool { return f.kind == Slow || f.kind == Limited }
 
+// harms reports whether f may be felt in the list at all. A disk below the
+// directory that hangs or crawls is set aside.
+func (f *fault) harms() bool { return f.kind != DiskHangs && f.kind != DiskCrawls }
+
 // removal is how soon f must take what the scout shows out of the list when no
 // other fault gets in the way, or 0 when it need not.
 func (f *fault) removal(b Bounds) time.Duration {
@@ -57,7 +61,7 @@ func (f *fault) removal(b Bounds) time.Duration {
 		return b.silence()
 	case Moved:
 		return b.Fresh
-	case Slow, Limited, MasterDead, MasterFrozen, Stalled:
+	case Slow, Limited, DiskHangs, DiskCrawls, MasterDead, MasterFrozen, Stalled:
 	}
 	return 0
 }
