@@ -14,6 +14,7 @@ import (
 	"scout/cmd/internal/logging"
 	"scout/cmd/internal/netflags"
 	"scout/internal/access"
+	"scout/internal/hostport"
 	"scout/internal/web"
 )
 
@@ -41,7 +42,7 @@ func newConsumerSide(ctx context.Context, p parts) (*consumerSide, error) {
 	}
 	handler := web.NewHandler(p.list, p.registry, s.ready, web.Options{Watchers: p.config.watchers}, p.log)
 	handler.Also("/metrics", p.counts.Handler(logging.Library(p.log, "metrics")))
-	admission := web.Admission{Capacity: limited.Refuse, Check: p.gate.Consumer}
+	admission := web.Admission{Host: p.hostCheck(l.Addr()), Capacity: limited.Refuse, Check: p.gate.Consumer}
 	s.server = &http.Server{
 		Handler:           web.Observe(admission.Admit(handler), p.counts),
 		ReadHeaderTimeout: headerTimeout,
@@ -52,6 +53,16 @@ func newConsumerSide(ctx context.Context, p parts) (*consumerSide, error) {
 	}
 	s.server.RegisterOnShutdown(handler.EndWatching)
 	return s, nil
+}
+
+// hostCheck returns what a request's Host header must pass, or nil. Without tokens,
+// a listener on loopback trusts everything on this machine, and web pages in a
+// browser on this machine must not count as such.
+func (p *parts) hostCheck(listener net.Addr) func(header string) bool {
+	if p.config.files.HTTPTokens != "" || !hostport.IsLoopback(listener.String()) {
+		return nil
+	}
+	return hostport.LocalNames(p.config.httpHosts...).Contain
 }
 
 // ready returns an error that says why the scoutmaster does not serve, or nil.

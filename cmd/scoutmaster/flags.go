@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ import (
 // config is the configuration of a scoutmaster.
 type config struct {
 	grpc, http string        // host:port; port 0 is any that is free
+	httpHosts  []string      // further names under which an open listener on loopback answers
 	heartbeat  time.Duration // how often a scout must be heard
 	deadline   time.Duration // silence after which a scout is dropped; above heartbeat
 	watchers   int           // consumers that may watch the list at once
@@ -55,6 +57,10 @@ Without flags it serves this machine only.`,
 			{
 				Name: "http", Value: "ADDRESS", Default: "3001", Set: cli.To(&c.http, hostport.ParseListen),
 				Usage: "where consumers read: a port or host:port, likewise",
+			},
+			{
+				Name: "http-host", Value: "NAME", Split: splitNames, Set: c.addHost,
+				Usage: "a further name under which -http answers where it is on loopback and needs no token; names of loopback and of this machine always do; in the environment separated by commas",
 			},
 			{
 				Name: "heartbeat", Value: "DURATION", Default: "1s", Set: cli.To(&c.heartbeat, cli.Duration),
@@ -104,4 +110,18 @@ func (c *config) check() error {
 		return err
 	}
 	return netflags.CheckListen("http", c.http, allowed, "-tls-cert and -tls-key")
+}
+
+// addHost is the Set of the flag -http-host.
+func (c *config) addHost(name string) error {
+	if _, err := hostport.ParseListen(net.JoinHostPort(name, "0")); name == "" || err != nil {
+		return fmt.Errorf("%q is not a host name: give it without a scheme and a port", name)
+	}
+	c.httpHosts = append(c.httpHosts, name)
+	return nil
+}
+
+// splitNames splits a list of names. It omits empty ones.
+func splitNames(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
 }

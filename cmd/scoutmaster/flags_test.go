@@ -1,6 +1,7 @@
 package main
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -34,6 +35,7 @@ func TestFlags(t *testing.T) {
 		{args: "-max-scouts 0 -max-name-bytes 1TiB -max-connections-per-address 100", want: with(func(c *config) {
 			c.limits.held.Scouts, c.limits.held.NameBytes, c.limits.connections = 0, 1<<40, 100
 		})},
+		{args: "-http-host a.example --http-host=b", want: with(func(c *config) { c.httpHosts = []string{"a.example", "b"} })},
 		{args: "-grpc :3000 -insecure", want: with(func(c *config) { c.grpc, c.insecure = ":3000", true })},
 		{
 			env: map[string]string{
@@ -51,7 +53,7 @@ func TestFlags(t *testing.T) {
 			t.Setenv(key, value)
 		}
 		var c config
-		if err := c.program().Parse(strings.Fields(test.args)); err != nil || c != test.want {
+		if err := c.program().Parse(strings.Fields(test.args)); err != nil || !reflect.DeepEqual(c, test.want) {
 			t.Errorf("%q, %v: got %+v, %v", test.args, test.env, c, err)
 		}
 	}
@@ -76,6 +78,7 @@ func TestWrongFlags(t *testing.T) {
 			"add -tls-cert and -tls-key, or give -grpc the port alone to serve this machine only",
 		"-http :1 -insecure -http-token-file h": "flag -http-token-file: tokens would travel to :1 unencrypted, which -insecure does not allow either: " +
 			"add -tls-cert and -tls-key, or give -http the port alone to serve this machine only",
+		"-http-host http://a":   `flag -http-host: "http://a" is not a host name: give it without a scheme and a port`,
 		"-max-scouts -1":        `flag -max-scouts: "-1" is not a number such as 1000, or 0 for no limit`,
 		"-max-name-bytes 5 GiB": `argument "GiB" belongs to no flag: remove it; see scoutmaster -help`,
 		"-max-name-bytes 4KB":   `flag -max-name-bytes: "4KB" is not a number of bytes such as 4096, 64KiB or 2GiB, or 0 for no limit`,

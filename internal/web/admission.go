@@ -9,6 +9,9 @@ import (
 
 // Admission decides which requests are served.
 type Admission struct {
+	// Host reports whether the listener answers under the name in a request's Host
+	// header. If it is nil, the listener answers under every name.
+	Host func(header string) bool
 	// Capacity returns why there is none for the connection from a remote
 	// address, or nil.
 	Capacity func(remote string) error
@@ -54,6 +57,9 @@ func (a Admission) refuse(header http.Header, r *http.Request) *refusal {
 		header.Set("Connection", "close")
 		header.Set("Retry-After", "1")
 		return refuse(tooManyConnections, err.Error())
+	}
+	if a.Host != nil && !a.Host(r.Host) {
+		return refuse(unknownHost, fmt.Sprintf("%.100q is not a name of this machine: use localhost, or add the name with -http-host", r.Host))
 	}
 	if n := len(r.URL.RawQuery); n > maxQuery {
 		return refuse(queryTooLong, fmt.Sprintf("the query has %d bytes, and at most %d are accepted: ask in parts", n, maxQuery))

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"scout/internal/hostport"
 )
 
 func TestAdmission(t *testing.T) {
@@ -62,6 +64,30 @@ func TestAdmission(t *testing.T) {
 		var said struct{ Status int }
 		if err := json.Unmarshal(w.Body.Bytes(), &said); err != nil || said.Status != tc.status || w.Header().Get("Content-Type") != "application/problem+json" {
 			t.Errorf("%s: %s, %v", tc.name, w.Body, w.Header())
+		}
+	}
+}
+
+// A listener that trusts this machine rejects the names of strangers, for health
+// checks too.
+func TestUnknownHost(t *testing.T) {
+	admission := Admission{
+		Host:     hostport.LocalNames("proxy.example").Contain,
+		Capacity: func(string) error { return nil },
+		Check:    func(*http.Request) error { return nil },
+	}
+	h := admission.Admit(newTestHandler(sample()))
+	for host, want := range map[string]int{
+		"localhost:3001": 200, "127.0.0.1": 200, "[::1]:3001": 200, "Proxy.Example": 200, "": 200,
+		"rebind.example:3001": 403, "127.0.0.1.example": 403, "192.0.2.1": 403,
+	} {
+		for _, path := range []string{"/files", "/healthz", "/"} {
+			r, w := httptest.NewRequest(http.MethodGet, path, nil), httptest.NewRecorder()
+			r.Host = host
+			h.ServeHTTP(w, r)
+			if w.Code != want || want == 403 && !strings.Contains(w.Body.String(), `"/problems/unknown-host"`) {
+				t.Errorf("%q, %s: %d %s", host, path, w.Code, w.Body)
+			}
 		}
 	}
 }

@@ -26,11 +26,12 @@ var (
 	unauthorized       = problem{"unauthorized", http.StatusUnauthorized, "A token is needed"}
 	queryTooLong       = problem{"query-too-long", http.StatusRequestURITooLong, "The query is too long"}
 	tooManyConnections = problem{"too-many-connections", http.StatusTooManyRequests, "There are too many connections from one address"}
+	unknownHost        = problem{"unknown-host", http.StatusForbidden, "The host name of the request is not one of this listener"}
 	notReady           = problem{"not-ready", http.StatusServiceUnavailable, "The scoutmaster is not ready"}
 
 	problems = []problem{
 		badQuery, notFound, methodNotAllowed, notAcceptable, cursorExpired, tooManyWatchers,
-		unauthorized, queryTooLong, tooManyConnections, notReady,
+		unauthorized, queryTooLong, tooManyConnections, unknownHost, notReady,
 	}
 )
 
