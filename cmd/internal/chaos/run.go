@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -250,7 +251,7 @@ func (r *run) mountDisk(s *scout) error {
 	var names []history.Name
 	for i := range 30 {
 		name := fmt.Sprintf("%d/file", i)
-		if err := os.MkdirAll(filepath.Join(backing, fmt.Sprint(i)), 0o700); err != nil {
+		if err := os.MkdirAll(filepath.Join(backing, strconv.Itoa(i)), 0o700); err != nil {
 			return err
 		}
 		if err := create(filepath.Join(backing, name)); err != nil {

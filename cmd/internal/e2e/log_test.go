@@ -37,6 +37,7 @@ func TestLogs(t *testing.T) {
 	expectExit(t, s.Process, syscall.SIGTERM, stopTime)
 	within(t, patience, func() error { return m.absent(s) })
 
+	await(t, m.Process, "scout dropped") // the log comes by a way of its own
 	session := await(t, s.Process, "registered").Text("session")
 	for _, want := range []struct {
 		of     *testfleet.Process
