@@ -415,7 +415,7 @@ func TestLimitsOfConsumers(t *testing.T) {
 		c, err := net.Dial("tcp", m.HTTP)
 		must(t, err)
 		crowd[i] = c
-		fmt.Fprintf(c, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+		fmt.Fprintf(c, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		if _, err := c.Read(make([]byte, 1)); err != nil {
 			t.Fatal(err)
 		}

@@ -405,7 +405,7 @@ func (a *assault) registers(as func(i int) (host, dir string)) {
 func (a *assault) neverReadsList(int) {
 	a.storm(a.master.HTTP, func(conn net.Conn) {
 		for range 100 {
-			if _, err := io.WriteString(conn, "GET /files HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			if _, err := io.WriteString(conn, "GET /files HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
 				return
 			}
 			a.did.Add(1)
@@ -418,7 +418,7 @@ func (a *assault) neverReadsList(int) {
 func (a *assault) neverReadsEvents(int) {
 	a.storm(a.master.HTTP, func(conn net.Conn) {
 		must(a.t, conn.(*net.TCPConn).SetReadBuffer(4<<10))
-		io.WriteString(conn, "GET /files?format=events HTTP/1.1\r\nHost: x\r\n\r\n")
+		io.WriteString(conn, "GET /files?format=events HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		a.did.Add(1)
 		<-a.ctx.Done()
 	})
@@ -426,7 +426,7 @@ func (a *assault) neverReadsEvents(int) {
 
 func (a *assault) endlessHeaders(int) {
 	a.storm(a.master.HTTP, func(conn net.Conn) {
-		io.WriteString(conn, "GET /files HTTP/1.1\r\nHost: x\r\n")
+		io.WriteString(conn, "GET /files HTTP/1.1\r\nHost: localhost\r\n")
 		for i := 0; a.ctx.Err() == nil; i++ {
 			if _, err := fmt.Fprintf(conn, "X-%d: x\r\n", i); err != nil {
 				return

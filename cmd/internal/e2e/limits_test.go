@@ -312,7 +312,7 @@ func slowReader(t *testing.T, m *master, rate int) {
 	must(t, err)
 	t.Cleanup(func() { conn.Close() })
 	must(t, conn.(*net.TCPConn).SetReadBuffer(4<<10))
-	_, err = fmt.Fprintf(conn, "GET /files HTTP/1.1\r\nHost: x\r\n\r\n")
+	_, err = fmt.Fprintf(conn, "GET /files HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	must(t, err)
 	go func() {
 		const parts = 10

@@ -181,7 +181,7 @@ func TestGarbage(t *testing.T) {
 		}
 	}
 	for _, greeting := range []string{
-		"", "\n", "GET /files HTTP/1.1\r\nHost: x\r\n\r\n", "\x16\x03\x01\x02\x00\x01", strings.Repeat("\x00", 1<<16),
+		"", "\n", "GET /files HTTP/1.1\r\nHost: localhost\r\n\r\n", "\x16\x03\x01\x02\x00\x01", strings.Repeat("\x00", 1<<16),
 		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + strings.Repeat("\xff", 100),
 	} {
 		for _, address := range []string{m.GRPC, m.HTTP} {

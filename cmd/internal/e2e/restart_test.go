@@ -242,7 +242,7 @@ func askAndDoNotRead(t *testing.T, m *master) {
 	conn, err := net.Dial("tcp", m.HTTP)
 	must(t, err)
 	t.Cleanup(func() { conn.Close() })
-	_, err = fmt.Fprintf(conn, "GET /files HTTP/1.1\r\nHost: x\r\n\r\n")
+	_, err = fmt.Fprintf(conn, "GET /files HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	must(t, err)
 	_, err = conn.Read(make([]byte, 1))
 	must(t, err)
