@@ -104,8 +104,8 @@ type rescan struct {
 	answered  <-chan struct{} // nil: was not asked here
 	elsewhere string          // why it is not confirmed by another scoutmaster, or ""
 
-	verdict rescanVerdict
-	doubt   string // why its files may be lacking
+	verdict    rescanVerdict
+	incomplete string // why the list may lack files of the session
 }
 
 // rescanVerdict is what a list that was taken after a rescan has of the session.
@@ -114,7 +114,7 @@ type rescanVerdict int
 const (
 	confirmed  rescanVerdict = iota // all that was on the disk
 	unanswered                      // what was known before
-	doubtful                        // see doubt
+	incomplete                      // see rescan.incomplete
 )
 
 // beginRescans returns a rescan of each session of the wanted origins, in the
@@ -153,18 +153,18 @@ func (s *State) judge(rescans []*rescan) *listing.Version {
 	defer s.mu.Unlock()
 	for i, q := range rescans {
 		x := q.session
-		q.verdict = doubtful
+		q.verdict = incomplete
 		switch {
 		case x.phase == left && x.leaveReason == stream.LeftDeregistered:
 			q.verdict = confirmed // nothing is listed of it
 		case x.phase == left:
-			q.doubt = "it has left: " + string(x.leaveReason)
+			q.incomplete = "it has left: " + string(x.leaveReason)
 		case x.source == nil:
-			q.doubt = x.reason()
+			q.incomplete = x.reason()
 		case isClosed(q.withheld):
-			q.doubt = "its files were hidden for a moment"
+			q.incomplete = "its files were hidden for a moment"
 		case answered[i] && x.condition.Incomplete != "":
-			q.doubt = x.condition.Incomplete
+			q.incomplete = x.condition.Incomplete
 		case answered[i]:
 			q.verdict = confirmed
 		default:
@@ -188,8 +188,8 @@ func (q *rescan) reason() string {
 	switch {
 	case q.verdict == confirmed:
 		return ""
-	case q.verdict == doubtful:
-		return q.doubt
+	case q.verdict == incomplete:
+		return q.incomplete
 	case q.member == nil:
 		return q.elsewhere
 	}
