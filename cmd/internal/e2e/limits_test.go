@@ -132,10 +132,13 @@ func TestMasterOutOfDescriptors(t *testing.T) {
 			scouts = append(scouts, r)
 		}
 	}
-	if len(scouts) < 100 || len(scouts) > 120 {
-		t.Errorf("%d scouts were let in", len(scouts))
-	}
 	e := await(t, p, "peer refused")
+	within(t, patience, func() error {
+		if n := len(events(p, 0, "scout registered")); n < 100 || n > 120 {
+			return fmt.Errorf("%d scouts are registered", n)
+		}
+		return nil
+	})
 	if e.Text("listener") != "grpc" || !strings.Contains(e.Text("reason"), "ulimit -n") {
 		t.Errorf("%v", e)
 	}
