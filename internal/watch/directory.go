@@ -73,12 +73,11 @@ type directory struct {
 	parent *directory   // nil: the tree's own directory
 	subs   []*directory // in the order of their names with a slash
 
-	stamp   stamp  // from before the entries were last examined
-	group   uint32 // of its watch
+	stamp   stamp // from before the entries were last examined
+	entries uint32
 	listed  uint32 // the step when it was last listed
 	touched uint32 // the step when one of its files last changed
 
-	entries  uint16 // or as many as fit
 	trust    trust
 	watched  bool // events tell what happens in it
 	detached bool // it is not in the tree any more

@@ -28,9 +28,9 @@ type findings struct {
 	// names by directory, both relative to the tree. No names at all mean the
 	// whole directory.
 	names map[string]map[string]change
-	self  bool                  // the tree's own directory was moved or deleted
-	stale func(*directory) bool // says whose watch has ended, or may tell of a path that is not there any more
-	lost  bool                  // more may have happened than is said here
+	self  bool // the tree's own directory was moved or deleted
+	stale bool // watches may tell of paths that are not there any more
+	lost  bool // more may have happened than is said here
 }
 
 // events gathers what notifications tell of one tree until the tree takes it.
@@ -74,17 +74,8 @@ func (e *events) add(path string, c change) bool {
 // lose notes that events may have been lost.
 func (e *events) lose() { e.tell(func(f *findings) { f.lost = true }) }
 
-// unwatch notes that the watches of some directories have ended, or may tell of
-// paths that are not there any more.
-func (e *events) unwatch(stale func(*directory) bool) {
-	e.tell(func(f *findings) {
-		if before := f.stale; before != nil {
-			f.stale = func(d *directory) bool { return before(d) || stale(d) }
-		} else {
-			f.stale = stale
-		}
-	})
-}
+// misname notes that watches may tell of paths that are not there any more.
+func (e *events) misname() { e.tell(func(f *findings) { f.stale = true }) }
 
 func (e *events) tell(note func(*findings)) {
 	e.mu.Lock()

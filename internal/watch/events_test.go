@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 
@@ -155,57 +154,4 @@ func TestExchangedWhileItIsWatched(t *testing.T) {
 	if times := n.watched[filepath.Join(f.forest.claim.Dir(), "d")]; times != 2 {
 		t.Errorf("watched %d times, want 2: once each directory", times)
 	}
-}
-
-// watches returns how many watches this process holds.
-func watches(t *testing.T) (n int) {
-	t.Helper()
-	fds, err := filepath.Glob("/proc/self/fdinfo/*")
-	must(t, err)
-	for _, fd := range fds {
-		info, err := os.ReadFile(fd)
-		if err == nil {
-			n += strings.Count(string(info), "\ninotify wd:")
-		}
-	}
-	return n
-}
-
-// A directory that has left the tree holds no watch, and what happens in it is
-// nothing to the scout.
-func TestDirectoriesThatHaveLeftHoldNoWatch(t *testing.T) {
-	dir := in(t)
-	shell(t, dir, "mkdir ../archive keep; touch keep/f")
-	before := watches(t)
-	s := start(t, dir, modes[0].options)
-	s.converge()
-	for round := range 5 {
-		shell(t, dir, "for i in {1..100}; do mkdir -p job$i/sub; touch job$i/sub/f; done")
-		s.converge()
-		s.until("all to be watched", func(v files.View) bool { return v.Polled == 0 })
-		shell(t, dir, fmt.Sprintf("mkdir ../archive/%d; mv job* ../archive/%d; rm -rf gone; mkdir -p gone/a/b; rm -r gone", round, round))
-		s.converge()
-	}
-	s.until("two watches", func(v files.View) bool { return v.Polled == 0 && watches(t)-before == 2 })
-	shell(t, dir, "cd ../archive; for i in */*/sub; do touch $i/{1..50}; done")
-	write(t, dir+"/keep/late")
-	s.converge()
-	if n := s.logs.FilterMessage("events lost").Len(); n > 0 {
-		t.Error("events were lost that are nobody's")
-	}
-}
-
-// The name of a directory that was moved away is used again at once.
-func TestNameUsedAgain(t *testing.T) {
-	dir := in(t)
-	mkdir(t, dir+"/../archive")
-	before := watches(t)
-	s := start(t, dir, modes[0].options)
-	for i := range 50 {
-		shell(t, dir, fmt.Sprintf("mkdir -p logs/x; touch logs/x/%d; mv logs ../archive/%d; mkdir -p logs/x", i, i))
-		s.converge()
-		write(t, fmt.Sprintf("%s/logs/x/late-%d", dir, i))
-		s.converge()
-	}
-	s.until("three watches", func(v files.View) bool { return v.Polled == 0 && watches(t)-before == 3 })
 }

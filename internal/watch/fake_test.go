@@ -9,25 +9,23 @@ type fakeNotifier struct {
 	refuse  func(path string) error // nil: nothing is refused
 }
 
-func (n *fakeNotifier) watch(path string) (uint32, error) {
+func (n *fakeNotifier) watch(path string) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.refuse != nil {
 		if err := n.refuse(path); err != nil {
-			return 0, err
+			return err
 		}
 	}
 	if n.watched == nil {
 		n.watched = map[string]int{}
 	}
 	n.watched[path]++
-	return 0, nil
+	return nil
 }
 
-func (n *fakeNotifier) leave(uint32)      {}
-func (n *fakeNotifier) collect() []uint32 { return nil }
-func (n *fakeNotifier) tidy() []string    { return nil }
-func (n *fakeNotifier) close()            {}
+func (n *fakeNotifier) tidy() []string { return nil }
+func (n *fakeNotifier) close()         {}
 
 func quietNotifier(*Watcher) notifier { return new(fakeNotifier) }
 

@@ -206,7 +206,7 @@ func (f *forest) uproot(t *tree) {
 	}
 	for _, other := range f.trees {
 		if _, ok := f.aliasOf(t, other); ok { // what watches it may tell of paths in t
-			other.events.unwatch(func(*directory) bool { return true })
+			other.events.misname()
 		}
 	}
 }
@@ -266,18 +266,6 @@ func (f *forest) aliasOf(t, other *tree) (alias, bool) {
 func (f *forest) checkMounts() {
 	for _, t := range f.trees {
 		t.events.add(f.absolute(t.path), 0)
-	}
-}
-
-// unwatch has all trees watch the directories of some groups anew.
-func (f *forest) unwatch(groups []uint32) {
-	if len(groups) == 0 {
-		return
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, t := range f.sorted {
-		t.events.unwatch(func(d *directory) bool { return slices.Contains(groups, d.group) })
 	}
 }
 

@@ -185,12 +185,8 @@ func (t *tree) round() time.Duration {
 	began := time.Now()
 	found := t.events.take()
 	t.suspect = t.suspect || found.self
-	if found.stale != nil {
-		t.root.each(func(d *directory) {
-			if found.stale(d) {
-				t.unwatch(d)
-			}
-		})
+	if found.stale {
+		t.root.each(t.unwatch)
 	}
 	if found.lost && t.notifier != nil {
 		t.recovery.lost()
@@ -214,9 +210,6 @@ func (t *tree) settle() error {
 		}
 	}
 	t.forest.publish(t)
-	if t.notifier != nil {
-		t.forest.unwatch(t.notifier.collect())
-	}
 	return nil
 }
 
@@ -254,7 +247,6 @@ func (t *tree) checkMount() error {
 func (t *tree) unwatch(d *directory) {
 	if d.watched {
 		t.setWatched(d, false)
-		t.notifier.leave(d.group)
 		t.unwatched = append(t.unwatched, d)
 	}
 }
@@ -450,13 +442,12 @@ func (t *tree) watch(d *directory) {
 	}
 	path := t.pathToKeep(d)
 	t.calls.enter()
-	group, err := t.notifier.watch(path)
+	err := t.notifier.watch(path)
 	t.calls.leave()
 	if err != nil {
 		t.limits.refused(path, err)
 		return
 	}
-	d.group = group
 	t.setWatched(d, true)
 	if d.trust < trustStamp {
 		d.trust = min(d.trust, trustNothing)

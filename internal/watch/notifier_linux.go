@@ -12,15 +12,8 @@ import (
 var eventSet = []notify.Event{notify.InCreate, notify.InDelete, notify.InMovedFrom, notify.InMovedTo}
 
 // eventSelf is what the watched directory itself is watched for besides; what
-// becomes of others their parents tell. The last one is the library's mark of a
-// recursive watch. The library has no name for it outside: asked for a recursive
-// watch it would watch by itself what is below.
-var eventSelf = []notify.Event{notify.InDeleteSelf, notify.InMoveSelf, notify.Create << 4}
-
-// groupChannel returns the channel of a new group.
-func groupChannel(chan notify.EventInfo) chan notify.EventInfo {
-	return make(chan notify.EventInfo)
-}
+// becomes of others their parents tell.
+var eventSelf = []notify.Event{notify.InDeleteSelf, notify.InMoveSelf}
 
 const (
 	// eventMore makes the set of events grow as the library sees it, and stay

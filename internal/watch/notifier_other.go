@@ -10,10 +10,6 @@ var eventSet = []notify.Event{notify.Create, notify.Remove, notify.Rename}
 // eventSelf is empty: the set above covers the directory itself.
 var eventSelf []notify.Event
 
-// groupChannel returns the channel of a new group: here it is the one that
-// events arrive through.
-func groupChannel(events chan notify.EventInfo) chan notify.EventInfo { return events }
-
 const (
 	// eventMore makes the set of events grow, as the library sees it.
 	eventMore = notify.Write

@@ -54,7 +54,7 @@ func TestLinkStealsNoWatch(t *testing.T) {
 	mkdir(t, dir+"/path")
 	mkdir(t, dir+"/victim")
 	f := scanned(t, dir, realNotifier)
-	if _, err := f.notifier.watch(f.absolute("path")); err != nil { // its events have grown
+	if err := f.notifier.watch(f.absolute("path")); err != nil { // its events have grown
 		t.Fatal(err)
 	}
 	if err := os.Remove(dir + "/path"); err != nil {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"sync/atomic"
 	"syscall"
@@ -158,7 +157,7 @@ func (t *tree) update(d *directory, r *reading) {
 func (t *tree) learn(d *directory, r *reading) {
 	t.note(d, flaw{err: r.err, missing: r.missing})
 	t.short = t.short || isShortage(r.err)
-	d.stamp, d.listed, d.entries = r.stamp, t.step, uint16(min(len(r.listing.entries), math.MaxUint16))
+	d.stamp, d.listed, d.entries = r.stamp, t.step, uint32(len(r.listing.entries))
 	switch {
 	case r.err != nil || !t.mount.hasStamps():
 		d.trust = trustNothing
@@ -239,7 +238,6 @@ func (t *tree) forget(d *directory) {
 	delete(t.flaws, d)
 	if d.watched {
 		t.strayed[d.stamp.id] = struct{}{}
-		t.notifier.leave(d.group)
 	}
 	d.detached = true
 }
