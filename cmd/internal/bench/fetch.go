@@ -45,7 +45,7 @@ func (r request) fetch(ctx context.Context, buf []byte) (answer, error) {
 	}
 	defer conn.Close() //nolint:errcheck // it was read to its end
 	began := time.Now()
-	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n%s\r\n", r.path, r.header); err != nil {
+	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%s\r\n", r.path, r.header); err != nil {
 		return a, err
 	}
 	for {
@@ -140,7 +140,7 @@ func (a *asker) close() { a.conn.Close() } //nolint:errcheck // nothing is expec
 
 // ask returns the entries whose names have the prefix, valid until the next.
 func (a *asker) ask(prefix string) ([]byte, error) {
-	if _, err := fmt.Fprintf(a.conn, "GET /files?prefix=%s HTTP/1.1\r\nHost: bench\r\n\r\n", url.QueryEscape(prefix)); err != nil {
+	if _, err := fmt.Fprintf(a.conn, "GET /files?prefix=%s HTTP/1.1\r\nHost: localhost\r\n\r\n", url.QueryEscape(prefix)); err != nil {
 		return nil, err
 	}
 	r, err := http.ReadResponse(a.reader, nil)
