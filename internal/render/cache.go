@@ -11,9 +11,11 @@ import (
 
 const (
 	// The cache may use 1/cacheShare of the memory limit, and at most maxCache
-	// bytes: the JSON of 20,000,000 names, compressed.
+	// bytes: the JSON of a million files, or of fifteen million compressed.
 	cacheShare = 8
-	maxCache   = 128 << 20
+	maxCache   = 94 << 20
+	// plainEntry is about what an entry takes that is not compressed.
+	plainEntry = 80
 	// segmentOverhead is about what a cached segment takes beside its data.
 	segmentOverhead = 256
 )
@@ -44,10 +46,15 @@ type segmentCache struct {
 
 type cachedSegment struct {
 	key     segmentKey
-	segment *segment
+	segment *segment // nil: it was asked for, and is not cached yet
 }
 
-func (c *cachedSegment) cost() int64 { return int64(len(c.segment.data)) + segmentOverhead }
+func (c *cachedSegment) cost() int64 {
+	if c.segment == nil {
+		return segmentOverhead
+	}
+	return int64(len(c.segment.data)) + segmentOverhead
+}
 
 func newSegmentCache(budget int64) *segmentCache {
 	return &segmentCache{budget: budget, entries: map[segmentKey]*list.Element{}}
@@ -55,6 +62,10 @@ func newSegmentCache(budget int64) *segmentCache {
 
 // cacheBudget returns how many bytes the process may cache.
 func cacheBudget() int64 { return min(maxCache, debug.SetMemoryLimit(-1)/cacheShare) }
+
+// fits reports whether the text of a whole list fits the cache. To cache a part of
+// a longer list would save little: each answer evicts what the next one needs.
+func (c *segmentCache) fits(l *List) bool { return int64(l.Version.Len)*plainEntry <= c.budget }
 
 // get returns a segment, or nil if it is not cached.
 func (c *segmentCache) get(key segmentKey) *segment {
@@ -68,14 +79,30 @@ func (c *segmentCache) get(key segmentKey) *segment {
 	return e.Value.(*cachedSegment).segment
 }
 
-// put caches a segment, and drops those that were not used for longest until all
-// fit the budget.
-func (c *segmentCache) put(key segmentKey, s *segment) {
+// asked reports whether a segment was asked for before, and remembers that it was.
+func (c *segmentCache) asked(key segmentKey) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.entries[key] != nil {
-		return // another answer was faster
+		return true
 	}
+	c.add(key, nil)
+	return false
+}
+
+// put caches a segment.
+func (c *segmentCache) put(key segmentKey, s *segment) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.entries[key]; e != nil {
+		c.drop(e)
+	}
+	c.add(key, s)
+}
+
+// add adds a segment, and drops those that were not used for longest until all fit
+// the budget.
+func (c *segmentCache) add(key segmentKey, s *segment) {
 	added := &cachedSegment{key, s}
 	c.entries[key] = c.order.PushFront(added)
 	c.used += added.cost()

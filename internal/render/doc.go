@@ -1,9 +1,10 @@
 // Package render writes the entries of a list in a format: JSON, lines of JSON,
 // paths as text or with NUL, and events. It compresses what it writes, and caches
-// what it compressed. It knows nothing of HTTP.
+// what it rendered. It knows nothing of HTTP.
 //
 // A list that nothing is left out of is rendered leaf by leaf of the merged
-// index. Compressed, each leaf becomes a segment, and the segments together are
-// one stream. A segment is valid for as long as its leaf, so an answer costs the
-// rendering of the leaves that have changed.
+// index. Each leaf becomes a segment, compressed or not, and the segments together
+// are one stream. A segment is valid for as long as its leaf, so an answer costs
+// the rendering of the leaves that have changed. A list that is too long for the
+// cache is compressed in segments, and rendered anew for each plain answer.
 package render

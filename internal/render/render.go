@@ -44,7 +44,7 @@ func New() *Renderer { return &Renderer{segments: newSegmentCache(cacheBudget())
 
 // Write writes a list.
 func (r *Renderer) Write(out io.Writer, l *List) error {
-	if l.Coding != Identity && l.isWhole() {
+	if l.isWhole() && (l.Coding != Identity || r.segments.fits(l)) {
 		return r.writeSegments(out, l)
 	}
 	return Compress(out, l.Coding, func(out io.Writer) error { return r.writePlain(out, l) })
@@ -83,34 +83,38 @@ type everything struct{ *listing.Entries }
 
 func (everything) Err() error { return nil }
 
-// writeSegments writes a whole list, compressed.
+// writeSegments writes a whole list, segment by segment.
 func (r *Renderer) writeSegments(out io.Writer, l *List) error {
 	w := newSegmentWriter(out, l.Coding)
 	w.text(head(l.Format))
 	some := false
 	for _, leaf := range l.Version.Leaves() {
-		s, err := r.segment(l, leaf)
+		err := r.withSegment(l, leaf, func(s *segment) {
+			if s.size == 0 {
+				return
+			}
+			if some {
+				w.text(separator(l.Format))
+			}
+			some = true
+			w.add(s)
+		})
 		if err != nil {
 			return err
 		}
-		if s.size == 0 {
-			continue
-		}
-		if some {
-			w.text(separator(l.Format))
-		}
-		some = true
-		w.add(s)
 	}
 	w.text(tail(l.Format, some, l.More))
 	return w.finish()
 }
 
-// segment returns the entries of a leaf, compressed.
-func (r *Renderer) segment(l *List, leaf *index.Leaf) (*segment, error) {
+// withSegment calls use with the entries of a leaf in the coding of the list. Text
+// that is not compressed is cached from the second time on: that of a leaf which
+// changes before each answer would be garbage at once.
+func (r *Renderer) withSegment(l *List, leaf *index.Leaf, use func(*segment)) error {
 	key := newSegmentKey(l, leaf)
 	if s := r.segments.get(key); s != nil {
-		return s, nil
+		use(s)
+		return nil
 	}
 	text := scratch.Get().(*bytes.Buffer)
 	defer scratch.Put(text)
@@ -118,13 +122,19 @@ func (r *Renderer) segment(l *List, leaf *index.Leaf) (*segment, error) {
 	e := r.newEntries(l.Version, l.Format)
 	defer e.release()
 	if _, err := writeLeaves(text, e, l.Version, []*index.Leaf{leaf}); err != nil {
-		return nil, err
+		return err
+	}
+	if l.Coding == Identity && !r.segments.asked(key) {
+		use(&segment{data: text.Bytes(), size: int64(text.Len())})
+		return nil
 	}
 	s, err := newSegment(text.Bytes(), l.Coding)
-	if err == nil {
-		r.segments.put(key, s)
+	if err != nil {
+		return err
 	}
-	return s, err
+	r.segments.put(key, s)
+	use(s)
+	return nil
 }
 
 var scratch = sync.Pool{New: func() any { return new(bytes.Buffer) }}

@@ -12,18 +12,20 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// segment is a compressed text that can stand between others in one stream.
+// segment is a text in some coding that can stand between others in one stream.
 type segment struct {
 	data []byte
 	size int64  // of the text
 	crc  uint32 // of the text, for gzip
 }
 
-// newSegment compresses a text.
+// newSegment encodes a text, which it does not keep.
 func newSegment(text []byte, c Coding) (*segment, error) {
 	switch {
 	case len(text) == 0:
 		return new(segment), nil
+	case c == Identity:
+		return &segment{data: bytes.Clone(text), size: int64(len(text))}, nil
 	case c == Gzip:
 		return deflate(text)
 	}
@@ -40,10 +42,13 @@ type segmentWriter interface {
 }
 
 func newSegmentWriter(out io.Writer, c Coding) segmentWriter {
-	if c == Gzip {
+	switch c {
+	case Identity:
+		return &plainSegments{out: out}
+	case Gzip:
 		return newGzipSegments(out)
 	}
-	return &zstdSegments{out: out}
+	return &zstdSegments{plainSegments{out: out}}
 }
 
 var deflaters = sync.Pool{New: func() any { return must(flate.NewWriter(nil, gzipLevel)) }}
@@ -155,22 +160,27 @@ func zstdFrame(text []byte) *segment {
 	return &segment{data: w.EncodeAll(text, nil), size: int64(len(text))}
 }
 
-// zstdSegments writes one zstd stream.
-type zstdSegments struct {
+// plainSegments writes segments behind each other.
+type plainSegments struct {
 	out io.Writer
 	err error
 }
 
-func (s *zstdSegments) add(next *segment) {
+func (s *plainSegments) add(next *segment) {
 	if s.err == nil {
 		_, s.err = s.out.Write(next.data)
 	}
 }
+
+func (s *plainSegments) text(text string) { s.add(&segment{data: []byte(text)}) }
+
+func (s *plainSegments) finish() error { return s.err }
+
+// zstdSegments writes one zstd stream.
+type zstdSegments struct{ plainSegments }
 
 func (s *zstdSegments) text(text string) {
 	if text != "" {
 		s.add(zstdFrame([]byte(text)))
 	}
 }
-
-func (s *zstdSegments) finish() error { return s.err }
