@@ -36,6 +36,7 @@ type List struct {
 type Renderer struct {
 	segments  *segmentCache
 	fragments fragmentCache
+	making    sync.Mutex // held while text is made to be cached
 }
 
 // New returns a Renderer. Its cache takes at most an eighth of the memory limit
@@ -89,51 +90,72 @@ func (r *Renderer) writeSegments(out io.Writer, l *List) error {
 	w.text(head(l.Format))
 	some := false
 	for _, leaf := range l.Version.Leaves() {
-		err := r.withSegment(l, leaf, func(s *segment) {
-			if s.size == 0 {
-				return
-			}
-			if some {
-				w.text(separator(l.Format))
-			}
-			some = true
-			w.add(s)
-		})
-		if err != nil {
+		next := &separated{w: w, separator: separator(l.Format), some: some}
+		if err := r.writeSegment(next, l, leaf); err != nil {
 			return err
 		}
+		some = next.some
 	}
 	w.text(tail(l.Format, some, l.More))
 	return w.finish()
 }
 
-// withSegment calls use with the entries of a leaf in the coding of the list. Text
-// that is not compressed is cached from the second time on: that of a leaf which
-// changes before each answer would be garbage at once.
-func (r *Renderer) withSegment(l *List, leaf *index.Leaf, use func(*segment)) error {
+// separated writes the segments of one leaf behind those of others.
+type separated struct {
+	w         segmentWriter
+	separator string
+	some      bool // a segment was written, here or before
+	begun     bool // a segment was written here
+}
+
+func (s *separated) add(next *segment) {
+	if next.size == 0 {
+		return
+	}
+	if s.some && !s.begun {
+		s.w.text(s.separator)
+	}
+	s.some, s.begun = true, true
+	s.w.add(next)
+}
+
+// Write adds a piece of a leaf's text that is not compressed.
+func (s *separated) Write(p []byte) (int, error) {
+	s.add(&segment{data: p, size: int64(len(p))})
+	return len(p), nil
+}
+
+// writeSegment writes the entries of a leaf in the coding of the list. Text that is
+// not compressed is cached from the second time on, because the text of a leaf
+// that changes before each answer would be garbage at once, and for one answer at
+// a time: answers that begin together would all make the same.
+func (r *Renderer) writeSegment(out *separated, l *List, leaf *index.Leaf) error {
 	key := newSegmentKey(l, leaf)
 	if s := r.segments.get(key); s != nil {
-		use(s)
+		out.add(s)
 		return nil
+	}
+	e := r.newEntries(l.Version, l.Format)
+	defer e.release()
+	if l.Coding == Identity {
+		if !r.segments.asked(key) || !r.making.TryLock() {
+			_, err := writeLeaves(out, e, l.Version, []*index.Leaf{leaf})
+			return err
+		}
+		defer r.making.Unlock()
 	}
 	text := scratch.Get().(*bytes.Buffer)
 	defer scratch.Put(text)
 	text.Reset()
-	e := r.newEntries(l.Version, l.Format)
-	defer e.release()
 	if _, err := writeLeaves(text, e, l.Version, []*index.Leaf{leaf}); err != nil {
 		return err
-	}
-	if l.Coding == Identity && !r.segments.asked(key) {
-		use(&segment{data: text.Bytes(), size: int64(text.Len())})
-		return nil
 	}
 	s, err := newSegment(text.Bytes(), l.Coding)
 	if err != nil {
 		return err
 	}
 	r.segments.put(key, s)
-	use(s)
+	out.add(s)
 	return nil
 }
 
