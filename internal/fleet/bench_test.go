@@ -95,7 +95,7 @@ func benchmarkList(b *testing.B, nats []*natstest.Server) {
 	}
 	m, err := registries[0].Join(b.Context(), stream.Peer{
 		Origin: files.Origin{Host: "host", Directory: "/srv"}, Silence: func() time.Duration { return 0 },
-		Probe: func(context.Context) bool { return true }, Evict: func(string) {},
+		Probe: func(context.Context) bool { return true }, Evict: func(string) {}, Dismiss: func(string) {},
 	})
 	if err != nil {
 		b.Fatal(err)

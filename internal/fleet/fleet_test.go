@@ -113,6 +113,7 @@ func (m *scoutmaster) arrive(host string) (stream.Member, error) {
 		Rescan:  func() <-chan struct{} { return rescanned },
 		Silence: func() time.Duration { return 0 },
 		Evict:   func(string) {},
+		Dismiss: func(string) {},
 	})
 }
 

@@ -238,7 +238,7 @@ func (r *Registry) differs(m *scoutmaster, position uint64) {
 // holds mu.
 func (r *Registry) beginAnew(epoch uint64, reason string) {
 	for _, m := range r.life.members {
-		m.peer.Evict(reason)
+		m.peer.Dismiss(reason)
 		m.logDropped(stream.LeftStopping)
 	}
 	r.life.end()

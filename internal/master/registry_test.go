@@ -48,7 +48,8 @@ func (f *fakePeer) peer(session string) stream.Peer {
 			}
 			return 1500 * time.Millisecond
 		},
-		Evict: func(reason string) { f.evicted.Store(reason) },
+		Evict:   func(reason string) { f.evicted.Store(reason) },
+		Dismiss: func(reason string) { f.evicted.Store("dismissed: " + reason) },
 	}
 }
 

@@ -200,8 +200,8 @@ func (r *Registry) Probe(ctx context.Context, id SessionID) bool {
 
 // Errors of Ready.
 var (
-	ErrCutOff  = errors.New("nothing comes through the log")
-	ErrNoState = errors.New("the state of the fleet is not known yet")
+	ErrCutOff  error = &stream.NotServingError{Reason: "nothing comes through the log of this scoutmaster"}
+	ErrNoState error = &stream.NotServingError{Reason: "this scoutmaster does not know the state of its fleet yet"}
 )
 
 // Stop says that the scoutmaster leaves: its scouts' files stay listed while they

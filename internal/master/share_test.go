@@ -561,8 +561,8 @@ func TestAScoutmasterThatStops(t *testing.T) {
 		if err := stopping.Stop(f.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if s.evicted.Load() == nil {
-			t.Error("its scouts were not sent elsewhere")
+		if got := s.evicted.Load(); got != "dismissed: this scoutmaster is stopping" {
+			t.Errorf("its scout was told %v", got)
 		}
 		s.Leave(stream.LeftStopping)
 		stopping.kill()
@@ -651,8 +651,8 @@ func TestCutOff(t *testing.T) {
 		if took < testCutOff-testHeartbeat || took > testCutOff+appendTimeout+testHeartbeat {
 			t.Errorf("it was cut off after %v", took)
 		}
-		if s.evicted.Load() == nil {
-			t.Error("its scouts were not sent elsewhere")
+		if got := s.evicted.Load(); got != "dismissed: nothing comes through the log of this scoutmaster" {
+			t.Errorf("its scout was told %v", got)
 		}
 		if _, err := m.tryArrive("b"); !errors.Is(err, ErrCutOff) {
 			t.Errorf("a scout is let in: %v", err)

@@ -26,7 +26,12 @@ func (e *ending) GRPCStatus() *status.Status { return status.New(e.code, e.text)
 // notServing is the start of the text of a master that accepts no scouts.
 const notServing = "NOT_SERVING"
 
-var errStopping = &ending{LeftStopping, codes.Unavailable, notServing + ": the scoutmaster is stopping"}
+var errStopping = dismissed("the scoutmaster is stopping")
+
+// dismissed returns the ending of a scout that has to go to another scoutmaster.
+func dismissed(reason string) error {
+	return &ending{LeftStopping, codes.Unavailable, notServing + ": " + reason}
+}
 
 // violation returns an ending that says which rule of the protocol the scout broke.
 func violation(format string, args ...any) error {
@@ -94,6 +99,9 @@ func endingOf(err error) *ending {
 func refusalOf(err error) *ending {
 	if held, ok := errors.AsType[*HeldError](err); ok {
 		return &ending{RefusedHeld, codes.AlreadyExists, held.Error()}
+	}
+	if unable, ok := errors.AsType[*NotServingError](err); ok {
+		return endingOf(dismissed(unable.Reason))
 	}
 	return endingOf(err)
 }

@@ -154,6 +154,7 @@ func (m *masterSession) join(hello *scoutv1.Hello) (Member, error) {
 		Rescan:   m.rescans.ask,
 		Silence:  m.life.silence,
 		Evict:    func(reason string) { m.end(evicted(reason)) },
+		Dismiss:  func(reason string) { m.end(dismissed(reason)) },
 	})
 }
 

@@ -11,7 +11,8 @@ import (
 // Registry knows the live scouts and their files. Many sessions call it at once.
 type Registry interface {
 	// Join registers p and returns the handle through which its session shows
-	// files. It returns a *HeldError if a live scout holds the origin. Join may
+	// files. It returns a *HeldError if a live scout holds the origin, and a
+	// *NotServingError if scouts have to go to another scoutmaster. Join may
 	// probe the holder (Peer.Probe). If the holder does not answer, Join evicts it
 	// (Peer.Evict) and removes its files at once, without waiting for the Leave of
 	// that session. Join returns when ctx is done: the newcomer has left.
@@ -43,6 +44,10 @@ type Peer struct {
 	// LeftReplaced. The reason is for people and names the successor, such as
 	// "replaced by 10.0.0.7:40112".
 	Evict func(reason string)
+	// Dismiss ends the session and returns at once. The session leaves with
+	// LeftStopping, and the scout goes to another scoutmaster. The reason is for
+	// people.
+	Dismiss func(reason string)
 }
 
 // Member is one session's handle on the registry. One goroutine uses it, calls it in
@@ -151,3 +156,8 @@ type HeldError struct {
 func (e *HeldError) Error() string {
 	return fmt.Sprintf("%q on host %q is watched by a live scout, %s", e.Origin.Directory, e.Origin.Host, e.Holder)
 }
+
+// NotServingError says that the master takes no scouts now.
+type NotServingError struct{ Reason string }
+
+func (e *NotServingError) Error() string { return e.Reason }

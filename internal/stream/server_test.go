@@ -52,18 +52,27 @@ func TestWelcome(t *testing.T) {
 }
 
 func TestRefused(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := newNetwork(t)
-		m := startMaster(t, n)
-		m.registry.decide(func(context.Context, Peer) error { return &HeldError{web01, "another"} })
-		r := openRaw(t, n)
-		r.say(sayHello(web01))
-		if err := r.end(); status.Code(err) != codes.AlreadyExists {
-			t.Errorf("ended with %v", err)
-		}
-		synctest.Wait()
-		m.none(t) // its place under the limit of scouts is free
-	})
+	for _, tc := range []struct {
+		err  error
+		code codes.Code
+		text string
+	}{
+		{&HeldError{web01, "another"}, codes.AlreadyExists, "another"},
+		{&NotServingError{"cut off"}, codes.Unavailable, "NOT_SERVING: cut off"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			n := newNetwork(t)
+			m := startMaster(t, n)
+			m.registry.decide(func(context.Context, Peer) error { return tc.err })
+			r := openRaw(t, n)
+			r.say(sayHello(web01))
+			if err := r.end(); status.Code(err) != tc.code || !strings.Contains(err.Error(), tc.text) {
+				t.Errorf("ended with %v", err)
+			}
+			synctest.Wait()
+			m.none(t) // its place under the limit of scouts is free
+		})
+	}
 }
 
 // While the registry makes up its mind the newcomer owes no sign of life, and
@@ -109,6 +118,7 @@ func TestEnds(t *testing.T) {
 		{"silent", func(*network, *master, *raw) {}, codes.DeadlineExceeded, "the scout was silent past the deadline of 3s", LeftSilent, deadline},
 		{"not heard", func(n *network, _ *master, _ *raw) { n.up.lose() }, codes.DeadlineExceeded, "silent", LeftSilent, deadline},
 		{"evicted", func(_ *network, m *master, _ *raw) { m.registry.last().peer.Evict("replaced by 10.0.0.7:40112") }, codes.Aborted, "replaced by 10.0.0.7:40112", LeftReplaced, 0},
+		{"dismissed", func(_ *network, m *master, _ *raw) { m.registry.last().peer.Dismiss("cut off") }, codes.Unavailable, "NOT_SERVING: cut off", LeftStopping, 0},
 		{"stopping", func(_ *network, m *master, _ *raw) { m.stop() }, codes.Unavailable, "NOT_SERVING", LeftStopping, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
