@@ -211,7 +211,7 @@ func (r *Registry) master(m *scoutmaster) {
 	case own && m.phase == masterLost:
 		r.beginAnew(r.life.epoch, "this scoutmaster was taken for lost")
 	case own && m.phase == masterLeaving:
-		r.beginAnew(r.life.epoch, "this scoutmaster is stopping")
+		r.beginAnew(r.life.epoch, stopping)
 	case !own && r.fleet != nil:
 		r.fleet.logMaster(m)
 	}

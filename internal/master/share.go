@@ -128,11 +128,18 @@ type participant struct {
 	log      *zap.Logger
 	anew     wake.Signal // the scoutmaster has begun anew, and is unknown to the others
 
+	// The scoutmaster says nothing of itself any more once quiet was called, and
+	// silent is closed then.
+	quiet   context.CancelFunc
+	quieted context.Context
+	silent  chan struct{}
+
 	mu      sync.Mutex // may be taken while the Registry is locked, and not the other way round
 	proven  time.Time  // when the scoutmaster's own word came back last
 	cutOff  bool
-	ready   bool // the State is another's, or of an epoch, and its own word has come back
-	strayed bool // its list differs from another's
+	ready   bool  // the State is another's, or of an epoch, and its own word has come back
+	strayed bool  // its list differs from another's
+	aside   error // why the scoutmaster cannot follow the log, or nil
 	// The State follows the log: it does not wait for another's.
 	following bool
 	position  uint64    // at the last heartbeat
@@ -155,12 +162,17 @@ func Share(l *listing.Listing, how Sharing, log *zap.Logger) *Registry {
 	r.life = newLife(0)
 	s := &shared{sequence: how.Sequence, waiting: make(map[written]chan error)}
 	r.log = s
-	r.fleet = &participant{Sharing: how, registry: r, shared: s, log: log, heard: make(map[Instance]sign), anew: wake.NewSignal()}
+	p := &participant{
+		Sharing: how, registry: r, shared: s, log: log, heard: make(map[Instance]sign), anew: wake.NewSignal(),
+		silent: make(chan struct{}),
+	}
+	p.quieted, p.quiet = context.WithCancel(context.Background())
+	r.fleet = p
 	return r
 }
 
-// Run takes part in the fleet until ctx is done. It is nothing for a scoutmaster
-// that is alone. The error says why it cannot go on.
+// Run takes part in the fleet until ctx is done. It does nothing for a scoutmaster
+// that is alone.
 func (r *Registry) Run(ctx context.Context) error {
 	if r.fleet == nil {
 		<-ctx.Done()
@@ -169,7 +181,10 @@ func (r *Registry) Run(ctx context.Context) error {
 	r.fleet.proven, r.fleet.stood = time.Now(), time.Now()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return r.fleet.follow(ctx) })
-	group.Go(func() error { return r.fleet.beat(ctx) })
+	group.Go(func() error {
+		defer close(r.fleet.silent)
+		return r.fleet.beat(ctx)
+	})
 	return group.Wait()
 }
 
@@ -181,6 +196,8 @@ func (r *Registry) Ready() error {
 	r.fleet.mu.Lock()
 	defer r.fleet.mu.Unlock()
 	switch {
+	case r.fleet.aside != nil:
+		return r.fleet.aside
 	case r.fleet.cutOff:
 		return ErrCutOff
 	case !r.fleet.ready:
@@ -205,12 +222,39 @@ var (
 )
 
 // Stop says that the scoutmaster leaves: its scouts' files stay listed while they
-// move. The sessions have ended when it returns, and no entry of them counts.
+// move. The sessions have ended when it returns, and neither they nor the
+// scoutmaster write anything any more. The error says that the other scoutmasters
+// may not know. A scoutmaster that is alone has nobody to say it to.
 func (r *Registry) Stop(ctx context.Context) error {
 	if r.fleet == nil {
 		return nil
 	}
-	return r.fleet.say(ctx, new(Leaving))
+	defer r.endSessions(stopping)
+	return r.fleet.leave(ctx)
+}
+
+// stopping is why the sessions of a scoutmaster end that leaves.
+const stopping = "this scoutmaster is stopping"
+
+// leave says that the scoutmaster leaves, after everything else that it says.
+func (p *participant) leave(ctx context.Context) error {
+	p.quiet()
+	select {
+	case <-p.silent:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	_, id := p.registry.self()
+	for p.registry.state.serialOf(id.Instance) > 0 {
+		err := p.say(ctx, new(Leaving))
+		if _, now := p.registry.self(); err == nil || now != id {
+			return nil //nolint:nilerr // it has left, or was taken for lost
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return nil // nobody knows it
 }
 
 // follow applies what comes through the log.
@@ -231,10 +275,23 @@ func (p *participant) follow(ctx context.Context) error {
 		case errors.Is(err, ErrGap), errors.Is(err, errStrayed):
 			p.catchUp(ctx)
 		default:
-			return err // of ErrUnknown: this version is too old to take part
+			p.standAside(ctx, err)
 		}
 	}
 	return nil
+}
+
+// standAside ends the scoutmaster's part in the fleet: it cannot apply what is in
+// the log, so that it knows nothing of what comes behind. Another version has to
+// take its place.
+func (p *participant) standAside(ctx context.Context, why error) {
+	p.quiet()
+	p.mu.Lock()
+	p.aside = &stream.NotServingError{Reason: why.Error()}
+	p.mu.Unlock()
+	p.log.Error("cut off", zap.String("reason", why.Error()))
+	p.registry.endSessions(why.Error())
+	<-ctx.Done()
 }
 
 // stray has the scoutmaster take another's state.
@@ -353,6 +410,9 @@ func (p *participant) setReady(ready bool) {
 
 // beat says at each heartbeat that the scoutmaster lives, and judges the others.
 func (p *participant) beat(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(p.quieted, cancel)()
 	tick := time.NewTicker(p.Heartbeat)
 	defer tick.Stop()
 	for {
@@ -397,7 +457,8 @@ func (p *participant) idle() bool {
 	return time.Since(p.stood) >= p.Heartbeat
 }
 
-// say appends an entry of the scoutmaster itself. Only beat calls it, and Stop.
+// say appends an entry of the scoutmaster itself. Only beat calls it, and leave
+// after it.
 func (p *participant) say(ctx context.Context, body Body) error {
 	epoch, id := p.registry.self()
 	e := &Entry{Epoch: epoch, Session: id, Serial: p.registry.state.serialOf(id.Instance) + 1, Body: body}
@@ -420,7 +481,7 @@ func (p *participant) prove(as Instance) {
 	if p.registry.life.instance != as {
 		return
 	}
-	if p.cutOff {
+	if p.cutOff || !p.ready {
 		p.log.Info("caught up", zap.Uint64("revision", p.registry.state.list.Current().Revision),
 			zap.Float64("seconds", time.Since(p.proven).Seconds()))
 	}

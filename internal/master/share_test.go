@@ -2,6 +2,7 @@ package master
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
@@ -14,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
@@ -574,6 +576,91 @@ func TestAScoutmasterThatStops(t *testing.T) {
 	})
 }
 
+// A scoutmaster that has stopped says nothing any more, even if it runs on for a
+// while, and over a log that drops and delays.
+func TestAStoppedScoutmasterIsSilent(t *testing.T) {
+	for seed := range uint64(10) {
+		inVirtualTime(t, 2, func(f *testFleet) {
+			stopping, other := f.masters[0], f.masters[1]
+			stopping.line.disturb(rand.New(rand.NewPCG(seed, 1)))
+			time.Sleep(time.Duration(seed) * testHeartbeat / 7)
+			if err := stopping.Stop(f.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := stopping.tryArrive("late"); err == nil {
+				t.Error("a scout is let in")
+			}
+			time.Sleep(2 * testDeadline)
+			if joined := other.logs.FilterMessage("scoutmaster joined").Len(); joined != 1 {
+				t.Errorf("it has joined %d times", joined)
+			}
+			lost := other.logs.FilterMessage("scoutmaster lost").All()
+			if len(lost) != 1 || lost[0].ContextMap()["reason"] != "scoutmaster stopping" {
+				t.Errorf("it was lost: %v", lost)
+			}
+		})
+	}
+}
+
+// A scoutmaster that is cut off when it stops ends its sessions all the same, in
+// the time that it has.
+func TestStopWithoutTheLog(t *testing.T) {
+	inVirtualTime(t, 2, func(f *testFleet) {
+		m := f.masters[0]
+		s := m.arrive("a").show("x")
+		f.agree("x")
+		m.line.setCut(true)
+		time.Sleep(testHeartbeat)
+		ctx, cancel := context.WithTimeout(f.Context(), testHeartbeat/2)
+		defer cancel()
+		if err := m.Stop(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("it said that it leaves: %v", err)
+		}
+		if s.evicted.Load() != "dismissed: this scoutmaster is stopping" {
+			t.Errorf("its scout was told %v", s.evicted.Load())
+		}
+		s.Leave(stream.LeftStopping)
+		if got := f.masters[1].names(); !slices.Equal(got, []string{"x"}) {
+			t.Errorf("another lists %q", got)
+		}
+	})
+}
+
+// A scoutmaster that does not know a kind of entry stands aside, and the others
+// count it as lost.
+func TestAnEntryOfAnotherVersion(t *testing.T) {
+	inVirtualTime(t, 2, func(f *testFleet) {
+		m, other := f.masters[0], f.masters[1]
+		s := m.arrive("a").show("x")
+		f.agree("x")
+		other.kill() // it has another version, and m has not
+		epoch, _ := m.self()
+		message, err := proto.MarshalOptions{}.MarshalAppend(make([]byte, 8), &scoutv1.LogEntry{
+			Epoch: epoch, Instance: uint64(other.life.instance), Serial: m.state.serialOf(other.life.instance) + 1,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		binary.LittleEndian.PutUint64(message, xxhash.Sum64(message[8:]))
+		f.ring.append(message)
+		f.await("it stands aside", func() bool { return m.Ready() != nil })
+		if !strings.Contains(m.Ready().Error(), "a kind that this version does not know") {
+			t.Errorf("it is not ready because %v", m.Ready())
+		}
+		if s.evicted.Load() == nil {
+			t.Error("its scout was not sent elsewhere")
+		}
+		if m.logs.FilterMessage("cut off").Len() != 1 {
+			t.Error("it was not logged")
+		}
+		said := len(f.ring.all)
+		time.Sleep(2 * testCutOff)
+		if len(f.ring.all) != said {
+			t.Error("it goes on to say that it lives")
+		}
+	})
+}
+
 // A newcomer, and one that was overrun, take the state from another.
 func TestALogThatForgets(t *testing.T) {
 	inVirtualTime(t, 2, func(f *testFleet) {
@@ -662,7 +749,7 @@ func TestCutOff(t *testing.T) {
 		}
 		m.line.setCut(false)
 		f.await("it is back", func() bool { return m.Ready() == nil })
-		if m.logs.FilterMessage("caught up").Len() != 1 {
+		if m.logs.FilterMessage("caught up").Len() != 2 { // at the start, and now
 			t.Error("that it is back was not logged")
 		}
 		f.agree()
