@@ -109,7 +109,9 @@ func (c *Conn) settings() []nats.Option {
 		nats.CustomInboxPrefix(c.subject("inbox")),
 		nats.ReconnectHandler(func(*nats.Conn) { c.reconnected.Wake() }),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			o.Log.Warn("nats connection lost", zap.Error(err))
+			if err != nil { // not closed here
+				o.Log.Warn("nats connection lost", zap.Error(err))
+			}
 		}),
 		nats.ErrorHandler(c.handleError),
 	}
