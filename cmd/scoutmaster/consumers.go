@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"scout/cmd/internal/logging"
-	"scout/cmd/internal/netflags"
 	"scout/internal/access"
 	"scout/internal/hostport"
+	"scout/internal/master"
 	"scout/internal/web"
 )
 
@@ -25,24 +25,22 @@ const idleTime = 2 * time.Minute
 type consumerSide struct {
 	listener net.Listener
 	server   *http.Server
+	registry *master.Registry
 	stopping atomic.Bool
 	log      *zap.Logger
 }
 
-// newConsumerSide opens the listener. Run serves it.
-func newConsumerSide(ctx context.Context, p parts) (*consumerSide, error) {
-	l, err := netflags.Listen(ctx, "http", p.config.http)
-	if err != nil {
-		return nil, err
-	}
-	limited := access.Limit(web.ShortLoopbackQueues(l), p.config.limits.connectionsWithin(p.capacity.http), p.log.With(zap.String("listener", "http")))
+// newConsumerSide returns the server of a listener. Run serves it.
+func newConsumerSide(p parts) *consumerSide {
+	limited := access.Limit(web.ShortLoopbackQueues(p.http), p.config.limits.connectionsWithin(p.capacity.http), p.log.With(zap.String("listener", "http")))
 	s := &consumerSide{
 		listener: limited,
+		registry: p.registry,
 		log:      p.log,
 	}
 	handler := web.NewHandler(p.list, p.registry, s.ready, web.Options{Watchers: p.config.watchers}, p.log)
 	handler.Also("/metrics", p.counts.Handler(logging.Library(p.log, "metrics")))
-	admission := web.Admission{Host: p.hostCheck(l.Addr()), Capacity: limited.Refuse, Check: p.gate.Consumer}
+	admission := web.Admission{Host: p.hostCheck(p.http.Addr()), Capacity: limited.Refuse, Check: p.gate.Consumer}
 	s.server = &http.Server{
 		Handler:           web.Observe(admission.Admit(handler), p.counts),
 		ReadHeaderTimeout: headerTimeout,
@@ -52,7 +50,7 @@ func newConsumerSide(ctx context.Context, p parts) (*consumerSide, error) {
 		ErrorLog:          logging.StdLog(p.log, "http"),
 	}
 	s.server.RegisterOnShutdown(handler.EndWatching)
-	return s, nil
+	return s
 }
 
 // hostCheck returns what a request's Host header must pass, or nil. Without tokens,
@@ -70,7 +68,7 @@ func (s *consumerSide) ready() error {
 	if s.stopping.Load() {
 		return errors.New("the scoutmaster is stopping")
 	}
-	return nil
+	return s.registry.Ready()
 }
 
 // Run serves until ctx is done. Then it gives requests in flight finishTime to

@@ -26,6 +26,7 @@ type config struct {
 	reflection bool          // gRPC clients may ask for the services
 	files      access.Files
 	limits     limits
+	sharing
 }
 
 // program describes the scoutmaster; its flags fill c.
@@ -40,12 +41,15 @@ files as soon as the scout leaves, loses its connection or falls silent. It serv
 the list at GET /files, and its own health at /healthz and /readyz and over gRPC
 as grpc.health.v1.
 
-Without flags it serves this machine only.`,
+Without flags it serves this machine only, alone. With -nats several scoutmasters
+share one list: each of them answers for all scouts, and the scouts of one that
+stops or dies go to another.`,
 		Examples: []struct{ Command, Meaning string }{
 			{Command: "scoutmaster", Meaning: "serve scouts on port 3000 and consumers on port 3001 of this machine"},
 			{Command: "curl -s localhost:3001/files | jq -r '.files[].filename'", Meaning: "ask which files exist"},
 			{Command: "scoutmaster -grpc :3000 -http :3001 -insecure", Meaning: "serve other machines too, on a network that you trust"},
 			{Command: "scoutmaster -grpc :3000 -http :3001 -tls-cert cert.pem -tls-key key.pem -scout-token-file scouts -http-token-file readers", Meaning: "serve scouts and consumers that have a token, over TLS"},
+			{Command: "scoutmaster -nats tls://n1.example,tls://n2.example,tls://n3.example -nats-creds scout.creds", Meaning: "share the list with other scoutmasters, over NATS"},
 			{Command: "SCOUTMASTER_DEADLINE=10s scoutmaster -heartbeat 2s", Meaning: "be patient with a slow link"},
 		},
 		EnvPrefix: "SCOUTMASTER_",
@@ -80,7 +84,7 @@ Without flags it serves this machine only.`,
 				Name: "reflection", Default: "false", Set: cli.To(&c.reflection, cli.OnOff),
 				Usage: "let gRPC clients such as grpcurl ask for the services and their methods",
 			},
-		}, credentialFlags(&c.files), c.limits.flags()),
+		}, c.sharing.flags(), credentialFlags(&c.files), c.limits.flags()),
 		Check: c.check,
 	}
 }
@@ -100,6 +104,9 @@ func (c *config) check() error {
 		return fmt.Errorf("flag -http: %s is the address of -grpc too: give one of them another port", c.http)
 	}
 	if err := c.checkCredentials(); err != nil {
+		return err
+	}
+	if err := c.checkSharing(); err != nil {
 		return err
 	}
 	if err := netflags.CheckProfiles(c.pprof); err != nil {

@@ -17,7 +17,8 @@ func TestFlags(t *testing.T) {
 		},
 		connections: 16384,
 	}
-	standard := config{grpc: "127.0.0.1:3000", http: "127.0.0.1:3001", heartbeat: time.Second, deadline: 3 * time.Second, watchers: 1024, limits: limits}
+	standard := config{grpc: "127.0.0.1:3000", http: "127.0.0.1:3001", heartbeat: time.Second, deadline: 3 * time.Second, watchers: 1024, limits: limits,
+		sharing: sharing{fleet: "scout", cutOff: 15 * time.Second, logBytes: 1 << 30}}
 	with := func(change func(*config)) config { c := standard; change(&c); return c }
 	tests := []struct {
 		args string
@@ -36,6 +37,19 @@ func TestFlags(t *testing.T) {
 			c.limits.held.Scouts, c.limits.held.NameBytes, c.limits.connections = 0, 1<<40, 100
 		})},
 		{args: "-http-host a.example --http-host=b", want: with(func(c *config) { c.httpHosts = []string{"a.example", "b"} })},
+		{args: "-nats nats://a:secret@localhost:4222,127.0.0.1 -fleet Web-1_a -name front -advertise https://front.example/ -cut-off 4s -log-bytes 64MiB -replicas 3 -nats-creds c", want: with(func(c *config) {
+			c.sharing = sharing{
+				nats: []string{"nats://a:secret@localhost:4222", "nats://127.0.0.1"}, fleet: "Web-1_a", name: "front", advertise: "https://front.example",
+				cutOff: 4 * time.Second, logBytes: 64 << 20, replicas: 3, creds: "c",
+			}
+		})},
+		{args: "-nats tls://n1.example:4222,wss://n2.example -replicas auto", want: with(func(c *config) {
+			c.nats = []string{"tls://n1.example:4222", "wss://n2.example"}
+		})},
+		{args: "-nats n1.example -nats-ca a -nats-cert c -nats-key k", want: with(func(c *config) {
+			c.nats, c.ca, c.cert, c.key = []string{"nats://n1.example"}, "a", "c", "k"
+		})},
+		{args: "-nats n1.example -insecure", want: with(func(c *config) { c.nats, c.insecure = []string{"nats://n1.example"}, true })},
 		{args: "-grpc :3000 -insecure", want: with(func(c *config) { c.grpc, c.insecure = ":3000", true })},
 		{
 			env: map[string]string{
@@ -78,11 +92,24 @@ func TestWrongFlags(t *testing.T) {
 			"add -tls-cert and -tls-key, or give -grpc the port alone to serve this machine only",
 		"-http :1 -insecure -http-token-file h": "flag -http-token-file: tokens would travel to :1 unencrypted, which -insecure does not allow either: " +
 			"add -tls-cert and -tls-key, or give -http the port alone to serve this machine only",
-		"-http-host http://a":   `flag -http-host: "http://a" is not a host name: give it without a scheme and a port`,
-		"-max-scouts -1":        `flag -max-scouts: "-1" is not a number such as 1000, or 0 for no limit`,
-		"-max-name-bytes 5 GiB": `argument "GiB" belongs to no flag: remove it; see scoutmaster -help`,
-		"-max-name-bytes 4KB":   `flag -max-name-bytes: "4KB" is not a number of bytes such as 4096, 64KiB or 2GiB, or 0 for no limit`,
-		"3000":                  `argument "3000" belongs to no flag: remove it; see scoutmaster -help`,
+		"-nats http://n1.example": `flag -nats: "http://n1.example" is not the URL of a NATS server such as nats://10.0.0.1:4222`,
+		"-nats nats://a:b@":       `flag -nats: "...@" is not the URL of a NATS server such as nats://10.0.0.1:4222`,
+		"-nats ,":                 `flag -nats: "," names no NATS server`,
+		"-nats nats://a:secret@n1.example -insecure": "flag -nats: the user and password of nats://a:xxxxx@n1.example would travel unencrypted, which -insecure does not allow either: give a URL that begins with tls://, or add -nats-ca",
+		"-nats nats://n1.example":                    "flag -nats: nats://n1.example is beyond this machine and the connection is not encrypted: give a URL that begins with tls://, add -nats-ca, or add -insecure if you trust the network",
+		"-nats localhost -fleet a.b":                 `flag -fleet: "a.b" is not the name of a fleet: give up to 64 letters, digits, - and _`,
+		"-nats localhost -cut-off 3s":                "flag -cut-off: 3s is not greater than the deadline of 3s: raise -cut-off or lower -deadline",
+		"-nats localhost -log-bytes 1000":            `flag -log-bytes: "1000" is too small: give at least 1MiB`,
+		"-nats localhost -replicas 0":                `flag -replicas: "0" is neither auto nor a number from 1 to 5`,
+		"-nats localhost -advertise list:3001":       `flag -advertise: "list:3001" is not a URL such as https://list.example:3001`,
+		"-nats localhost -nats-cert c":               "flag -nats-key is missing: give the key that belongs to -nats-cert",
+		"-nats localhost -nats-key k":                "flag -nats-cert is missing: give the certificate that -nats-key belongs to",
+		"-nats-creds c":                              "flag -nats-creds: there is no -nats that it could be for: add -nats",
+		"-http-host http://a":                        `flag -http-host: "http://a" is not a host name: give it without a scheme and a port`,
+		"-max-scouts -1":                             `flag -max-scouts: "-1" is not a number such as 1000, or 0 for no limit`,
+		"-max-name-bytes 5 GiB":                      `argument "GiB" belongs to no flag: remove it; see scoutmaster -help`,
+		"-max-name-bytes 4KB":                        `flag -max-name-bytes: "4KB" is not a number of bytes such as 4096, 64KiB or 2GiB, or 0 for no limit`,
+		"3000":                                       `argument "3000" belongs to no flag: remove it; see scoutmaster -help`,
 	} {
 		var c config
 		err := c.program().Parse(strings.Fields(args))

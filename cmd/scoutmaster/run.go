@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"net"
 	"time"
 
 	"go.uber.org/zap"
@@ -10,6 +11,7 @@ import (
 
 	"scout/cmd/internal/debughttp"
 	"scout/cmd/internal/memory"
+	"scout/cmd/internal/netflags"
 	"scout/cmd/internal/systemd"
 	"scout/cmd/internal/version"
 	"scout/internal/access"
@@ -30,8 +32,11 @@ type parts struct {
 	log      *zap.Logger
 	gate     *access.Gate
 	capacity capacity
+	grpc     net.Listener
+	http     net.Listener
 	list     *listing.Listing
 	registry *master.Registry
+	shared   bool // with other scoutmasters
 	counts   *metrics.Scoutmaster
 }
 
@@ -47,27 +52,52 @@ func run(ctx context.Context, c config, reload wake.Signal, log *zap.Logger) err
 	if err != nil {
 		return err
 	}
-	list, counts := listing.New(), metrics.NewScoutmaster(version.String())
 	p := parts{
 		config: c, log: log, gate: gate, capacity: newCapacity(openFiles()),
-		list: list, registry: master.NewRegistry(list, log), counts: counts,
+		list: listing.New(), counts: metrics.NewScoutmaster(version.String()),
 	}
-	counts.Scouts(p.registry.StateCounts, func() int { return list.Current().Len })
-	scouts, err := newScoutSide(ctx, p)
-	if err != nil {
+	if p.grpc, err = netflags.Listen(ctx, "grpc", c.grpc); err != nil {
 		return err
 	}
-	consumers, err := newConsumerSide(ctx, p)
-	if err != nil {
-		scouts.listener.Close() //nolint:errcheck // nobody is connected yet
+	defer p.grpc.Close() //nolint:errcheck // it is closed unless the start has failed
+	if p.http, err = netflags.Listen(ctx, "http", c.http); err != nil {
 		return err
 	}
-	log.Info("serving", zap.Stringer("grpc", scouts.listener.Addr()), zap.Stringer("http", consumers.listener.Addr()),
-		zap.Duration("heartbeat", c.heartbeat), zap.Duration("deadline", c.deadline), zap.String("version", version.String()))
+	defer p.http.Close() //nolint:errcheck // likewise
+	runners, place := []runner{p.list, profiles, gate}, []zap.Field(nil)
+	if len(c.nats) > 0 {
+		fleet, err := newFleetSide(ctx, p)
+		if err != nil {
+			return ignoreIfTold(ctx, err)
+		}
+		fleet.warnOfOneCopy(ctx, log)
+		p.registry, p.shared = fleet.registry, true
+		runners = append(runners, fleet)
+		place = []zap.Field{zap.String("fleet", c.fleet), zap.String("name", fleet.name)}
+	} else {
+		p.registry = master.NewRegistry(p.list, log)
+	}
+	p.counts.Scouts(p.registry.StateCounts, func() int { return p.list.Current().Len })
 	service := &systemd.Service{Check: func() { p.registry.StateCounts() }, Log: log}
+	runners = append(runners, service, newScoutSide(p), newConsumerSide(p))
+	log.With(place...).Info("serving", zap.Stringer("grpc", p.grpc.Addr()), zap.Stringer("http", p.http.Addr()),
+		zap.Duration("heartbeat", c.heartbeat), zap.Duration("deadline", c.deadline), zap.String("version", version.String()))
 	service.Beat()
-	group, ctx := errgroup.WithContext(ctx)
-	for _, part := range []interface{ Run(context.Context) error }{service, list, profiles, gate, scouts, consumers} {
+	return p.run(ctx, runners, reload)
+}
+
+// runner is a part of the scoutmaster that runs until ctx is done.
+type runner interface {
+	Run(ctx context.Context) error
+}
+
+// run runs all parts until ctx is done. The other scoutmasters are told before any
+// part ends.
+func (p *parts) run(told context.Context, runners []runner, reload wake.Signal) error {
+	working, end := context.WithCancel(context.WithoutCancel(told))
+	defer end()
+	group, ctx := errgroup.WithContext(working)
+	for _, part := range runners {
 		group.Go(func() error { return part.Run(ctx) })
 	}
 	group.Go(func() error {
@@ -75,15 +105,19 @@ func run(ctx context.Context, c config, reload wake.Signal, log *zap.Logger) err
 			select {
 			case <-ctx.Done():
 				return nil
+			case <-told.Done():
+				leave(p.registry, p.log)
+				end()
+				return nil
 			case <-reload:
-				gate.Reload()
+				p.gate.Reload()
 			}
 		}
 	})
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	log.Info("stopped")
+	p.log.Info("stopped")
 	return nil
 }
 
@@ -92,6 +126,14 @@ func stopWithin(limit time.Duration, stop, cut func()) {
 	timer := time.AfterFunc(limit, cut)
 	defer timer.Stop()
 	stop()
+}
+
+// ignoreIfTold returns nil if the program was told to stop, which may be why.
+func ignoreIfTold(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 func ignore(err, expected error) error {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"slices"
+	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
@@ -12,7 +13,6 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	"scout/cmd/internal/memory"
-	"scout/cmd/internal/netflags"
 	"scout/internal/access"
 	"scout/internal/stream"
 	scoutv1 "scout/proto/scout/v1"
@@ -25,15 +25,12 @@ type scoutSide struct {
 	sessions *stream.Server
 	server   *grpc.Server
 	health   *health.Server
+	ready    func() error // nil: scouts are always served
 }
 
-// newScoutSide opens the listener. Run serves it.
-func newScoutSide(ctx context.Context, p parts) (*scoutSide, error) {
-	l, err := netflags.Listen(ctx, "grpc", p.config.grpc)
-	if err != nil {
-		return nil, err
-	}
-	limited := access.Limit(l, p.config.limits.connectionsWithin(p.capacity.grpc), p.log.With(zap.String("listener", "grpc")))
+// newScoutSide returns the server of a listener. Run serves it.
+func newScoutSide(p parts) *scoutSide {
+	limited := access.Limit(p.grpc, p.config.limits.connectionsWithin(p.capacity.grpc), p.log.With(zap.String("listener", "grpc")))
 	s := &scoutSide{
 		listener: limited,
 		sessions: stream.NewServer(p.registry, stream.Config{
@@ -44,13 +41,16 @@ func newScoutSide(ctx context.Context, p parts) (*scoutSide, error) {
 			[]grpc.ServerOption{grpc.Creds(p.gate.ScoutCredentials())})...),
 		health: health.NewServer(),
 	}
+	if p.shared {
+		s.ready = p.registry.Ready
+	}
 	scoutv1.RegisterScoutmasterServiceServer(s.server, s.sessions)
 	healthpb.RegisterHealthServer(s.server, s.health)
 	if p.config.reflection {
 		reflection.Register(s.server)
 	}
 	s.health.SetServingStatus(scoutv1.ScoutmasterService_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
-	return s, nil
+	return s
 }
 
 // Run serves until ctx is done. Then it accepts no more scouts, tells the
@@ -61,7 +61,7 @@ func (s *scoutSide) Run(ctx context.Context) error {
 	// The server may be stopped before it begins to serve.
 	group.Go(func() error { return ignore(s.server.Serve(s.listener), grpc.ErrServerStopped) })
 	group.Go(func() error {
-		<-ctx.Done()
+		s.reportHealth(ctx)
 		s.health.Shutdown()
 		stopWithin(finishTime, s.server.GracefulStop, func() {
 			s.listener.Cut()
@@ -70,4 +70,33 @@ func (s *scoutSide) Run(ctx context.Context) error {
 		return nil
 	})
 	return group.Wait()
+}
+
+// healthInterval is how often the health service learns whether scouts are served.
+const healthInterval = 100 * time.Millisecond
+
+// reportHealth has the health service say whether scouts are served, until ctx is
+// done.
+func (s *scoutSide) reportHealth(ctx context.Context) {
+	if s.ready == nil {
+		<-ctx.Done()
+		return
+	}
+	tick := time.NewTicker(healthInterval)
+	defer tick.Stop()
+	for serving := true; ; {
+		ready := s.ready() == nil
+		switch {
+		case serving && !ready:
+			s.health.Shutdown()
+		case !serving && ready:
+			s.health.Resume()
+		}
+		serving = ready
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }

@@ -22,7 +22,7 @@ type event struct {
 
 // masterEvents are the events of the scoutmaster.
 var masterEvents = []event{
-	{"serving", "", "grpc, http, heartbeat, deadline, version", "it listens at these addresses"},
+	{"serving", "", "grpc, http, heartbeat, deadline, version, fleet, name", "it listens at these addresses; fleet and name if it shares the list"},
 	{"scout registered", "", "host, directory, session, version, address, identity", "a scout was accepted; identity is the name of its token or certificate"},
 	{"registration refused", "", "host, directory, holder, address, withheld", "a live scout has the same host and directory"},
 	{"registration refused", "", "host, directory, reason, identity, address, withheld", "the scout is not permitted, or exceeds a limit"},
@@ -46,8 +46,10 @@ var masterEvents = []event{
 	{"watchers refused", "", "watchers", "more than `-watchers` consumers watch or wait; once, until one of them leaves"},
 	{"scoutmaster joined", "", "name, url, version", "another scoutmaster shares the list"},
 	{"scoutmaster lost", "", "name, reason", "another scoutmaster is silent past the deadline, or is stopping; its scouts move, and their files stay listed meanwhile"},
-	{"cut off", "", "seconds", "nothing comes through the log; this scoutmaster answers nothing until it does"},
-	{"caught up", "", "revision, seconds", "the log comes through again"},
+	{"cut off", "", "seconds, reason", "nothing comes through the log, or an entry that this version cannot read; this scoutmaster answers nothing until it has caught up"},
+	{"caught up", "", "revision, seconds", "this scoutmaster knows the list, at the start and after a time without; it is ready"},
+	{"log not replicated", "", "replicas, reason", "the log has one copy, which is lost with its NATS server"},
+	{"leaving not announced", "", "error", "the log did not answer while this scoutmaster stopped; the others notice at the deadline, and what has not moved is dropped at twice the deadline"},
 	{"log rebuilt", "", "reason", "the log has lost its data or gone back in time; a new epoch begins, and scouts send their files again"},
 	{"list differs", "", "name, position", "another scoutmaster had another list at one position; this one takes its state from another"},
 	{"nats connection lost, nats error", "", "error", "a NATS server went away, or reported a fault; the connection is made again"},
