@@ -33,6 +33,7 @@ func TestCostOfAnAnswer(t *testing.T) {
 		{"/files?prefix=team/d00050/", "", 100, 512 << 10},
 		{"/files?limit=10&format=text", "", 100, 512 << 10},
 		{"/files?match=**/nothing", "", 100, 512 << 10},
+		{"/files?match=**/*NOTHING*&ignore_case=true&count=true", "", 100, 512 << 10},
 	} {
 		r := httptest.NewRequest(http.MethodGet, tc.target, nil)
 		r.Header.Set("Accept-Encoding", tc.encoding)

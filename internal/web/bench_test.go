@@ -53,7 +53,7 @@ func BenchmarkQuery(b *testing.B) {
 	}
 	for _, raw := range []string{
 		"host=host-0042", "prefix=team", "match=**/*.dat", "match=**/nothing", "match=team-042/**", "limit=1000",
-		"format=ndjson", "format=text", "format=nul",
+		"format=ndjson", "format=text", "format=nul", "limit=400&offset=999000", "limit=400&from=team-09", "limit=1&match=**/*.dat&count=true", "match=**/*nothing*&ignore_case=true",
 	} {
 		p, refused := newPlan(raw, http.Header{})
 		if refused != nil {
@@ -64,7 +64,7 @@ func BenchmarkQuery(b *testing.B) {
 				a, r := &answer{plan: p, version: l.Current()}, render.New()
 				for b.Loop() {
 					var s sink
-					if a.findNextPage(); r.Write(&s, a.list()) != nil {
+					if a.findNextPage(); !a.countAll() || r.Write(&s, a.list()) != nil {
 						b.Fatal("an error")
 					}
 				}

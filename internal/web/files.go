@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"path"
 	"runtime"
 	"strconv"
 	"strings"
@@ -21,6 +22,9 @@ import (
 // unconfirmedHeader says how many scouts an answer names as unconfirmed, or would
 // if its format could.
 const unconfirmedHeader = "Scout-Unconfirmed"
+
+// countHeader says how many entries the conditions of a request select.
+const countHeader = "Scout-Count"
 
 // files answers GET /files.
 func (h *Handler) files(w http.ResponseWriter, r *http.Request) {
@@ -52,6 +56,8 @@ type answer struct {
 	unconfirmed []roster.Unconfirmed // scouts whose entries may not be as fresh as was asked
 	unchanged   bool                 // the client has all that is selected
 	next        string               // the cursor of the next page; "" if there is none
+	total       int                  // with count: how many entries the conditions select
+	before      int                  // with count: how many of them are before the answer
 	done        <-chan struct{}      // closed when the client has left
 }
 
@@ -132,8 +138,11 @@ func (h *Handler) list(w http.ResponseWriter, r *http.Request, a *answer) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
-	if !a.findNextPage() {
+	if !a.findNextPage() || !a.countAll() {
 		return
+	}
+	if a.query.count {
+		w.Header().Set(countHeader, strconv.Itoa(a.total))
 	}
 	if a.next != "" {
 		w.Header().Set("Link", a.link(r))
@@ -145,7 +154,7 @@ func (h *Handler) list(w http.ResponseWriter, r *http.Request, a *answer) {
 // list returns the answer as it is rendered.
 func (a *answer) list() *render.List {
 	l := &render.List{Version: a.version, Format: a.format, Coding: a.coding, More: a.more()}
-	if q := a.query; !q.selectsAll() || q.limit > 0 || q.after != nil {
+	if q := a.query; !q.selectsAll() || q.limit > 0 || q.beginning() != nil || q.offset > 0 {
 		l.Selection = a.entries()
 	}
 	return l
@@ -174,11 +183,24 @@ func (a *answer) findNextPage() bool {
 	return s.Err() == nil
 }
 
-// link returns the value of the Link header.
+// countAll counts what the conditions select, if the request asks for that. It
+// returns false if the client has left.
+func (a *answer) countAll() (ok bool) {
+	if !a.query.count {
+		return true
+	}
+	a.total, a.before, ok = a.query.countIn(a.version, a.done)
+	return ok
+}
+
+// link returns the value of the Link header. The reference is relative, so that it
+// holds behind a proxy that serves the scoutmaster below another path.
 func (a *answer) link(r *http.Request) string {
 	values := r.URL.Query()
+	values.Del("from")
+	values.Del("offset")
 	values.Set("after", a.next)
-	return "<" + r.URL.Path + "?" + values.Encode() + `>; rel="next"`
+	return "<" + path.Base(r.URL.Path) + "?" + values.Encode() + `>; rel="next"`
 }
 
 // more returns the members that an answer in JSON has beside the entries.
@@ -186,6 +208,9 @@ func (a *answer) more() string {
 	var p []byte
 	if a.next != "" {
 		p = append(append(append(p, `,"next":"`...), a.next...), '"')
+	}
+	if a.query.count {
+		p = fmt.Appendf(p, `,"count":%d,"offset":%d`, a.total, a.before)
 	}
 	if a.query.fresh > 0 {
 		p = appendUnconfirmed(append(p, `,"unconfirmed":`...), a.unconfirmed)

@@ -47,7 +47,7 @@ func newPlan(rawQuery string, header http.Header) (*plan, *refusal) {
 	case p.coding == render.NoCoding:
 		return nil, refuse(notAcceptable, noCodingAccepted)
 	case q.after != nil && q.after.query != q.hash():
-		return nil, refuse(badQuery, "after: the cursor belongs to a query with other conditions; keep host, directory, prefix and match from page to page")
+		return nil, refuse(badQuery, "after: the cursor belongs to a query with other conditions; keep host, directory, prefix, match and ignore_case from page to page")
 	}
 	p.kind = p.decideKind()
 	for tag := range strings.SplitSeq(strings.Join(header.Values("If-None-Match"), ","), ",") {
@@ -102,8 +102,8 @@ func (p *plan) checkEvents() error {
 		return nil
 	case p.format != render.Events && p.format != render.NDJSON:
 		return fmt.Errorf("watch: there are no events in the format %s; ask for format=ndjson or format=events", p.format)
-	case q.limit > 0 || q.after != nil:
-		return errors.New("limit and after: are for one list; leave them out to watch")
+	case q.limit > 0 || q.beginning() != nil || q.offset > 0 || q.count:
+		return errors.New("limit, after, from, offset and count: are for one list; leave them out to watch")
 	case q.wait > 0:
 		return errors.New("wait: is for one list; leave it out to watch")
 	}

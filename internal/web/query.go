@@ -2,13 +2,17 @@ package web
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -25,9 +29,13 @@ type query struct {
 	directories []string       // ascending
 	prefixes    [][]byte       // of filenames; ascending, none covers another
 	globs       []glob.Pattern // on filenames; ascending
+	ignoreCase  bool           // prefixes and globs are in lower case, and match names in lower case
 
 	limit  int           // the most entries in one answer; 0: no limit
 	after  *cursor       // where the answer begins; nil: at the beginning of the list
+	from   []byte        // the answer begins at the first filename that is not less; nil: likewise
+	offset int           // how many entries the answer skips, from the beginning of the list
+	count  bool          // the answer says how many entries the conditions select
 	format render.Format // AnyFormat if it is to be negotiated
 
 	watch       bool          // changes are asked for, not only the list
@@ -49,11 +57,15 @@ var parameters = map[string]func(q *query, values []string) error{
 	"prefix":    (*query).parsePrefixes,
 	"match":     (*query).parseGlobs,
 	"limit":     single((*query).parseLimit),
+	"from":      single((*query).parseFrom),
+	"offset":    single((*query).parseOffset),
+	"count":     single(parseFlag(func(q *query) *bool { return &q.count })),
 	"after":     single((*query).parseAfter),
 	"format":    single((*query).parseFormat),
 
 	"fresh":         single((*query).parseFresh),
-	"watch":         single((*query).parseWatch),
+	"ignore_case":   single(parseFlag(func(q *query) *bool { return &q.ignoreCase })),
+	"watch":         single(parseFlag(func(q *query) *bool { return &q.watch })),
 	"last_event_id": single((*query).parseLastEventID),
 	"wait":          single((*query).parseWait),
 }
@@ -75,7 +87,62 @@ func parseQuery(raw string) (*query, error) {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	return q, nil
+	if q.ignoreCase {
+		q.fold()
+	}
+	return q, q.checkBeginning()
+}
+
+// checkBeginning returns an error if the answer has several beginnings.
+func (q *query) checkBeginning() error {
+	beginnings := 0
+	for _, given := range []bool{q.after != nil, q.from != nil, q.offset > 0} {
+		if given {
+			beginnings++
+		}
+	}
+	if beginnings > 1 {
+		return errors.New("after, from and offset: give one of them; each says where the answer begins")
+	}
+	return nil
+}
+
+// fold puts the conditions on filenames into lower case.
+func (q *query) fold() {
+	for i, p := range q.prefixes {
+		q.prefixes[i] = appendFolded(nil, p)
+	}
+	if q.prefixes != nil {
+		q.prefixes = reduce(q.prefixes)
+	}
+	for i := range q.globs {
+		folded, err := glob.Parse(string(appendFolded(nil, []byte(q.globs[i].String()))))
+		if err == nil { // otherwise it matches itself, and so nothing in lower case
+			q.globs[i] = folded
+		}
+	}
+}
+
+// appendFolded appends a name in lower case, letter by letter as Unicode maps them.
+// Bytes that are not UTF-8 stay as they are.
+func appendFolded(to, name []byte) []byte {
+	for len(name) > 0 {
+		if c := name[0]; c < utf8.RuneSelf {
+			if 'A' <= c && c <= 'Z' {
+				c += 'a' - 'A'
+			}
+			to, name = append(to, c), name[1:]
+			continue
+		}
+		r, n := utf8.DecodeRune(name)
+		if r == utf8.RuneError {
+			to = append(to, name[:n]...)
+		} else {
+			to = utf8.AppendRune(to, unicode.ToLower(r))
+		}
+		name = name[n:]
+	}
+	return to
 }
 
 // single returns the parser of a parameter that may be given once.
@@ -146,6 +213,20 @@ func (q *query) parseAfter(value string) (err error) {
 	return err
 }
 
+func (q *query) parseFrom(value string) error {
+	q.from = []byte(value)
+	return nil
+}
+
+func (q *query) parseOffset(value string) error {
+	n, err := strconv.ParseUint(value, 10, 63)
+	if err != nil {
+		return fmt.Errorf("%.40q is not a number of entries to skip", value)
+	}
+	q.offset = int(min(n, math.MaxInt))
+	return nil
+}
+
 func (q *query) parseFormat(value string) error {
 	if q.format = render.FormatNamed(value); q.format == render.AnyFormat {
 		return fmt.Errorf("%.40q is unknown; there are %s", value, formatNames())
@@ -181,15 +262,15 @@ func parseDuration(value string, most time.Duration) (time.Duration, error) {
 	return d, nil
 }
 
-func (q *query) parseWatch(value string) error {
-	switch value {
-	case "true":
-		q.watch = true
-	case "false":
-	default:
-		return fmt.Errorf("%.40q is neither true nor false", value)
+// parseFlag returns the parser of a parameter that is true or false.
+func parseFlag(flag func(*query) *bool) func(*query, string) error {
+	return func(q *query, value string) error {
+		if value != "true" && value != "false" {
+			return fmt.Errorf("%.40q is neither true nor false", value)
+		}
+		*flag(q) = value == "true"
+		return nil
 	}
-	return nil
 }
 
 func (q *query) parseLastEventID(value string) error {
@@ -204,7 +285,25 @@ func (q *query) parseLastEventID(value string) error {
 // selects reports whether the query asks for an entry, whatever its limit. Any
 // goroutine may call it. It does not keep name.
 func (q *query) selects(name []byte, o files.Origin) bool {
-	return q.selectsOrigin(o) && q.hasPrefix(name) && q.matches(name)
+	return q.selectsOrigin(o) && q.selectsName(name, new([]byte))
+}
+
+// selectsName reports whether the conditions on filenames hold. buf is for the name
+// in lower case; the caller keeps it for the next name.
+func (q *query) selectsName(name []byte, buf *[]byte) bool {
+	if q.ignoreCase {
+		*buf = appendFolded((*buf)[:0], name)
+		name = *buf
+	}
+	return q.hasPrefix(name) && q.matchesGlob(name)
+}
+
+// selectsInRange is selectsName for a name that is in one of q.ranges.
+func (q *query) selectsInRange(name []byte, buf *[]byte) bool {
+	if q.ignoreCase {
+		return q.selectsName(name, buf)
+	}
+	return q.matchesGlob(name)
 }
 
 // selectsAll reports whether the query asks for every entry.
@@ -232,7 +331,7 @@ func (q *query) hasPrefix(name []byte) bool {
 	return found || i > 0 && bytes.HasPrefix(name, q.prefixes[i-1])
 }
 
-func (q *query) matches(name []byte) bool {
+func (q *query) matchesGlob(name []byte) bool {
 	return q.globs == nil || slices.ContainsFunc(q.globs, func(g glob.Pattern) bool { return g.Match(name) })
 }
 
@@ -251,6 +350,9 @@ func (q *query) canonical() string {
 	}
 	for i := range q.globs {
 		values.Add("match", q.globs[i].String())
+	}
+	if q.ignoreCase && !(q.prefixes == nil && q.globs == nil) {
+		values.Set("ignore_case", "true")
 	}
 	return values.Encode()
 }

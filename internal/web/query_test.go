@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/bmatcuk/doublestar/v4"
 
@@ -22,23 +23,41 @@ type entry struct {
 
 // admits is selects as docs/http-api.md describes it, without any optimisation.
 func admits(conditions url.Values, e entry) bool {
+	fold := func(s string) string { return s }
+	if conditions.Get("ignore_case") == "true" {
+		fold = lower
+	}
+	name := fold(e.name)
 	some := func(kind string, holds func(v string) bool) bool {
 		return !conditions.Has(kind) || slices.ContainsFunc(conditions[kind], holds)
 	}
 	return some("host", func(v string) bool { return v == e.Host }) &&
 		some("directory", func(v string) bool { return v == e.Directory }) &&
-		some("prefix", func(v string) bool { return strings.HasPrefix(e.name, v) }) &&
-		some("match", func(v string) bool { return doublestar.MatchUnvalidated(v, e.name) })
+		some("prefix", func(v string) bool { return strings.HasPrefix(name, fold(v)) }) &&
+		some("match", func(v string) bool { return doublestar.MatchUnvalidated(fold(v), name) })
+}
+
+// lower puts each letter into lower case and keeps bytes that are not UTF-8.
+func lower(s string) (folded string) {
+	for i, r := range s {
+		if r == utf8.RuneError {
+			_, n := utf8.DecodeRuneInString(s[i:])
+			folded += s[i : i+n]
+		} else {
+			folded += strings.ToLower(string(r))
+		}
+	}
+	return folded
 }
 
 var (
-	someParts  = []string{"a", "b", "ab", "a.b", "logs", "logs.old", "\xff", "é", "a\nb", "*", "\ufffd"}
+	someParts  = []string{"a", "b", "ab", "a.b", "logs", "logs.old", "\xff", "é", "a\nb", "*", "\ufffd", "A", "aB", "É", "LOGS"}
 	someHosts  = []string{"web-01", "web-02", "db", "é&=%"}
 	someDirs   = []string{"/", "/srv", "/srv/data", "/\xff"}
-	somePrefix = []string{"", "a", "a/", "logs", "logs/", "l", "\xff", "zz", "a/b/", "logs.", "é"}
+	somePrefix = []string{"", "a", "a/", "logs", "logs/", "l", "\xff", "zz", "a/b/", "logs.", "é", "LO", "É", "\xc3"}
 	someGlobs  = []string{
 		"**", "*", "a", "a/*", "a/**", "logs/**", "**/b", "*/*", "?", "**/a*", "[!a]*", "{a,logs}/**", "a{,/**}", "**/{b,é}",
-		`\*`, "l*/**/b", "\ufffd", "**/\ufffd", "logs{,.old}/*", "**/**", "logs/**/**", "a/**/", "x{a,b}", "*.b", "**/*.b", "**/*", "logs/**/*", "a/**/*b", "a/**/*/b", "x**/*b", "{a,b}/**/*b", "**/*[b]", "**/*b/**",
+		`\*`, "l*/**/b", "\ufffd", "**/\ufffd", "logs{,.old}/*", "**/**", "logs/**/**", "a/**/", "x{a,b}", "*.b", "**/*.b", "**/*", "logs/**/*", "a/**/*b", "a/**/*/b", "x**/*b", "{a,b}/**/*b", "**/*[b]", "**/*b/**", "**/*B", "[A-B]*", "É/**",
 	}
 )
 
@@ -99,6 +118,9 @@ func randomConditions(r *rand.Rand) url.Values {
 		for r.IntN(2) == 0 {
 			conditions.Add(kind, pick(r, some))
 		}
+	}
+	if r.IntN(3) == 0 {
+		conditions.Set("ignore_case", pick(r, []string{"true", "true", "false"}))
 	}
 	return conditions
 }
@@ -163,6 +185,11 @@ func TestBadQueries(t *testing.T) {
 		"after=":                                 "after: is not a cursor",
 		"after=AAAA":                             "after: is not a cursor",
 		"after=%0A":                              "after: is not a cursor",
+		"from=a&offset=1":                        "give one of them",
+		"offset=-1":                              "offset: \"-1\" is not a number",
+		"count=yes":                              "count: \"yes\" is neither true nor false",
+		"ignore_case=1":                          "ignore_case: \"1\" is neither",
+		"count=true&count=true":                  "count: given 2 times",
 		strings.Repeat("match=a&", 33):           "given 33 times",
 	} {
 		if _, err := parseQuery(raw); err == nil || !strings.Contains(err.Error(), want) {
@@ -176,6 +203,7 @@ func FuzzQuery(f *testing.F) {
 	f.Add("host=b&host=a&directory=/srv&prefix=ab&prefix=a&prefix=%ff&match=**/*.{log,gz}")
 	f.Add("limit=10&format=ndjson")
 	f.Add("after=AAAA")
+	f.Add("match=**/*.LOG&match=%C8%BA*&prefix=A&prefix=a&ignore_case=true&offset=3&count=true")
 	f.Add("prefix=&prefix=a&match=%5B!a%5D")
 	f.Add("limit=0&limit=1&colour=red&;&%zz")
 	f.Fuzz(func(t *testing.T, raw string) {

@@ -18,6 +18,7 @@ type selection struct {
 	ranges [][]byte  // prefixes of what is left to read; the first is being read
 	after  *position // entries up to here are skipped; nil: none is
 	left   int       // entries that may still be read; below 0: no limit
+	folded []byte    // for query.selectsInRange
 
 	done    <-chan struct{} // the client has left
 	read    uint            // entries since done was checked
@@ -42,11 +43,51 @@ func newSelection(v *listing.Version, q *query, done <-chan struct{}) *selection
 	if q.limit > 0 {
 		s.left = q.limit
 	}
-	if q.after != nil {
-		s.skipTo(&q.after.position)
+	if p := q.beginning(); p != nil {
+		s.skipTo(p)
 	}
 	s.seek()
+	for range q.offset {
+		if !s.advance() {
+			break
+		}
+	}
 	return s
+}
+
+// beginning returns the position behind which the answer begins, or nil.
+func (q *query) beginning() *position {
+	switch {
+	case q.after != nil:
+		return &q.after.position
+	case q.from != nil:
+		return &position{name: q.from} // before the entries of that name
+	}
+	return nil
+}
+
+// count returns how many entries of a Version the conditions of a query select,
+// and how many of them are before the beginning of the answer. It is not ok if the
+// client has left.
+func (q *query) countIn(v *listing.Version, done <-chan struct{}) (total, before int, ok bool) {
+	conditions, begin := *q, q.beginning()
+	conditions.limit, conditions.after, conditions.from, conditions.offset = 0, nil, nil, 0
+	if known := q.selectsAll(); known && begin == nil {
+		return v.Len, min(q.offset, v.Len), true
+	}
+	s := newSelection(v, &conditions, done)
+	for s.Next() {
+		if begin != nil && begin.compare(s.Name(), s.Source().Origin) >= 0 {
+			before++
+		} else if begin != nil && q.selectsAll() {
+			return v.Len, before, true
+		}
+		total++
+	}
+	if begin == nil {
+		before = min(q.offset, total)
+	}
+	return total, before, s.Err() == nil
 }
 
 // skipTo lets the selection begin behind a position.
@@ -85,7 +126,7 @@ func (s *selection) advance() bool {
 			if s.isAborted() {
 				return false
 			}
-			if s.isBehind() && s.query.matches(s.Name()) {
+			if s.isBehind() && s.query.selectsInRange(s.Name(), &s.folded) {
 				return true
 			}
 		}
@@ -139,6 +180,7 @@ type selectedChanges struct {
 	*listing.Difference
 	query  *query
 	ranges [][]byte // prefixes of what is left to read; the first is being read
+	folded []byte   // for query.selectsInRange
 }
 
 // newSelectedChanges returns a reader before the first entry. ranges are those of
@@ -159,7 +201,7 @@ func (s *selectedChanges) seek() {
 func (s *selectedChanges) Next() bool {
 	for len(s.ranges) > 0 {
 		for s.Difference.Next() && bytes.HasPrefix(s.Name(), s.ranges[0]) {
-			if s.query.matches(s.Name()) {
+			if s.query.selectsInRange(s.Name(), &s.folded) {
 				return true
 			}
 		}
@@ -178,6 +220,9 @@ func (q *query) touches(c *listing.Changes) bool {
 // ranges returns prefixes of all names that the query selects, ascending, none
 // covering another.
 func (q *query) ranges() [][]byte {
+	if q.ignoreCase && !(q.prefixes == nil && q.globs == nil) {
+		return orEverything(nil) // the order of names knows case
+	}
 	if q.globs == nil {
 		return orEverything(q.prefixes)
 	}

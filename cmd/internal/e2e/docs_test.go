@@ -39,6 +39,7 @@ var requests = map[string][]string{
 	"list":        {`^\{"files":\[\n\{"filename":"README.md","host":`},
 	"select":      {`"filename":"logs/2026/app.log","host":"web-01"`, `(?m)^README.md$`},
 	"pages":       {`"filename":"app.log"`},
+	"count":       {`^(?i)scout-count: 9\r\n\{\n  "count": 12,\n  "offset": 6\n\}\n$`},
 	"conditional": {`^304\n$`},
 	"long poll":   {`^304\n$`},
 	"watch":       {`(?s)^event: reset\n.*\n\["reset","README.md",`},

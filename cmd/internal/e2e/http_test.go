@@ -252,6 +252,8 @@ func TestAnswersConform(t *testing.T) {
 		{"GET", "/files?host=web-01&host=x&directory=" + dir + "&prefix=logs/&match=**/*.log", nil, 200},
 		{"GET", "/files?prefix=bad%FF", nil, 200},
 		{"GET", "/files?limit=1", nil, 200},
+		{"GET", "/files?limit=1&offset=1&count=true&match=**/*.LOG&ignore_case=true", nil, 200},
+		{"GET", "/files?from=b&count=true&format=text", nil, 200},
 		{"GET", "/files?format=ndjson", nil, 200},
 		{"GET", "/files?format=text", nil, 200},
 		{"GET", "/files?format=nul", nil, 200},
