@@ -97,6 +97,9 @@ func (r *Registry) Join(ctx context.Context, p stream.Peer) (stream.Member, erro
 	r.enter(m)
 	if err := m.join(ctx); err != nil {
 		m.end()
+		if r.state.find(m.id) != nil { // it has counted meanwhile
+			go r.abandon(m.id)
+		}
 		if errors.Is(err, errNotCounted) { // the life is over
 			return nil, ErrNoState
 		}
@@ -104,6 +107,7 @@ func (r *Registry) Join(ctx context.Context, p stream.Peer) (stream.Member, erro
 	}
 	m.log.state(zap.InfoLevel, "scout registered", zap.String("session", p.Session),
 		zap.String("version", p.Version), zap.String("address", p.Address), m.identity())
+	m.keep()
 	return m, nil
 }
 
@@ -257,6 +261,7 @@ type member struct {
 	id       SessionID
 	peer     stream.Peer
 	log      *scoutLog
+	kept     *stream.Kept // nil: nothing
 
 	// One goroutine, that of the session, uses what follows.
 	serial    uint64
@@ -281,6 +286,10 @@ func (m *member) join(ctx context.Context) error {
 	defer cancel()
 	j := Joined{
 		Origin: m.peer.Origin, Session: m.peer.Session, Version: m.peer.Version, Address: m.peer.Address, Registered: time.Now(),
+		Before: m.peer.Before,
+	}
+	for _, s := range m.peer.Sent {
+		j.Has = append(j.Has, Shown(s))
 	}
 	for {
 		err := m.append(ctx, &j)
@@ -294,6 +303,18 @@ func (m *member) join(ctx context.Context) error {
 		j.Replaces, m.serial = held.holder.id, 0
 	}
 }
+
+// keep notes what the list has kept of the scout.
+func (m *member) keep() {
+	if m.kept = m.registry.state.keptOf(m.id); m.kept == nil {
+		return
+	}
+	m.names, m.synced = Shown(m.kept.SentState), true
+	m.logSynced(0, 0, m.names, stream.Arrival{Revision: adoptedRevision, Began: time.Now()})
+}
+
+// Kept is part of [stream.Member].
+func (m *member) Kept() *stream.Kept { return m.kept }
 
 // within returns a context that is done with ctx, or when the life is over.
 func (m *member) within(ctx context.Context) (context.Context, context.CancelFunc) {

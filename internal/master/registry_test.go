@@ -270,3 +270,67 @@ func TestDegradation(t *testing.T) {
 		t.Errorf("at levels %s and %s", all[1].Level, all[2].Level)
 	}
 }
+
+// A scout that comes back while its session before is not known to be over goes on
+// with what it showed, or keeps it until its snapshot comes. Where the session is over
+// nothing is left to go on with.
+func TestAScoutThatComesBack(t *testing.T) {
+	for _, tc := range []struct {
+		name          string
+		before        string
+		sent          []string
+		over          bool
+		listed, after []string // at once, and once it has said what it has
+		kept          bool
+	}{
+		{"with its files", "first", []string{"a", "b"}, false, []string{"a", "b"}, []string{"b", "c"}, true},
+		{"with other files", "first", []string{"a"}, false, []string{"a", "b"}, []string{"c"}, false},
+		{"as another scout", "", []string{"a"}, false, nil, []string{"c"}, false},
+		{"later", "first", []string{"a", "b"}, true, nil, []string{"c"}, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r, logs := observed()
+				m := join(t, r, new(fakePeer).peer("first"))
+				if m.Kept() != nil {
+					t.Errorf("the first session has kept %+v", m.Kept())
+				}
+				m.Reset(filestest.Set("a", "b"), stream.Arrival{Revision: 5})
+				if tc.over {
+					m.Leave(stream.LeftBroken)
+				}
+				time.Sleep(time.Minute)
+				set := filestest.Set(tc.sent...)
+				p := new(fakePeer).peer("second")
+				p.Before, p.Sent = tc.before, []stream.SentState{{Count: uint64(set.Len()), Digest: set.Digest()}}
+				again := join(t, r, p)
+				if got := listed(r); !slices.Equal(got, tc.listed) {
+					t.Errorf("the list has %q", got)
+				}
+				if kept := again.Kept(); (kept != nil) != tc.kept || kept != nil && (kept.SentState != p.Sent[0] || kept.Bytes != set.Bytes()) {
+					t.Errorf("kept: %+v", kept)
+				}
+				if tc.kept {
+					line := logs.FilterMessage("files synced").All()[1].ContextMap()
+					if line["files"] != int64(2) || line["added"] != int64(0) || line["revision"] != uint64(1) {
+						t.Errorf("logged: %v", line)
+					}
+					err := again.Apply(files.Delta{Removed: filestest.Set("a"), Added: filestest.Set("c")}, stream.Arrival{Revision: 2})
+					if err != nil {
+						t.Error(err)
+					}
+				} else {
+					again.Reset(filestest.Set("c"), stream.Arrival{Revision: 1})
+				}
+				if got := listed(r); !slices.Equal(got, tc.after) {
+					t.Errorf("then the list has %q", got)
+				}
+				m.Leave(stream.LeftReplaced)
+				if got := listed(r); !slices.Equal(got, tc.after) {
+					t.Errorf("in the end the list has %q", got)
+				}
+				again.Leave(stream.LeftDeregistered)
+			})
+		})
+	}
+}

@@ -119,6 +119,7 @@ type session struct {
 	verdict     error           // what Apply returned for it
 	source      *listing.Source // what is listed of it: while it is shown, or waits in the place of a session that was
 	names       Shown           // that is this
+	bytes       uint64          // in these names
 	revision    uint64          // of the scout's last update, while it is shown
 	hiddenFor   string          // the reason, while it is hidden
 	scanned     uint64          // how many files it has found, while it is hidden because it scans
@@ -386,6 +387,7 @@ func (s *State) join(tx *listing.Tx, m *scoutmaster, id SessionID, j *Joined) er
 		s.inherit(x, holder)
 		s.remove(tx, holder, x, stream.LeftReplaced)
 	}
+	x.scout.Has = nil // it would only cost memory
 	m.sessions[id.Number] = x
 	s.holders[j.Origin] = x
 	s.watch.joined(x)
@@ -404,14 +406,35 @@ func (s *State) inherit(x, from *session) {
 		return
 	}
 	has := slices.Contains(x.scout.Has, from.names)
-	if !has && !s.free(from) && (x.scout.Before == "" || x.scout.Before != from.scout.Session) {
+	if !has && !s.free(from) && !x.scout.follows(&from.scout) {
 		return
 	}
-	x.source, x.names = from.source, from.names // the digest of the list stays
-	from.source, from.names = nil, Shown{}
+	x.source, x.names, x.bytes = from.source, from.names, from.bytes // the digest of the list stays
+	from.source, from.names, from.bytes = nil, Shown{}, 0
 	if has {
-		x.phase = shown
+		x.phase, x.revision = shown, adoptedRevision
 	}
+}
+
+// adoptedRevision is the scout's own revision of what it has adopted.
+const adoptedRevision = 1
+
+// follows reports whether two sessions are of one scout, which was in the other one
+// before, or has not learned that it was let in there.
+func (j *Joined) follows(other *Joined) bool {
+	return j.Before != "" && (j.Before == other.Session || j.Before == other.Before)
+}
+
+// keptOf returns what a session has adopted, before its first Update, or nil.
+func (s *State) keptOf(id SessionID) *stream.Kept {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := s.masters[id.Instance]
+	if m == nil || m.sessions[id.Number] == nil || m.sessions[id.Number].phase != shown {
+		return nil
+	}
+	x := m.sessions[id.Number]
+	return &stream.Kept{SentState: stream.SentState(x.names), Bytes: x.bytes}
 }
 
 // update takes in a part, and shows the Update when it is whole. An Update that
@@ -429,10 +452,11 @@ func (s *State) update(tx *listing.Tx, x *session, u *Update) error {
 		}
 		x.parts = nil
 	}
-	names := Shown{uint64(d.Added.Len()), d.Added.Digest()}
+	names, bytes := Shown{uint64(d.Added.Len()), d.Added.Digest()}, d.Added.Bytes()
 	if !u.Reset {
 		names.Count += x.names.Count - uint64(d.Removed.Len())
 		names.Digest += x.names.Digest - d.Removed.Digest()
+		bytes += x.bytes - d.Removed.Bytes()
 	}
 	switch {
 	case names != u.Shown:
@@ -455,7 +479,7 @@ func (s *State) update(tx *listing.Tx, x *session, u *Update) error {
 		}
 		s.setSource(x, x.source, names)
 	}
-	x.revision = u.Revision
+	x.revision, x.bytes = u.Revision, bytes
 	return nil
 }
 
@@ -498,7 +522,7 @@ func (s *State) drop(tx *listing.Tx, x *session) {
 	if x.source != nil {
 		tx.Drop(x.source)
 		s.setSource(x, nil, Shown{})
-		x.revision = 0
+		x.revision, x.bytes = 0, 0
 	}
 }
 

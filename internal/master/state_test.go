@@ -194,6 +194,7 @@ func TestTakeover(t *testing.T) {
 	leave := func(s *script) { s.must(s.say(1, 0, new(Leaving))) }
 	nothing := func(*script) {}
 	same := func(j *Joined) { j.Before = "s" }
+	again := func(j *Joined) { j.Before = "first" } // it has not learned of the session "s"
 	other := func(*Joined) {}
 	for _, tc := range []struct {
 		name    string
@@ -210,11 +211,15 @@ func TestTakeover(t *testing.T) {
 		{"leaving, has nothing", leave, other, nil, []string{"x", "y"}, false},
 		{"stale, has it", nothing, same, []string{"x", "y"}, []string{"x", "y"}, true},
 		{"stale, has something else", nothing, same, []string{"x"}, []string{"x", "y"}, false},
+		{"stale, not told that it was let in", nothing, again, []string{"x"}, []string{"x", "y"}, false},
 		{"stale, another scout", nothing, other, []string{"x"}, nil, false},
+		{"stale, another scout with the same files", nothing, other, []string{"x", "y"}, []string{"x", "y"}, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := newScript(t)
-			s.must(s.say(1, 1, joining()))
+			first := joining()
+			first.Before = "first"
+			s.must(s.say(1, 1, first))
 			s.must(s.say(1, 1, snapshot("x", "y")))
 			tc.before(s)
 			s.expect("x", "y")
@@ -227,12 +232,19 @@ func TestTakeover(t *testing.T) {
 			if (s.digest == digest) != (tc.shown != nil) {
 				t.Errorf("the digest was %x and is %x", digest, s.digest)
 			}
+			kept := s.keptOf(SessionID{2, 1})
+			if want := (stream.Kept{SentState: stream.SentState(shownOf("x", "y")), Bytes: 2}); (kept != nil) != tc.adopted || kept != nil && *kept != want {
+				t.Errorf("kept: %+v", kept)
+			}
 			err := s.say(2, 1, &Update{
 				Delta:    files.Delta{Removed: filestest.Set("x"), Added: filestest.Set()},
 				Revision: 7, Shown: shownOf("y"),
 			})
 			if adopted := err == nil; adopted != tc.adopted {
 				t.Errorf("adopted: %v, %v", adopted, err)
+			}
+			if kept := s.keptOf(SessionID{2, 1}); tc.adopted && kept.Bytes != 1 {
+				t.Errorf("%d bytes are left", kept.Bytes)
 			}
 			s.must(s.say(2, 1, snapshot("new")))
 			s.expect("new")
@@ -366,6 +378,9 @@ func TestRestore(t *testing.T) {
 	}
 	s.must(to.Restore(send(func(_ int, p *scoutv1.StatePart) *scoutv1.StatePart { return p })))
 	to.expect("x", "y")
+	if kept := to.keptOf(SessionID{1, 1}); kept == nil || kept.Bytes != 2 {
+		t.Errorf("of the names are known: %+v", kept)
+	}
 	for _, p := range parts[2:] {
 		s.must(to.say(1, 1, p))
 	}

@@ -131,7 +131,7 @@ func (s *State) Restore(parts iter.Seq2[*scoutv1.StatePart, error]) error {
 	for _, x := range r.sessions {
 		s.holders[x.scout.Origin] = x.session
 		if x.listed {
-			x.source = tx.Show(x.scout.Origin, x.set, nil)
+			x.source, x.bytes = tx.Show(x.scout.Origin, x.set, nil), x.set.Bytes()
 		}
 	}
 	tx.At(head.GetRevision())

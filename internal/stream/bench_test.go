@@ -19,6 +19,7 @@ import (
 type counter struct{ shown chan int }
 
 func (c counter) Join(context.Context, Peer) (Member, error) { return c, nil }
+func (counter) Kept() *Kept                                  { return nil }
 func (c counter) Reset(set *files.Set, _ Arrival)            { c.shown <- set.Len() }
 func (c counter) Apply(d files.Delta, _ Arrival) error       { c.shown <- d.Added.Len(); return nil }
 func (counter) Hide(string, uint64)                          {}

@@ -14,6 +14,7 @@ import (
 
 var (
 	errRefused   = errors.New("registration refused")
+	errHeld      = fmt.Errorf("%w", errRefused) // by a live scout
 	errNoAnswer  = errors.New("no answer")
 	errNoWelcome = errors.New("it answers, but not with a Welcome that makes sense")
 	errTiming    = errors.New("its Welcome makes no sense")
@@ -21,7 +22,8 @@ var (
 )
 
 // explain returns one line about a failed registration, with the cause and the
-// remedy. It wraps errRefused if a scoutmaster has answered and rejects the scout.
+// remedy. It wraps errRefused if a scoutmaster has answered and rejects the scout, and
+// errHeld if that is because a live scout holds the origin.
 func explain(master string, err error) error {
 	if errors.Is(err, errNoAnswer) {
 		return fmt.Errorf("scoutmaster at %s: %w (check the address, and that no firewall is between)", master, err)
@@ -35,7 +37,7 @@ func explain(master string, err error) error {
 	}
 	switch status.Code(err) {
 	case codes.AlreadyExists:
-		return fmt.Errorf("%w by the scoutmaster at %s: %s (stop that scout, or give this one a host name of its own)", errRefused, master, why)
+		return fmt.Errorf("%w by the scoutmaster at %s: %s (stop that scout, or give this one a host name of its own)", errHeld, master, why)
 	case codes.InvalidArgument, codes.FailedPrecondition, codes.ResourceExhausted, codes.PermissionDenied, codes.Unauthenticated, codes.Aborted:
 		return fmt.Errorf("%w by the scoutmaster at %s: %s", errRefused, master, why)
 	case codes.Unavailable:

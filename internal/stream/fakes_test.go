@@ -106,6 +106,14 @@ type registry struct {
 	mu      sync.Mutex
 	members []*member
 	refuse  func(ctx context.Context, p Peer) error // nil: nobody
+	keep    func(p Peer) *files.Set                 // what the list has of a newcomer; nil: nothing
+}
+
+// keeping makes r keep what keep returns of each newcomer.
+func (r *registry) keeping(keep func(p Peer) *files.Set) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.keep = keep
 }
 
 // decide makes f refuse who wants to join, or not.
@@ -127,6 +135,9 @@ func (r *registry) Join(ctx context.Context, p Peer) (Member, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m := &member{peer: p, left: make(chan struct{})}
+	if r.keep != nil {
+		m.keep(r.keep(p))
+	}
 	r.members = append(r.members, m)
 	return m, nil
 }
@@ -158,6 +169,7 @@ func (r *registry) joined() int {
 type member struct {
 	peer Peer
 	left chan struct{} // closed by Leave
+	kept *Kept
 
 	mu      sync.Mutex
 	set     *files.Set // nil: hidden
@@ -167,6 +179,17 @@ type member struct {
 	busy    time.Duration // how long it takes to take in a snapshot
 	lag     time.Duration // of the last change: from when it was learned to when it was shown
 }
+
+// keep shows what the list has of the scout, if that is one of the states that it
+// has sent.
+func (m *member) keep(set *files.Set) {
+	if set != nil && slices.Contains(m.peer.Sent, stateOf(set)) {
+		m.set, m.kept = set, &Kept{stateOf(set), set.Bytes()}
+		m.note("keep %d", set.Len())
+	}
+}
+
+func (m *member) Kept() *Kept { return m.kept }
 
 func (m *member) keepBusy(d time.Duration) {
 	m.mu.Lock()

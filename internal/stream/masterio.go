@@ -128,6 +128,8 @@ func (m *masterSession) welcome() *scoutv1.SessionResponse {
 		Session:   m.id,
 		Heartbeat: durationpb.New(config.Heartbeat),
 		Deadline:  durationpb.New(config.Deadline),
+		Features:  []string{featureAdoption},
+		Kept:      m.kept.encode(),
 	}}}
 }
 

@@ -42,6 +42,7 @@ type masterSession struct {
 	identity  string // the proven name of the scout; empty if none is required
 	origin    files.Origin
 	allowed   time.Duration // when the Authorizer was last asked, in awake time
+	kept      *Kept         // what the Welcome keeps; nil: nothing
 	replica   replica
 	spacing   spacing
 	resyncDue <-chan time.Time // in phaseDiffering
@@ -93,8 +94,11 @@ func (m *masterSession) run() error {
 	}
 	defer m.server.quota.leave()
 	m.replica.member = member
-	m.server.sessions.Go(m.send)
-	err = m.serve()
+	m.kept = member.Kept()
+	if err = m.replica.adopt(m.kept); err == nil {
+		m.server.sessions.Go(m.send)
+		err = m.serve()
+	}
 	m.replica.drop()
 	end := endingOf(err)
 	member.Leave(end.left)
@@ -144,12 +148,15 @@ func (m *masterSession) join(hello *scoutv1.Hello) (Member, error) {
 	// heartbeat.
 	m.life.suspend()
 	defer m.life.resume()
+	before, sent := sentBefore(hello)
 	return m.server.registry.Join(m.ctx, Peer{
 		Origin:   m.origin,
 		Version:  oneLine(hello.GetVersion(), maxVersion),
 		Session:  m.id,
 		Address:  m.address,
 		Identity: m.identity,
+		Before:   before,
+		Sent:     sent,
 		Probe:    m.probe,
 		Rescan:   m.rescans.ask,
 		Silence:  m.life.silence,

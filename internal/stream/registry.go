@@ -30,6 +30,11 @@ type Peer struct {
 	// Identity is the proven name of the scout, for people; empty if none is
 	// required.
 	Identity string
+	// Before is the id of the session that the scout had before; empty if it names
+	// none. Sent are the last states that it has sent. The scout says both, so they
+	// prove nothing.
+	Before string
+	Sent   []SentState
 
 	// Probe asks the scout for a sign of life, and reports whether a message arrived
 	// after the call. It returns false if ctx is done first or the session has ended.
@@ -58,11 +63,15 @@ type Peer struct {
 // The session checks revisions, counts, digests and the syntax of names before it calls.
 // The member may keep and share the sets and deltas that it gets.
 type Member interface {
+	// Kept returns the state that the member has shown since Join, because the list
+	// had it of the scout and it is one of Peer.Sent. It returns nil if there is none.
+	Kept() *Kept
 	// Reset replaces all files of the scout with set.
 	Reset(set *files.Set, by Arrival)
 	// Apply changes the files of the scout as one step. If a removed name is not shown,
 	// an added one is shown already, or a name is in both, it returns an error with the
-	// name and changes nothing. It is called only after a Reset without a later Hide.
+	// name and changes nothing. It is called only after a Reset, or with files that
+	// were Kept, without a later Hide.
 	Apply(d files.Delta, by Arrival) error
 	// Hide hides the files of the scout until the next Reset. The scout stays
 	// registered. Hide is called again when the reason or the number of scanned files

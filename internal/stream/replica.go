@@ -71,6 +71,23 @@ func (d *difference) Error() string {
 // messages crossed, which is not a violation.
 var errEarly = fmt.Errorf("the snapshot came by the Grant of an earlier Offer")
 
+// adopt makes what the member shows from the start the copy, within the quota.
+func (r *replica) adopt(k *Kept) error {
+	if k == nil {
+		return nil
+	}
+	copied := load{k.Count, k.Bytes}
+	if err := r.quota.ofOne(copied); err != nil {
+		return err
+	}
+	if err := r.quota.take(copied); err != nil {
+		return err
+	}
+	r.load, r.taken = copied, copied
+	r.shown, r.phase = fingerprint{adoptedRevision, k.Count, k.Digest}, phaseShown
+	return nil
+}
+
 // receiving reports whether parts of an update are missing.
 func (r *replica) receiving() bool { return r.phase == phaseSnapshot || r.phase == phaseChange }
 

@@ -33,6 +33,9 @@ const (
 	// most once in each waitInterval.
 	slowAnswer   = 2 * time.Second
 	waitInterval = time.Minute
+	// staleMargin is how long after twice the deadline a list may still have the files
+	// of a scout that has lost its master, because scoutmasters are slow.
+	staleMargin = time.Minute
 )
 
 // Directory is the watched directory as a session sees it.
@@ -102,7 +105,7 @@ type Scout struct {
 // within seconds Run returns an error of one line with the cause and the remedy. Later
 // failures are logged, and Run tries again until it succeeds.
 func (s *Scout) Run(ctx context.Context) error {
-	if err := checkHello(hello(s).GetHello()); err != nil {
+	if err := checkHello(hello(s, new(sentStates)).GetHello()); err != nil {
 		return fmt.Errorf("no scoutmaster would register this scout: %w", err)
 	}
 	return s.run(ctx, newAwakeClock(scoutTick))
@@ -144,6 +147,9 @@ type lasting struct {
 	*Scout
 	clock *awakeClock
 	retry *backoff
+	sent  sentStates
+	// stale is when no list has the states in sent any more.
+	stale time.Time
 
 	// Limits of log lines that a master or a directory can cause.
 	resyncs, waits throttle.Limiter
@@ -160,6 +166,7 @@ func (l *lasting) run(ctx context.Context) error {
 		l.recorder().MasterLost()
 		session.log.Warn("master lost", zap.String("master", session.target.Master), zap.NamedError("reason", lost))
 		l.retry.lost(session.isProven())
+		l.stale = time.Now().Add(2*session.deadline + staleMargin)
 		session, err = l.reconnect(ctx, session.target)
 	}
 	if ctx.Err() != nil {
@@ -168,7 +175,8 @@ func (l *lasting) run(ctx context.Context) error {
 	return err
 }
 
-// start registers for the first time, at the first address that accepts the scout. It
+// start registers for the first time, at the first address that accepts the scout,
+// unless one says that a live scout holds the origin: the others share its list. It
 // takes at most registerBound, or startBound if names have to be resolved.
 func (l *lasting) start(ctx context.Context) (*scoutSession, error) {
 	limit := time.Now().Add(startBound)
@@ -188,6 +196,9 @@ func (l *lasting) start(ctx context.Context) (*scoutSession, error) {
 		session, err := l.register(ctx, target, min(left, max(leastAtFirst, left/time.Duration(len(targets)-i))))
 		if err == nil {
 			return session, nil
+		}
+		if errors.Is(err, errHeld) {
+			return nil, err
 		}
 		failures.add(target, err)
 	}
@@ -219,6 +230,9 @@ func (l *lasting) reconnect(ctx context.Context, lost dial.Target) (*scoutSessio
 // no other address.
 func (l *lasting) round(ctx context.Context, except dial.Target) (*scoutSession, error) {
 	l.pulse()
+	if time.Now().After(l.stale) {
+		l.sent.forget()
+	}
 	targets, err := l.targets(ctx, time.Now().Add(resolveBound))
 	if err != nil {
 		return nil, err

@@ -60,6 +60,8 @@ type scoutSession struct {
 	probes wake.Signal // a Beat is wanted
 	rescan rescan
 
+	kept *files.Set // the state that the Welcome keeps; nil: none
+
 	// Only run uses these: the state that was sent to the master.
 	phase      scoutPhase
 	sent       *files.Set       // in phaseSynced: the set that the master shows
@@ -100,24 +102,25 @@ func openSession(ctx context.Context, target dial.Target, l *lasting) (*scoutSes
 	c.ctx, c.end = context.WithCancelCause(context.WithoutCancel(ctx))
 	leaving := context.AfterFunc(ctx, func() { c.end(context.Cause(ctx)) })
 	defer leaving()
-	if err := c.register(l.Scout); err != nil {
+	if err := c.register(hello(l.Scout, &l.sent)); err != nil {
 		err = c.because(err)
 		c.close()
 		return nil, err
 	}
+	l.sent.session = c.id
 	c.log = l.Log.With(zap.String("session", c.id))
 	return c, nil
 }
 
 // register sends the Hello and waits for the Welcome.
-func (c *scoutSession) register(s *Scout) error {
+func (c *scoutSession) register(hello *scoutv1.SessionRequest) error {
 	stream, err := scoutv1.NewScoutmasterServiceClient(c.conn).Session(c.ctx)
 	if err != nil {
 		return err
 	}
 	c.stream = stream
 	// If the call has already ended, Recv returns the reason.
-	if err := stream.Send(hello(s)); err != nil && !errors.Is(err, io.EOF) {
+	if err := stream.Send(hello); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
 	msg, err := stream.Recv()
@@ -130,11 +133,14 @@ func (c *scoutSession) register(s *Scout) error {
 	return c.welcome(msg.GetWelcome())
 }
 
-func hello(s *Scout) *scoutv1.SessionRequest {
+func hello(s *Scout, sent *sentStates) *scoutv1.SessionRequest {
 	return &scoutv1.SessionRequest{Message: &scoutv1.SessionRequest_Hello{Hello: &scoutv1.Hello{
 		Host:      s.Origin.Host,
 		Directory: []byte(s.Origin.Directory),
 		Version:   oneLine(s.Version, maxVersion),
+		Features:  []string{featureAdoption},
+		Before:    sent.session,
+		States:    sent.offer(),
 	}}}
 }
 
@@ -147,6 +153,9 @@ func (c *scoutSession) welcome(w *scoutv1.Welcome) error {
 	}
 	if err := CheckTiming(c.heartbeat, c.deadline); err != nil {
 		return fmt.Errorf("%w: %w", errTiming, err)
+	}
+	if err := c.adopt(w.GetKept()); err != nil {
+		return err
 	}
 	return c.ctx.Err()
 }
@@ -196,6 +205,10 @@ func (c *scoutSession) loop(ctx context.Context) error {
 	c.slow = time.AfterFunc(slowGrant, c.complain)
 	defer c.slow.Stop()
 	c.slow.Stop() // until there is an Offer
+	if c.kept != nil {
+		c.enter(phaseSynced)
+		c.sent, c.revision, c.kept = c.kept, adoptedRevision, nil
+	}
 	for {
 		c.note()
 		rescanned, v := c.rescan.ready(), c.scout.Directory.View()
@@ -413,6 +426,7 @@ func (c *scoutSession) snapshot(ctx context.Context, set *files.Set) error {
 func (c *scoutSession) change(ctx context.Context, set *files.Set) error {
 	d := files.Diff(c.sent, set)
 	if d.Empty() {
+		c.scout.sent.note(update{delta: d, set: set})
 		c.sent = set
 		return nil
 	}
@@ -436,6 +450,9 @@ func (c *scoutSession) send(ctx context.Context, u update) (bytes int, err error
 		}
 		if !part.GetMore() && !part.GetReset_() {
 			part.Age = durationpb.New(c.age())
+		}
+		if !part.GetMore() {
+			c.scout.sent.note(u) // it may arrive, even if say fails
 		}
 		bytes += len(part.GetRemoved()) + len(part.GetAdded())
 		if err := c.say(&scoutv1.SessionRequest{Message: &scoutv1.SessionRequest_Update{Update: part}}); err != nil {

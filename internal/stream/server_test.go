@@ -33,7 +33,7 @@ func TestWelcome(t *testing.T) {
 		n := newNetwork(t)
 		m := startMaster(t, n)
 		r := openRaw(t, n)
-		r.say(hello(&Scout{Origin: web01, Version: "v1.2\n" + strings.Repeat("x", 100)}))
+		r.say(hello(&Scout{Origin: web01, Version: "v1.2\n" + strings.Repeat("x", 100)}, new(sentStates)))
 		msg, err := r.hear()
 		if err != nil {
 			t.Fatal(err)

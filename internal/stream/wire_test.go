@@ -403,7 +403,7 @@ func sayLooked(ticket uint64) *scoutv1.SessionRequest {
 }
 
 func sayHello(o files.Origin) *scoutv1.SessionRequest {
-	return hello(&Scout{Origin: o, Version: "v1"})
+	return hello(&Scout{Origin: o, Version: "v1"}, new(sentStates))
 }
 
 func sayOffer() *scoutv1.SessionRequest {

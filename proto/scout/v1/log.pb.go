@@ -641,10 +641,10 @@ func (*LogLeaving) Descriptor() ([]byte, []int) {
 
 // LogJoined registers a scout. It counts if nobody holds the origin, if the
 // holder's scoutmaster is leaving or lost, or if the holder is the session that it
-// replaces. The files of the holder become those of the new session if they are
-// one of the states that the scout `has`; they stay shown until the snapshot
-// comes if the origin was free or the holder is the scout's session `before`;
-// else they are removed.
+// replaces. The files of the holder become those of the new session, with revision
+// 1, if they are one of the states that the scout `has`; they stay shown until the
+// snapshot comes if the origin was free, or if the holder is the scout's session
+// `before` or had the same one before; else they are removed.
 type LogJoined struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Host      string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`

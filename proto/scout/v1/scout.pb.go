@@ -98,11 +98,56 @@
 // with jitter. The interval is short again only after a session that has lasted
 // 10 s.
 //
+// # Several scoutmasters
+//
+// Several scoutmasters may share one list. A scout with several addresses starts
+// with one that depends on its host and directory, so that scouts spread over
+// them. When its call ends it tries the others at once, and only then at
+// intervals. A name that stands for several addresses is several addresses.
+// ALREADY_EXISTS from one of them ends a first registration: the others have the
+// same list.
+//
+// # Adoption
+//
+// A scout that comes back need not send files again that the list still has of it,
+// because its scoutmaster has died and another one shares the list, or because its
+// master has not noticed yet that the call before has ended. Both ends name the
+// feature "adoption", and:
+//
+//   - The scout remembers the last states that it has sent: sets of names, each
+//     with its count and digest. Hello names the last session, in `before`, and
+//     these states. The list may have any of them, because updates were under way
+//     when the call ended.
+//   - The master compares them with what the list has of the host and directory
+//     when the registration counts. If one is equal, Welcome names it in `kept`. It
+//     is the master's copy from then on, as if it had come in this call by an
+//     update with revision 1: it stays listed, Beats have to fit it, and the next
+//     change has revision 2. The scout sends the difference between that state and
+//     its files as a change, without an Offer. A Look may come at once.
+//   - Without `kept` the master has no copy, and the scout sends an Offer. What the
+//     list has of the session before stays listed until the snapshot is complete,
+//     an Unavailable comes or the call ends. So does what it has of a session whose
+//     Welcome the scout has not received, if both have named the same session
+//     before.
+//
+//	scout                                  master
+//	  Hello(before, states)  ------->
+//	                         <-------      Welcome(kept)
+//	  Update(revision 2)     ------->      visible at once
+//	  Beat                   <------>      Beat, ...
+//
+// A scout that has no files to show says Unavailable, whatever was kept. A scout
+// that prefers to send a snapshot may send an Offer in place of the change. A scout
+// that has restarted remembers no state, and names neither states nor a session.
+//
 // # Later versions
 //
 // What an end can do beyond this file it names in `features`, which the other
 // end looks up: a feature may be used when both have named it. Unknown ones are
-// ignored. There are none yet.
+// ignored. A scout sends what belongs to a feature in its Hello before it knows
+// whether the master has it. The features are:
+//
+//	adoption    see above
 
 package scoutv1
 
@@ -429,8 +474,15 @@ type Hello struct {
 	Directory []byte `protobuf:"bytes,2,opt,name=directory,proto3" json:"directory,omitempty"`
 	// The scout's version, for people.
 	Version string `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
-	// What the scout can do beyond this file.
-	Features      []string `protobuf:"bytes,4,rep,name=features,proto3" json:"features,omitempty"`
+	// What the scout can do, see "Later versions".
+	Features []string `protobuf:"bytes,4,rep,name=features,proto3" json:"features,omitempty"`
+	// For adoption: the `session` of the last Welcome that this scout has received,
+	// whatever has become of that session; empty: none.
+	Before string `protobuf:"bytes,5,opt,name=before,proto3" json:"before,omitempty"`
+	// For adoption: the last states that the scout has sent to any master, in any
+	// order. They are all that it must be able to send the difference from. The
+	// master looks at the first 128.
+	States        []*SentState `protobuf:"bytes,6,rep,name=states,proto3" json:"states,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -493,6 +545,75 @@ func (x *Hello) GetFeatures() []string {
 	return nil
 }
 
+func (x *Hello) GetBefore() string {
+	if x != nil {
+		return x.Before
+	}
+	return ""
+}
+
+func (x *Hello) GetStates() []*SentState {
+	if x != nil {
+		return x.States
+	}
+	return nil
+}
+
+// SentState identifies a set of names that a scout has sent.
+type SentState struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many names it has.
+	Count uint64 `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"`
+	// Its digest.
+	Digest        uint64 `protobuf:"fixed64,2,opt,name=digest,proto3" json:"digest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SentState) Reset() {
+	*x = SentState{}
+	mi := &file_scout_v1_scout_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SentState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SentState) ProtoMessage() {}
+
+func (x *SentState) ProtoReflect() protoreflect.Message {
+	mi := &file_scout_v1_scout_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SentState.ProtoReflect.Descriptor instead.
+func (*SentState) Descriptor() ([]byte, []int) {
+	return file_scout_v1_scout_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *SentState) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *SentState) GetDigest() uint64 {
+	if x != nil {
+		return x.Digest
+	}
+	return 0
+}
+
 // Welcome accepts the registration and says how often to be heard. The
 // heartbeat is at least 10 ms, and the deadline greater than the heartbeat and at
 // most 24 h: a scout ends a call that asks for anything else. Silence counts from
@@ -505,15 +626,19 @@ type Welcome struct {
 	Heartbeat *durationpb.Duration `protobuf:"bytes,2,opt,name=heartbeat,proto3" json:"heartbeat,omitempty"`
 	// Each side gives the other up after this long without a word.
 	Deadline *durationpb.Duration `protobuf:"bytes,3,opt,name=deadline,proto3" json:"deadline,omitempty"`
-	// What the master can do beyond this file.
-	Features      []string `protobuf:"bytes,4,rep,name=features,proto3" json:"features,omitempty"`
+	// What the master can do, see "Later versions".
+	Features []string `protobuf:"bytes,4,rep,name=features,proto3" json:"features,omitempty"`
+	// For adoption: the state of Hello's that the list has, and that is the master's
+	// copy with revision 1. Absent: there is no copy. A scout that has not offered it
+	// ends the call.
+	Kept          *SentState `protobuf:"bytes,5,opt,name=kept,proto3" json:"kept,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_scout_v1_scout_proto_msgTypes[3]
+	mi := &file_scout_v1_scout_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -525,7 +650,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_scout_v1_scout_proto_msgTypes[3]
+	mi := &file_scout_v1_scout_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -538,7 +663,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_scout_v1_scout_proto_rawDescGZIP(), []int{3}
+	return file_scout_v1_scout_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Welcome) GetSession() string {
@@ -569,6 +694,13 @@ func (x *Welcome) GetFeatures() []string {
 	return nil
 }
 
+func (x *Welcome) GetKept() *SentState {
+	if x != nil {
+		return x.Kept
+	}
+	return nil
+}
+
 // Offer says that the scout has a snapshot to send and waits for a Grant. The
 // next Update is that snapshot's. To offer again before that changes nothing. A
 // copy that the master shows stays shown until the snapshot replaces it.
@@ -585,7 +717,7 @@ type Offer struct {
 
 func (x *Offer) Reset() {
 	*x = Offer{}
-	mi := &file_scout_v1_scout_proto_msgTypes[4]
+	mi := &file_scout_v1_scout_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -597,7 +729,7 @@ func (x *Offer) String() string {
 func (*Offer) ProtoMessage() {}
 
 func (x *Offer) ProtoReflect() protoreflect.Message {
-	mi := &file_scout_v1_scout_proto_msgTypes[4]
+	mi := &file_scout_v1_scout_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -610,7 +742,7 @@ func (x *Offer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Offer.ProtoReflect.Descriptor instead.
 func (*Offer) Descriptor() ([]byte, []int) {
-	return file_scout_v1_scout_proto_rawDescGZIP(), []int{4}
+	return file_scout_v1_scout_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Offer) GetCount() uint64 {
@@ -646,7 +778,7 @@ type Grant struct {
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_scout_v1_scout_proto_msgTypes[5]
+	mi := &file_scout_v1_scout_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -658,7 +790,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_scout_v1_scout_proto_msgTypes[5]
+	mi := &file_scout_v1_scout_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -671,14 +803,14 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_scout_v1_scout_proto_rawDescGZIP(), []int{5}
+	return file_scout_v1_scout_proto_rawDescGZIP(), []int{6}
 }
 
 // Update is one part of a snapshot or of a change. What it says becomes
 // visible when its last part has come, all at once. A part may be empty.
 //
 // A snapshot (reset) needs a Grant, replaces whatever was known, and has only
-// additions. After it each change carries the next revision, and never 0: after
+// additions. After it, or after an adoption, each change carries the next revision, and never 0: after
 // 2^64-1 only a snapshot can follow. A name in `removed` must be there and one in
 // `added` must not; within one update no name is in both. All parts' `removed`
 // together ascend, and so do all parts' `added`. A part should stay below
@@ -720,7 +852,7 @@ type Update struct {
 
 func (x *Update) Reset() {
 	*x = Update{}
-	mi := &file_scout_v1_scout_proto_msgTypes[6]
+	mi := &file_scout_v1_scout_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -732,7 +864,7 @@ func (x *Update) String() string {
 func (*Update) ProtoMessage() {}
 
 func (x *Update) ProtoReflect() protoreflect.Message {
-	mi := &file_scout_v1_scout_proto_msgTypes[6]
+	mi := &file_scout_v1_scout_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -745,7 +877,7 @@ func (x *Update) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Update.ProtoReflect.Descriptor instead.
 func (*Update) Descriptor() ([]byte, []int) {
-	return file_scout_v1_scout_proto_rawDescGZIP(), []int{6}
+	return file_scout_v1_scout_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Update) GetRevision() uint64 {
@@ -820,7 +952,7 @@ type Unavailable struct {
 
 func (x *Unavailable) Reset() {
 	*x = Unavailable{}
-	mi := &file_scout_v1_scout_proto_msgTypes[7]
+	mi := &file_scout_v1_scout_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -832,7 +964,7 @@ func (x *Unavailable) String() string {
 func (*Unavailable) ProtoMessage() {}
 
 func (x *Unavailable) ProtoReflect() protoreflect.Message {
-	mi := &file_scout_v1_scout_proto_msgTypes[7]
+	mi := &file_scout_v1_scout_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -845,7 +977,7 @@ func (x *Unavailable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unavailable.ProtoReflect.Descriptor instead.
 func (*Unavailable) Descriptor() ([]byte, []int) {
-	return file_scout_v1_scout_proto_rawDescGZIP(), []int{7}
+	return file_scout_v1_scout_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Unavailable) GetReason() string {
@@ -882,7 +1014,7 @@ type Resync struct {
 
 func (x *Resync) Reset() {
 	*x = Resync{}
-	mi := &file_scout_v1_scout_proto_msgTypes[8]
+	mi := &file_scout_v1_scout_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -894,7 +1026,7 @@ func (x *Resync) String() string {
 func (*Resync) ProtoMessage() {}
 
 func (x *Resync) ProtoReflect() protoreflect.Message {
-	mi := &file_scout_v1_scout_proto_msgTypes[8]
+	mi := &file_scout_v1_scout_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -907,7 +1039,7 @@ func (x *Resync) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resync.ProtoReflect.Descriptor instead.
 func (*Resync) Descriptor() ([]byte, []int) {
-	return file_scout_v1_scout_proto_rawDescGZIP(), []int{8}
+	return file_scout_v1_scout_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Resync) GetReason() string {
@@ -928,7 +1060,7 @@ type Probe struct {
 
 func (x *Probe) Reset() {
 	*x = Probe{}
-	mi := &file_scout_v1_scout_proto_msgTypes[9]
+	mi := &file_scout_v1_scout_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -940,7 +1072,7 @@ func (x *Probe) String() string {
 func (*Probe) ProtoMessage() {}
 
 func (x *Probe) ProtoReflect() protoreflect.Message {
-	mi := &file_scout_v1_scout_proto_msgTypes[9]
+	mi := &file_scout_v1_scout_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -953,7 +1085,7 @@ func (x *Probe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Probe.ProtoReflect.Descriptor instead.
 func (*Probe) Descriptor() ([]byte, []int) {
-	return file_scout_v1_scout_proto_rawDescGZIP(), []int{9}
+	return file_scout_v1_scout_proto_rawDescGZIP(), []int{10}
 }
 
 // Look asks the scout to look at its disk now, and not to rely on what it was
@@ -971,7 +1103,7 @@ type Look struct {
 
 func (x *Look) Reset() {
 	*x = Look{}
-	mi := &file_scout_v1_scout_proto_msgTypes[10]
+	mi := &file_scout_v1_scout_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -983,7 +1115,7 @@ func (x *Look) String() string {
 func (*Look) ProtoMessage() {}
 
 func (x *Look) ProtoReflect() protoreflect.Message {
-	mi := &file_scout_v1_scout_proto_msgTypes[10]
+	mi := &file_scout_v1_scout_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -996,7 +1128,7 @@ func (x *Look) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Look.ProtoReflect.Descriptor instead.
 func (*Look) Descriptor() ([]byte, []int) {
-	return file_scout_v1_scout_proto_rawDescGZIP(), []int{10}
+	return file_scout_v1_scout_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Look) GetTicket() uint64 {
@@ -1009,7 +1141,7 @@ func (x *Look) GetTicket() uint64 {
 // Looked answers a Look: the master's copy has all that was on the disk when
 // the Look arrived. The scout has looked at the disk since, and has sent what
 // it found; while it has nothing to list it owes the answer. It comes neither
-// before the snapshot nor between an Offer and its snapshot.
+// before the master has a copy nor between an Offer and its snapshot.
 type Looked struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// That of a Look in this call. It answers all Looks before, too.
@@ -1020,7 +1152,7 @@ type Looked struct {
 
 func (x *Looked) Reset() {
 	*x = Looked{}
-	mi := &file_scout_v1_scout_proto_msgTypes[11]
+	mi := &file_scout_v1_scout_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1032,7 +1164,7 @@ func (x *Looked) String() string {
 func (*Looked) ProtoMessage() {}
 
 func (x *Looked) ProtoReflect() protoreflect.Message {
-	mi := &file_scout_v1_scout_proto_msgTypes[11]
+	mi := &file_scout_v1_scout_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1045,7 +1177,7 @@ func (x *Looked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Looked.ProtoReflect.Descriptor instead.
 func (*Looked) Descriptor() ([]byte, []int) {
-	return file_scout_v1_scout_proto_rawDescGZIP(), []int{11}
+	return file_scout_v1_scout_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Looked) GetTicket() uint64 {
@@ -1057,7 +1189,8 @@ func (x *Looked) GetTicket() uint64 {
 
 // Beat says that the scout is alive and what the master's copy must be: the
 // state after the last Update that it sent, or revision, count and digest 0 when
-// it has sent none since its last Hello, Unavailable or Resync. One that does not
+// it has sent none since its last Hello, Unavailable or Resync. A state that was
+// kept counts as an Update with revision 1. One that does not
 // fit the copy is answered by Resync.
 type Beat struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -1079,7 +1212,7 @@ type Beat struct {
 
 func (x *Beat) Reset() {
 	*x = Beat{}
-	mi := &file_scout_v1_scout_proto_msgTypes[12]
+	mi := &file_scout_v1_scout_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1091,7 +1224,7 @@ func (x *Beat) String() string {
 func (*Beat) ProtoMessage() {}
 
 func (x *Beat) ProtoReflect() protoreflect.Message {
-	mi := &file_scout_v1_scout_proto_msgTypes[12]
+	mi := &file_scout_v1_scout_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1104,7 +1237,7 @@ func (x *Beat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Beat.ProtoReflect.Descriptor instead.
 func (*Beat) Descriptor() ([]byte, []int) {
-	return file_scout_v1_scout_proto_rawDescGZIP(), []int{12}
+	return file_scout_v1_scout_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Beat) GetRevision() uint64 {
@@ -1165,7 +1298,7 @@ type MasterBeat struct {
 
 func (x *MasterBeat) Reset() {
 	*x = MasterBeat{}
-	mi := &file_scout_v1_scout_proto_msgTypes[13]
+	mi := &file_scout_v1_scout_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1177,7 +1310,7 @@ func (x *MasterBeat) String() string {
 func (*MasterBeat) ProtoMessage() {}
 
 func (x *MasterBeat) ProtoReflect() protoreflect.Message {
-	mi := &file_scout_v1_scout_proto_msgTypes[13]
+	mi := &file_scout_v1_scout_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1190,7 +1323,7 @@ func (x *MasterBeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MasterBeat.ProtoReflect.Descriptor instead.
 func (*MasterBeat) Descriptor() ([]byte, []int) {
-	return file_scout_v1_scout_proto_rawDescGZIP(), []int{13}
+	return file_scout_v1_scout_proto_rawDescGZIP(), []int{14}
 }
 
 var File_scout_v1_scout_proto protoreflect.FileDescriptor
@@ -1213,17 +1346,23 @@ const file_scout_v1_scout_proto_rawDesc = "" +
 	"\x05probe\x18\x04 \x01(\v2\x0f.scout.v1.ProbeH\x00R\x05probe\x12*\n" +
 	"\x04beat\x18\x05 \x01(\v2\x14.scout.v1.MasterBeatH\x00R\x04beat\x12$\n" +
 	"\x04look\x18\x06 \x01(\v2\x0e.scout.v1.LookH\x00R\x04lookB\t\n" +
-	"\amessage\"o\n" +
+	"\amessage\"\xb4\x01\n" +
 	"\x05Hello\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x1c\n" +
 	"\tdirectory\x18\x02 \x01(\fR\tdirectory\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\tR\aversion\x12\x1a\n" +
-	"\bfeatures\x18\x04 \x03(\tR\bfeatures\"\xaf\x01\n" +
+	"\bfeatures\x18\x04 \x03(\tR\bfeatures\x12\x16\n" +
+	"\x06before\x18\x05 \x01(\tR\x06before\x12+\n" +
+	"\x06states\x18\x06 \x03(\v2\x13.scout.v1.SentStateR\x06states\"9\n" +
+	"\tSentState\x12\x14\n" +
+	"\x05count\x18\x01 \x01(\x04R\x05count\x12\x16\n" +
+	"\x06digest\x18\x02 \x01(\x06R\x06digest\"\xd8\x01\n" +
 	"\aWelcome\x12\x18\n" +
 	"\asession\x18\x01 \x01(\tR\asession\x127\n" +
 	"\theartbeat\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\theartbeat\x125\n" +
 	"\bdeadline\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\bdeadline\x12\x1a\n" +
-	"\bfeatures\x18\x04 \x03(\tR\bfeatures\"3\n" +
+	"\bfeatures\x18\x04 \x03(\tR\bfeatures\x12'\n" +
+	"\x04kept\x18\x05 \x01(\v2\x13.scout.v1.SentStateR\x04kept\"3\n" +
 	"\x05Offer\x12\x14\n" +
 	"\x05count\x18\x01 \x01(\x04R\x05count\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\"\a\n" +
@@ -1277,47 +1416,50 @@ func file_scout_v1_scout_proto_rawDescGZIP() []byte {
 	return file_scout_v1_scout_proto_rawDescData
 }
 
-var file_scout_v1_scout_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_scout_v1_scout_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_scout_v1_scout_proto_goTypes = []any{
 	(*SessionRequest)(nil),      // 0: scout.v1.SessionRequest
 	(*SessionResponse)(nil),     // 1: scout.v1.SessionResponse
 	(*Hello)(nil),               // 2: scout.v1.Hello
-	(*Welcome)(nil),             // 3: scout.v1.Welcome
-	(*Offer)(nil),               // 4: scout.v1.Offer
-	(*Grant)(nil),               // 5: scout.v1.Grant
-	(*Update)(nil),              // 6: scout.v1.Update
-	(*Unavailable)(nil),         // 7: scout.v1.Unavailable
-	(*Resync)(nil),              // 8: scout.v1.Resync
-	(*Probe)(nil),               // 9: scout.v1.Probe
-	(*Look)(nil),                // 10: scout.v1.Look
-	(*Looked)(nil),              // 11: scout.v1.Looked
-	(*Beat)(nil),                // 12: scout.v1.Beat
-	(*MasterBeat)(nil),          // 13: scout.v1.MasterBeat
-	(*durationpb.Duration)(nil), // 14: google.protobuf.Duration
+	(*SentState)(nil),           // 3: scout.v1.SentState
+	(*Welcome)(nil),             // 4: scout.v1.Welcome
+	(*Offer)(nil),               // 5: scout.v1.Offer
+	(*Grant)(nil),               // 6: scout.v1.Grant
+	(*Update)(nil),              // 7: scout.v1.Update
+	(*Unavailable)(nil),         // 8: scout.v1.Unavailable
+	(*Resync)(nil),              // 9: scout.v1.Resync
+	(*Probe)(nil),               // 10: scout.v1.Probe
+	(*Look)(nil),                // 11: scout.v1.Look
+	(*Looked)(nil),              // 12: scout.v1.Looked
+	(*Beat)(nil),                // 13: scout.v1.Beat
+	(*MasterBeat)(nil),          // 14: scout.v1.MasterBeat
+	(*durationpb.Duration)(nil), // 15: google.protobuf.Duration
 }
 var file_scout_v1_scout_proto_depIdxs = []int32{
 	2,  // 0: scout.v1.SessionRequest.hello:type_name -> scout.v1.Hello
-	4,  // 1: scout.v1.SessionRequest.offer:type_name -> scout.v1.Offer
-	6,  // 2: scout.v1.SessionRequest.update:type_name -> scout.v1.Update
-	7,  // 3: scout.v1.SessionRequest.unavailable:type_name -> scout.v1.Unavailable
-	12, // 4: scout.v1.SessionRequest.beat:type_name -> scout.v1.Beat
-	11, // 5: scout.v1.SessionRequest.looked:type_name -> scout.v1.Looked
-	3,  // 6: scout.v1.SessionResponse.welcome:type_name -> scout.v1.Welcome
-	5,  // 7: scout.v1.SessionResponse.grant:type_name -> scout.v1.Grant
-	8,  // 8: scout.v1.SessionResponse.resync:type_name -> scout.v1.Resync
-	9,  // 9: scout.v1.SessionResponse.probe:type_name -> scout.v1.Probe
-	13, // 10: scout.v1.SessionResponse.beat:type_name -> scout.v1.MasterBeat
-	10, // 11: scout.v1.SessionResponse.look:type_name -> scout.v1.Look
-	14, // 12: scout.v1.Welcome.heartbeat:type_name -> google.protobuf.Duration
-	14, // 13: scout.v1.Welcome.deadline:type_name -> google.protobuf.Duration
-	14, // 14: scout.v1.Update.age:type_name -> google.protobuf.Duration
-	0,  // 15: scout.v1.ScoutmasterService.Session:input_type -> scout.v1.SessionRequest
-	1,  // 16: scout.v1.ScoutmasterService.Session:output_type -> scout.v1.SessionResponse
-	16, // [16:17] is the sub-list for method output_type
-	15, // [15:16] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	5,  // 1: scout.v1.SessionRequest.offer:type_name -> scout.v1.Offer
+	7,  // 2: scout.v1.SessionRequest.update:type_name -> scout.v1.Update
+	8,  // 3: scout.v1.SessionRequest.unavailable:type_name -> scout.v1.Unavailable
+	13, // 4: scout.v1.SessionRequest.beat:type_name -> scout.v1.Beat
+	12, // 5: scout.v1.SessionRequest.looked:type_name -> scout.v1.Looked
+	4,  // 6: scout.v1.SessionResponse.welcome:type_name -> scout.v1.Welcome
+	6,  // 7: scout.v1.SessionResponse.grant:type_name -> scout.v1.Grant
+	9,  // 8: scout.v1.SessionResponse.resync:type_name -> scout.v1.Resync
+	10, // 9: scout.v1.SessionResponse.probe:type_name -> scout.v1.Probe
+	14, // 10: scout.v1.SessionResponse.beat:type_name -> scout.v1.MasterBeat
+	11, // 11: scout.v1.SessionResponse.look:type_name -> scout.v1.Look
+	3,  // 12: scout.v1.Hello.states:type_name -> scout.v1.SentState
+	15, // 13: scout.v1.Welcome.heartbeat:type_name -> google.protobuf.Duration
+	15, // 14: scout.v1.Welcome.deadline:type_name -> google.protobuf.Duration
+	3,  // 15: scout.v1.Welcome.kept:type_name -> scout.v1.SentState
+	15, // 16: scout.v1.Update.age:type_name -> google.protobuf.Duration
+	0,  // 17: scout.v1.ScoutmasterService.Session:input_type -> scout.v1.SessionRequest
+	1,  // 18: scout.v1.ScoutmasterService.Session:output_type -> scout.v1.SessionResponse
+	18, // [18:19] is the sub-list for method output_type
+	17, // [17:18] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_scout_v1_scout_proto_init() }
@@ -1347,7 +1489,7 @@ func file_scout_v1_scout_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_scout_v1_scout_proto_rawDesc), len(file_scout_v1_scout_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -98,11 +98,56 @@
 // with jitter. The interval is short again only after a session that has lasted
 // 10 s.
 //
+// # Several scoutmasters
+//
+// Several scoutmasters may share one list. A scout with several addresses starts
+// with one that depends on its host and directory, so that scouts spread over
+// them. When its call ends it tries the others at once, and only then at
+// intervals. A name that stands for several addresses is several addresses.
+// ALREADY_EXISTS from one of them ends a first registration: the others have the
+// same list.
+//
+// # Adoption
+//
+// A scout that comes back need not send files again that the list still has of it,
+// because its scoutmaster has died and another one shares the list, or because its
+// master has not noticed yet that the call before has ended. Both ends name the
+// feature "adoption", and:
+//
+//   - The scout remembers the last states that it has sent: sets of names, each
+//     with its count and digest. Hello names the last session, in `before`, and
+//     these states. The list may have any of them, because updates were under way
+//     when the call ended.
+//   - The master compares them with what the list has of the host and directory
+//     when the registration counts. If one is equal, Welcome names it in `kept`. It
+//     is the master's copy from then on, as if it had come in this call by an
+//     update with revision 1: it stays listed, Beats have to fit it, and the next
+//     change has revision 2. The scout sends the difference between that state and
+//     its files as a change, without an Offer. A Look may come at once.
+//   - Without `kept` the master has no copy, and the scout sends an Offer. What the
+//     list has of the session before stays listed until the snapshot is complete,
+//     an Unavailable comes or the call ends. So does what it has of a session whose
+//     Welcome the scout has not received, if both have named the same session
+//     before.
+//
+//	scout                                  master
+//	  Hello(before, states)  ------->
+//	                         <-------      Welcome(kept)
+//	  Update(revision 2)     ------->      visible at once
+//	  Beat                   <------>      Beat, ...
+//
+// A scout that has no files to show says Unavailable, whatever was kept. A scout
+// that prefers to send a snapshot may send an Offer in place of the change. A scout
+// that has restarted remembers no state, and names neither states nor a session.
+//
 // # Later versions
 //
 // What an end can do beyond this file it names in `features`, which the other
 // end looks up: a feature may be used when both have named it. Unknown ones are
-// ignored. There are none yet.
+// ignored. A scout sends what belongs to a feature in its Hello before it knows
+// whether the master has it. The features are:
+//
+//	adoption    see above
 
 package scoutv1
 
