@@ -1,0 +1,217 @@
+// Package natsserver runs NATS servers as processes, which can be killed, frozen
+// and started again, with or without their data. It is for tests, measurements
+// and demos: a fleet's own servers are its operator's.
+package natsserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// Build builds nats-server into dir and returns its path. The version is pinned in
+// tools/nats.
+func Build(dir string) (string, error) {
+	root, err := exec.CommandContext(context.Background(), "go", "list", "-m", "-f", "{{.Dir}}").Output()
+	if err != nil {
+		return "", fmt.Errorf("find the module: %w", err)
+	}
+	binary := filepath.Join(dir, "nats-server")
+	cmd := exec.CommandContext(context.Background(), "go", "build", "-modfile=tools/nats/go.mod", "-o", binary, "github.com/nats-io/nats-server/v2")
+	cmd.Dir = strings.TrimSpace(string(root))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build nats-server: %w\n%s", err, out)
+	}
+	return binary, nil
+}
+
+// Server is one nats-server. Its address stays the same when it starts again.
+type Server struct {
+	binary string
+	port   int
+	dir    string // has the configuration, the log and the data
+
+	cmd  *exec.Cmd
+	done chan struct{} // closed when the process has ended
+}
+
+// Config says which servers to start.
+type Config struct {
+	Binary  string   // of nats-server
+	Dir     string   // for their data
+	Servers int      // a cluster if there are several
+	Lines   []string // of each server's configuration, besides addresses and data
+}
+
+// Start starts servers and waits until they answer. Each has to be killed in the
+// end. After an error none runs.
+func Start(c Config) (servers []*Server, err error) {
+	ports, err := freePorts(2 * c.Servers)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			for _, s := range servers {
+				s.Kill()
+			}
+		}
+	}()
+	clients, routes := ports[:c.Servers], ports[c.Servers:]
+	for i := range c.Servers {
+		s := &Server{binary: c.Binary, port: clients[i], dir: filepath.Join(c.Dir, fmt.Sprint("n", i))}
+		if err := s.configure(i, routes, c.Lines); err != nil {
+			return servers, err
+		}
+		if err := s.Start(); err != nil {
+			return servers, err
+		}
+		servers = append(servers, s)
+	}
+	for _, s := range servers {
+		if err := s.Await(); err != nil {
+			return servers, err
+		}
+	}
+	if len(servers) > 1 {
+		return servers, servers[0].awaitLeader()
+	}
+	return servers, nil
+}
+
+// configure writes the configuration of the i-th server.
+func (s *Server) configure(i int, routes []int, more []string) error {
+	lines := []string{
+		fmt.Sprintf("server_name: n%d", i),
+		fmt.Sprintf("listen: 127.0.0.1:%d", s.port),
+		fmt.Sprintf("jetstream { store_dir: %q }", s.data()),
+	}
+	if len(routes) > 1 {
+		urls := make([]string, len(routes))
+		for n, port := range routes {
+			urls[n] = fmt.Sprintf("nats://127.0.0.1:%d", port)
+		}
+		lines = append(lines, fmt.Sprintf("cluster { name: scout, listen: 127.0.0.1:%d, routes: [%s], no_advertise: true }",
+			routes[i], strings.Join(urls, ", ")))
+	}
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return err
+	}
+	text := strings.Join(append(lines, more...), "\n") + "\n"
+	return os.WriteFile(s.path("nats.conf"), []byte(text), 0o600)
+}
+
+func (s *Server) path(name string) string { return filepath.Join(s.dir, name) }
+func (s *Server) data() string            { return s.path("data") }
+
+// Address is where clients connect.
+func (s *Server) Address() string { return "127.0.0.1:" + strconv.Itoa(s.port) }
+
+// URL is the address as clients of NATS write it.
+func (s *Server) URL() string { return "nats://" + s.Address() }
+
+// Start starts the server, which does not run.
+func (s *Server) Start() error {
+	out, err := os.OpenFile(s.path("log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer out.Close() //nolint:errcheck // the process has its own descriptor
+	s.cmd = exec.CommandContext(context.Background(), s.binary, "-c", s.path("nats.conf"))
+	s.cmd.Stdout, s.cmd.Stderr = out, out
+	if err := s.cmd.Start(); err != nil {
+		return fmt.Errorf("start nats-server: %w", err)
+	}
+	s.done = make(chan struct{})
+	go func(cmd *exec.Cmd, done chan struct{}) { // ends with the process, which Kill ends
+		_ = cmd.Wait()
+		close(done)
+	}(s.cmd, s.done)
+	return nil
+}
+
+// Kill ends the process with SIGKILL.
+func (s *Server) Kill() { s.end(syscall.SIGKILL) }
+
+// Stop ends the process with SIGTERM.
+func (s *Server) Stop() { s.end(syscall.SIGTERM) }
+
+func (s *Server) end(signal os.Signal) {
+	_ = s.cmd.Process.Signal(signal)
+	<-s.done
+}
+
+// Freeze stops the process with SIGSTOP, Thaw lets it go on.
+func (s *Server) Freeze() { _ = s.cmd.Process.Signal(syscall.SIGSTOP) }
+
+// Thaw lets a frozen process go on.
+func (s *Server) Thaw() { _ = s.cmd.Process.Signal(syscall.SIGCONT) }
+
+// Erase removes the data of a server that does not run.
+func (s *Server) Erase() error { return os.RemoveAll(s.data()) }
+
+// startTime is how long a server may take to answer on a busy machine.
+const startTime = time.Minute
+
+// Await waits until the server accepts connections.
+func (s *Server) Await() error {
+	var d net.Dialer
+	for began := time.Now(); time.Since(began) < startTime; time.Sleep(20 * time.Millisecond) {
+		conn, err := d.DialContext(context.Background(), "tcp", s.Address())
+		if err == nil {
+			return conn.Close()
+		}
+		select {
+		case <-s.done:
+			out, _ := os.ReadFile(s.path("log"))
+			return fmt.Errorf("nats-server has ended:\n%s", out)
+		default:
+		}
+	}
+	return fmt.Errorf("nats-server at %s does not answer", s.URL())
+}
+
+// awaitLeader waits until the cluster has elected a leader: until then a request to
+// JetStream is not answered. A cluster that lets only known users in cannot be
+// asked.
+func (s *Server) awaitLeader() error {
+	nc, err := nats.Connect(s.URL())
+	if errors.Is(err, nats.ErrAuthorization) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	for began := time.Now(); time.Since(began) < startTime; {
+		if _, err = nc.Request("$JS.API.STREAM.NAMES", nil, time.Second); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("the cluster has no leader: %w", err)
+}
+
+// freePorts returns ports that nothing listens on now.
+func freePorts(n int) ([]int, error) {
+	ports := make([]int, n)
+	for i := range ports {
+		var config net.ListenConfig
+		l, err := config.Listen(context.Background(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close() //nolint:errcheck // all at once, so that no port comes twice
+		ports[i] = l.Addr().(*net.TCPAddr).Port
+	}
+	return ports, nil
+}
