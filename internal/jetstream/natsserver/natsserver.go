@@ -129,6 +129,7 @@ func (s *Server) Start() error {
 	defer out.Close() //nolint:errcheck // the process has its own descriptor
 	s.cmd = exec.CommandContext(context.Background(), s.binary, "-c", s.path("nats.conf"))
 	s.cmd.Stdout, s.cmd.Stderr = out, out
+	endWithParent(s.cmd)
 	if err := s.cmd.Start(); err != nil {
 		return fmt.Errorf("start nats-server: %w", err)
 	}

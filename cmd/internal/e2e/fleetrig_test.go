@@ -1,0 +1,380 @@
+//go:build linux
+
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"scout/cmd/internal/testfleet"
+	"scout/internal/jetstream/natsserver"
+)
+
+// How fast the fleets of tests notice things.
+const (
+	fleetHeartbeat = 200 * time.Millisecond
+	fleetDeadline  = 1500 * time.Millisecond
+	fleetCutOff    = 4 * time.Second
+)
+
+// buildNATS builds nats-server once for all tests that need it.
+var buildNATS = sync.OnceValues(func() (string, error) { return natsserver.Build(filepath.Dir(programs.Scout)) })
+
+// fleet are several scoutmasters that share a list.
+type fleet struct {
+	*testfleet.Fleet
+	t       *testing.T
+	masters []*master // those that were started, in their last lives
+	running []bool
+}
+
+// newFleet starts the NATS servers of a fleet, whose scoutmasters are not started.
+func newFleet(t *testing.T, servers, masters int, args ...string) *fleet {
+	t.Helper()
+	return newFleetWith(t, testfleet.FleetConfig{Servers: servers, Masters: masters, Args: args})
+}
+
+func newFleetWith(t *testing.T, c testfleet.FleetConfig) *fleet {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	nats, err := buildNATS()
+	must(t, err)
+	c.Programs, c.NATS, c.Dir = programs, nats, t.TempDir()
+	c.Args = append([]string{
+		"-heartbeat", fleetHeartbeat.String(), "-deadline", fleetDeadline.String(), "-cut-off", fleetCutOff.String(),
+	}, c.Args...)
+	f := &fleet{t: t, masters: make([]*master, c.Masters), running: make([]bool, c.Masters)}
+	f.Fleet, err = testfleet.NewFleet(c)
+	must(t, err)
+	t.Cleanup(f.Close)
+	return f
+}
+
+// startFleet starts a fleet and waits until all scoutmasters are ready.
+func startFleet(t *testing.T, servers, masters int, args ...string) *fleet {
+	t.Helper()
+	f := newFleet(t, servers, masters, args...)
+	f.startAll()
+	return f
+}
+
+func (f *fleet) startAll() {
+	f.t.Helper()
+	for i := range f.masters {
+		f.launch(f.MasterCommand(i), i)
+	}
+	for i := range f.masters {
+		f.ready(i)
+	}
+}
+
+// start starts a scoutmaster, perhaps again, and waits until it is ready.
+func (f *fleet) start(i int, args ...string) {
+	f.t.Helper()
+	f.launch(f.MasterCommand(i, args...), i)
+	f.ready(i)
+}
+
+// launch starts a command that is the i-th scoutmaster.
+func (f *fleet) launch(cmd *exec.Cmd, i int) {
+	f.t.Helper()
+	f.masters[i], f.running[i] = serving(f.t, launch(f.t, cmd)), true
+}
+
+// ready waits until a scoutmaster is ready.
+func (f *fleet) ready(i int) time.Duration {
+	f.t.Helper()
+	return within(f.t, patience, func() error { return f.masters[i].isReady() })
+}
+
+// isReady returns why a scoutmaster is not ready, or nil.
+func (m *master) isReady() error {
+	_, err := m.Get("/readyz")
+	return err
+}
+
+// kill ends a scoutmaster the hard way.
+func (f *fleet) kill(i int) {
+	f.t.Helper()
+	kill(f.t, f.masters[i].Process)
+	f.running[i] = false
+}
+
+// stop ends a scoutmaster in good order.
+func (f *fleet) stop(i int) {
+	f.t.Helper()
+	expectExit(f.t, f.masters[i].Process, syscall.SIGTERM, soon)
+	f.running[i] = false
+}
+
+// others returns the scoutmasters that run, but one.
+func (f *fleet) others(but int) (all []*master) {
+	for i, m := range f.masters {
+		if i != but && f.running[i] {
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+// startScout starts a scout that knows all scoutmasters, and waits until it is
+// registered.
+func (f *fleet) startScout(host, dir string, args ...string) *scout {
+	f.t.Helper()
+	s := launchScout(f.t, scoutCommand(f.Addresses(), host, dir, args...), host, dir)
+	await(f.t, s.Process, "registered")
+	return s
+}
+
+// startScouts starts scouts of directories with so many files each, until one of
+// them has come to each scoutmaster.
+func (f *fleet) startScouts(files int) (scouts []*scout) {
+	f.t.Helper()
+	homes := make(map[int]bool)
+	for i := 0; len(homes) < len(f.others(-1)); i++ {
+		dir := tempDir(f.t)
+		fill(f.t, dir, files)
+		s := f.startScout(fmt.Sprint("h", i), dir)
+		homes[f.home(s)] = true
+		scouts = append(scouts, s)
+	}
+	return scouts
+}
+
+// home returns which scoutmaster a scout has registered at last.
+func (f *fleet) home(s *scout) int {
+	f.t.Helper()
+	registered := events(s.Process, 0, "registered")
+	for i := range f.masters {
+		if len(registered) > 0 && registered[len(registered)-1].Text("master") == f.Address(i) {
+			return i
+		}
+	}
+	f.t.Fatalf("%s is registered nowhere: %s", s.host, tail(s.Process))
+	return -1
+}
+
+// homed returns the scouts that are registered at a scoutmaster.
+func (f *fleet) homed(i int, scouts []*scout) []*scout {
+	f.t.Helper()
+	return slices.DeleteFunc(slices.Clone(scouts), func(s *scout) bool { return f.home(s) != i })
+}
+
+// agree waits until each scoutmaster that runs lists what find says of the scouts'
+// directories, and checks that they call it the same.
+func (f *fleet) agree(scouts ...*scout) {
+	f.t.Helper()
+	tags := make(map[string]bool)
+	for _, m := range f.others(-1) {
+		converges(f.t, m, scouts...)
+	}
+	for _, m := range f.others(-1) {
+		r, err := client.Get("http://" + m.HTTP + "/files")
+		must(f.t, err)
+		must(f.t, r.Body.Close())
+		tags[r.Header.Get("ETag")] = true
+	}
+	if len(tags) != 1 {
+		f.t.Errorf("one list is called %v", tags)
+	}
+}
+
+// lost waits until other scoutmasters log that one is lost, and why.
+func (f *fleet) lost(i int, from []int, reason string) {
+	f.t.Helper()
+	for n, m := range f.masters {
+		if n == i || !f.running[n] {
+			continue
+		}
+		e, err := m.Await(patience, from[n], func(e testfleet.Event) bool {
+			return e.Msg() == "scoutmaster lost" && e.Text("name") == f.Name(i)
+		})
+		if err != nil || e.Text("reason") != reason {
+			f.t.Errorf("%s says of %s: %v, %v; want %q; %s", f.Name(n), f.Name(i), e, err, reason, m.Tail())
+		}
+	}
+}
+
+// logged returns how long each scoutmaster's log is.
+func (f *fleet) logged() []int {
+	n := make([]int, len(f.masters))
+	for i, m := range f.masters {
+		if m != nil {
+			n[i] = len(m.Events())
+		}
+	}
+	return n
+}
+
+// hopper is a reader behind a load balancer: it asks another scoutmaster each time,
+// with the tag of the answer before. It fails the test when names are missing, or
+// time runs backwards.
+type hopper struct {
+	f      *fleet
+	urls   []string // of the scoutmasters
+	client *http.Client
+	stop   chan struct{}
+	ended  sync.WaitGroup
+
+	mu     sync.Mutex
+	away   map[int]bool        // these need not answer
+	kept   map[*scout][]string // these are listed in every answer
+	stalls bool                // the log may stand still, so that scoutmasters may be behind the tag
+	tag    string
+	epoch  string
+	at     uint64 // revision
+	reads  int
+	failed error // the first
+}
+
+// hop begins to read: all files of the scouts are in every answer until the test
+// ends or is told otherwise.
+func (f *fleet) hop(scouts ...*scout) *hopper {
+	f.t.Helper()
+	h := &hopper{
+		f: f, stop: make(chan struct{}), away: make(map[int]bool), kept: make(map[*scout][]string),
+		client: &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}},
+	}
+	for _, s := range scouts {
+		h.kept[s] = find(f.t, s.dir)
+	}
+	for _, m := range f.masters {
+		h.urls = append(h.urls, "http://"+m.HTTP+"/files")
+	}
+	h.ended.Go(h.run)
+	f.t.Cleanup(h.done)
+	return h
+}
+
+func (h *hopper) set(change func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	change()
+}
+
+// isAway says that a scoutmaster need not answer from now on.
+func (h *hopper) isAway(i int) { h.set(func() { h.away[i] = true }) }
+
+// isBack says that it must.
+func (h *hopper) isBack(i int) { h.set(func() { delete(h.away, i) }) }
+
+// done ends the reading, once, and reports what was wrong.
+func (h *hopper) done() {
+	select {
+	case <-h.stop:
+		return
+	default:
+		close(h.stop)
+	}
+	h.ended.Wait()
+	if h.failed != nil {
+		h.f.t.Errorf("read %d: %v", h.reads, h.failed)
+	}
+	if h.reads < len(h.urls) {
+		h.f.t.Errorf("the list was read %d times", h.reads)
+	}
+}
+
+func (h *hopper) run() {
+	for i := 0; h.failed == nil; i = (i + 1) % len(h.urls) {
+		select {
+		case <-h.stop:
+			return
+		case <-time.After(10 * time.Millisecond):
+		}
+		h.failed = h.read(i)
+	}
+}
+
+// errAway says that a scoutmaster did not answer that need not.
+var errAway = errors.New("it need not answer")
+
+func (h *hopper) read(i int) error {
+	answer, body, err := h.get(i)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case err == nil:
+	case h.away[i], errors.Is(err, errAway):
+		return nil
+	default:
+		return fmt.Errorf("%s: %w", h.f.Name(i), err)
+	}
+	h.reads++
+	if answer.StatusCode == http.StatusNotModified {
+		return nil
+	}
+	entries, err := testfleet.ParseList(body)
+	if err != nil {
+		return fmt.Errorf("%s: %w", h.f.Name(i), err)
+	}
+	for s, names := range h.kept {
+		if missing := testfleet.Without(names, testfleet.Names(entries, s.host, s.dir)); len(missing) > 0 {
+			return fmt.Errorf("%s lacks %d of %d names of %s, such as %.99q", h.f.Name(i), len(missing), len(names), s.host, missing[0])
+		}
+	}
+	return h.advance(answer.Header.Get("ETag"))
+}
+
+// get asks a scoutmaster.
+func (h *hopper) get(i int) (*http.Response, []byte, error) {
+	h.mu.Lock()
+	away, tag := h.away[i], h.tag
+	h.mu.Unlock()
+	if away {
+		return nil, nil, errAway
+	}
+	r, err := http.NewRequest(http.MethodGet, h.urls[i], nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	if tag != "" {
+		r.Header.Set("If-None-Match", tag)
+	}
+	answer, err := h.client.Do(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return nil, nil, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch answer.StatusCode {
+	case http.StatusOK, http.StatusNotModified:
+		return answer, body, nil
+	case http.StatusServiceUnavailable:
+		if h.stalls {
+			return nil, nil, errAway
+		}
+	}
+	return nil, nil, fmt.Errorf("%s: %s", answer.Status, body)
+}
+
+// advance notes the tag of an answer, which may not be older than the one before.
+func (h *hopper) advance(tag string) error {
+	epoch, rest, ok := strings.Cut(strings.TrimPrefix(strings.Trim(tag, `"`), `W/"`), "-")
+	var revision uint64
+	if _, err := fmt.Sscan(strings.SplitN(rest, "-", 2)[0], &revision); err != nil || !ok {
+		return fmt.Errorf("the tag is %q", tag)
+	}
+	if epoch < h.epoch || epoch == h.epoch && revision < h.at {
+		return fmt.Errorf("time ran backwards, from %s to %s", h.tag, tag)
+	}
+	h.tag, h.epoch, h.at = tag, epoch, revision
+	return nil
+}
