@@ -61,6 +61,10 @@ fuzz: ## run every fuzz target of the tree: make fuzz [FUZZTIME=1m]
 demo: build ## show a scoutmaster and a scout at work: make demo [DIR=/some/directory]
 	go run ./cmd/internal/demo $(DIR)
 
+.PHONY: demo-fleet
+demo-fleet: build ## show three scoutmasters with one list, over three NATS servers, and kill one
+	go run ./cmd/internal/demo -fleet
+
 # With ROWS only some rows run, and docs/benchmarks.md stays as it is.
 .PHONY: bench
 bench: ## measure speed and memory beside references: make bench [ROWS=regexp]

@@ -2,7 +2,8 @@
 // real directory, and the list printed as files come and go.
 //
 // With a directory as its argument it follows that directory until it is
-// interrupted. Otherwise it makes a directory and changes it in several ways.
+// interrupted. Otherwise it makes a directory and changes it in several ways. With
+// -fleet it shows three scoutmasters that share one list, and kills one.
 package main
 
 import (
@@ -25,6 +26,9 @@ func main() {
 
 func run(args []string) error {
 	programs := testfleet.Programs{Scout: "cmd/scout/scout", Scoutmaster: "cmd/scoutmaster/scoutmaster"}
+	if len(args) > 0 && args[0] == "-fleet" {
+		return showFleet(programs)
+	}
 	master, err := programs.StartMaster()
 	if err != nil {
 		return err
