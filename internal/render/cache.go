@@ -2,6 +2,7 @@ package render
 
 import (
 	"container/list"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"weak"
@@ -44,17 +45,15 @@ type segmentCache struct {
 	entries map[segmentKey]*list.Element
 }
 
+// cachedSegment is a segment that is cached, is being made, or was only asked for.
 type cachedSegment struct {
-	key     segmentKey
-	segment *segment // nil: it was asked for, and is not cached yet
+	key  segmentKey
+	gone runtime.Cleanup // drops it when no list has the leaf any more
+	wait func() *segment // returns the segment once it is made; nil: it was only asked for
+	size int64           // bytes of data; 0 until the segment is made
 }
 
-func (c *cachedSegment) cost() int64 {
-	if c.segment == nil {
-		return segmentOverhead
-	}
-	return int64(len(c.segment.data)) + segmentOverhead
-}
+func (c *cachedSegment) cost() int64 { return c.size + segmentOverhead }
 
 func newSegmentCache(budget int64) *segmentCache {
 	return &segmentCache{budget: budget, entries: map[segmentKey]*list.Element{}}
@@ -67,16 +66,42 @@ func cacheBudget() int64 { return min(maxCache, debug.SetMemoryLimit(-1)/cacheSh
 // a longer list would save little: each answer evicts what the next one needs.
 func (c *segmentCache) fits(l *List) bool { return int64(l.Version.Len)*plainEntry <= c.budget }
 
-// get returns a segment, or nil if it is not cached.
-func (c *segmentCache) get(key segmentKey) *segment {
+// get returns the segment of a key. If it is not cached, one caller makes it with
+// create, and those that ask for it meanwhile wait.
+func (c *segmentCache) get(key segmentKey, create func() *segment) *segment {
+	return c.find(key, create)()
+}
+
+// find returns a function that returns the segment of a key, made with create if
+// need be.
+func (c *segmentCache) find(key segmentKey, create func() *segment) func() *segment {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e := c.entries[key]
 	if e == nil {
-		return nil
+		e = c.add(key)
 	}
 	c.order.MoveToFront(e)
-	return e.Value.(*cachedSegment).segment
+	cached := e.Value.(*cachedSegment)
+	if cached.wait == nil {
+		cached.wait = sync.OnceValue(func() *segment {
+			s := create()
+			c.made(cached, s)
+			return s
+		})
+	}
+	return cached.wait
+}
+
+// made counts the data of a segment, unless its entry was dropped meanwhile.
+func (c *segmentCache) made(cached *cachedSegment, s *segment) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.entries[cached.key]; e != nil && e.Value == cached {
+		cached.size = int64(len(s.data))
+		c.used += cached.size
+		c.shrink()
+	}
 }
 
 // asked reports whether a segment was asked for before, and remembers that it was.
@@ -86,36 +111,39 @@ func (c *segmentCache) asked(key segmentKey) bool {
 	if c.entries[key] != nil {
 		return true
 	}
-	c.add(key, nil)
+	c.add(key)
 	return false
 }
 
-// put caches a segment.
-func (c *segmentCache) put(key segmentKey, s *segment) {
+// add adds an entry without a segment.
+func (c *segmentCache) add(key segmentKey) *list.Element {
+	e := c.order.PushFront(&cachedSegment{key: key, gone: runtime.AddCleanup(key.leaf.Value(), c.forget, key)})
+	c.entries[key] = e
+	c.used += segmentOverhead
+	c.shrink()
+	return e
+}
+
+// forget drops the entry of a leaf that was collected.
+func (c *segmentCache) forget(key segmentKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e := c.entries[key]; e != nil {
 		c.drop(e)
 	}
-	c.add(key, s)
 }
 
-// add adds a segment, and drops those that were not used for longest until all fit
-// the budget.
-func (c *segmentCache) add(key segmentKey, s *segment) {
-	added := &cachedSegment{key, s}
-	c.entries[key] = c.order.PushFront(added)
-	c.used += added.cost()
-	for e := c.order.Back(); e != nil && (c.used > c.budget || isGone(e)); e = c.order.Back() {
+// shrink drops the entries that were not used for longest until the others fit the
+// budget.
+func (c *segmentCache) shrink() {
+	for e := c.order.Back(); e != nil && c.used > c.budget; e = c.order.Back() {
 		c.drop(e)
 	}
 }
 
-// isGone reports whether the leaf of a cached segment was collected.
-func isGone(e *list.Element) bool { return e.Value.(*cachedSegment).key.leaf.Value() == nil }
-
 func (c *segmentCache) drop(e *list.Element) {
-	gone := c.order.Remove(e).(*cachedSegment)
-	delete(c.entries, gone.key)
-	c.used -= gone.cost()
+	dropped := c.order.Remove(e).(*cachedSegment)
+	dropped.gone.Stop()
+	delete(c.entries, dropped.key)
+	c.used -= dropped.cost()
 }

@@ -36,7 +36,6 @@ type List struct {
 type Renderer struct {
 	segments  *segmentCache
 	fragments fragmentCache
-	making    sync.Mutex // held while text is made to be cached
 }
 
 // New returns a Renderer. Its cache takes at most an eighth of the memory limit
@@ -87,7 +86,9 @@ func (everything) Err() error { return nil }
 // writeSegments writes a whole list, segment by segment.
 func (r *Renderer) writeSegments(out io.Writer, l *List) error {
 	w := newSegmentWriter(out, l.Coding)
-	w.text(head(l.Format))
+	if err := w.text(head(l.Format)); err != nil {
+		return err
+	}
 	some := false
 	for _, leaf := range l.Version.Leaves() {
 		next := &separated{w: w, separator: separator(l.Format), some: some}
@@ -96,7 +97,9 @@ func (r *Renderer) writeSegments(out io.Writer, l *List) error {
 		}
 		some = next.some
 	}
-	w.text(tail(l.Format, some, l.More))
+	if err := w.text(tail(l.Format, some, l.More)); err != nil {
+		return err
+	}
 	return w.finish()
 }
 
@@ -108,55 +111,50 @@ type separated struct {
 	begun     bool // a segment was written here
 }
 
-func (s *separated) add(next *segment) {
+func (s *separated) add(next *segment) error {
 	if next.size == 0 {
-		return
+		return nil
 	}
 	if s.some && !s.begun {
-		s.w.text(s.separator)
+		if err := s.w.text(s.separator); err != nil {
+			return err
+		}
 	}
 	s.some, s.begun = true, true
-	s.w.add(next)
+	return s.w.add(next)
 }
 
 // Write adds a piece of a leaf's text that is not compressed.
 func (s *separated) Write(p []byte) (int, error) {
-	s.add(&segment{data: p, size: int64(len(p))})
-	return len(p), nil
+	return len(p), s.add(&segment{data: p, size: int64(len(p))})
 }
 
 // writeSegment writes the entries of a leaf in the coding of the list. Text that is
 // not compressed is cached from the second time on, because the text of a leaf
-// that changes before each answer would be garbage at once, and for one answer at
-// a time: answers that begin together would all make the same.
+// that changes before each answer would be garbage at once.
 func (r *Renderer) writeSegment(out *separated, l *List, leaf *index.Leaf) error {
 	key := newSegmentKey(l, leaf)
-	if s := r.segments.get(key); s != nil {
-		out.add(s)
-		return nil
+	if l.Coding == Identity && !r.segments.asked(key) {
+		return r.writeLeaf(out, l, leaf)
 	}
-	e := r.newEntries(l.Version, l.Format)
-	defer e.release()
-	if l.Coding == Identity {
-		if !r.segments.asked(key) || !r.making.TryLock() {
-			_, err := writeLeaves(out, e, l.Version, []*index.Leaf{leaf})
-			return err
-		}
-		defer r.making.Unlock()
-	}
+	return out.add(r.segments.get(key, func() *segment { return r.newLeafSegment(l, leaf) }))
+}
+
+// newLeafSegment returns the segment of a leaf.
+func (r *Renderer) newLeafSegment(l *List, leaf *index.Leaf) *segment {
 	text := scratch.Get().(*bytes.Buffer)
 	defer scratch.Put(text)
 	text.Reset()
-	if _, err := writeLeaves(text, e, l.Version, []*index.Leaf{leaf}); err != nil {
-		return err
-	}
-	s, err := newSegment(text.Bytes(), l.Coding)
-	if err != nil {
-		return err
-	}
-	r.segments.put(key, s)
-	out.add(s)
-	return nil
+	must(text, r.writeLeaf(text, l, leaf)) // a buffer takes everything
+	return newSegment(text.Bytes(), l.Coding)
+}
+
+// writeLeaf renders the entries of a leaf.
+func (r *Renderer) writeLeaf(out io.Writer, l *List, leaf *index.Leaf) error {
+	e := r.newEntries(l.Version, l.Format)
+	defer e.release()
+	_, err := writeLeaves(out, e, l.Version, []*index.Leaf{leaf})
+	return err
 }
 
 var scratch = sync.Pool{New: func() any { return new(bytes.Buffer) }}

@@ -3,6 +3,7 @@ package render
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -11,7 +12,10 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 	"weak"
 
 	"github.com/klauspost/compress/zstd"
@@ -21,6 +25,7 @@ import (
 	"scout/internal/files/filestest"
 	"scout/internal/listing"
 	"scout/internal/listing/listingtest"
+	"scout/internal/wake"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -158,7 +163,7 @@ func TestSegmentsAreCached(t *testing.T) {
 	}
 	missing, leaves := 0, l.Current().Leaves()
 	for _, leaf := range leaves {
-		if r.segments.get(newSegmentKey(list(), leaf)) == nil {
+		if !r.segments.has(newSegmentKey(list(), leaf)) {
 			missing++
 		}
 	}
@@ -167,24 +172,145 @@ func TestSegmentsAreCached(t *testing.T) {
 	}
 }
 
-// Segments of leaves that no list has any more make room before they have to.
+// has reports whether a segment is cached.
+func (c *segmentCache) has(key segmentKey) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.entries[key]
+	return e != nil && e.Value.(*cachedSegment).wait != nil
+}
+
+// ofBytes returns a function that makes a segment of n bytes.
+func ofBytes(n int) func() *segment {
+	return func() *segment { return &segment{data: make([]byte, n)} }
+}
+
+// Segments of leaves that no list has any more are dropped, however much room there
+// is.
 func TestCacheDropsWhatNoListHas(t *testing.T) {
 	c := newSegmentCache(1 << 30)
-	put := func() {
+	fill := func() (kept *listing.Version) {
 		l, _ := listingtest.Fleet(t, 1, 1000, filestest.Same)
 		v := l.Current()
 		for _, leaf := range v.Leaves() {
-			c.put(newSegmentKey(&List{Version: v, Format: JSON}, leaf), &segment{data: make([]byte, 1000)})
+			c.get(newSegmentKey(&List{Version: v, Format: JSON}, leaf), ofBytes(1000))
 		}
+		return v
 	}
 	for range 10 {
-		put()
-		runtime.GC()
+		fill()
 	}
-	put()
-	if n := len(c.entries); n > 2 {
-		t.Errorf("%d segments are cached, of one list that is left", n)
+	kept := fill()
+	cached := func() (n int, used int64) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return len(c.entries), c.used
 	}
+	want := len(kept.Leaves())
+	for end := time.Now().Add(10 * time.Second); ; runtime.Gosched() {
+		runtime.GC() // cleanups run soon after it
+		n, used := cached()
+		if n == want && used == int64(n)*(1000+segmentOverhead) {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d segments of %d bytes are cached, want %d", n, used, want)
+		}
+	}
+	runtime.KeepAlive(kept)
+}
+
+// Answers that need the same segment at the same time make it once, and none of
+// them waits for the client of another.
+func TestSegmentIsMadeOnce(t *testing.T) {
+	l, _ := listingtest.Fleet(t, 1, 20_000, filestest.Same)
+	v, r := l.Current(), New()
+	list := &List{Version: v, Format: JSON, Coding: Identity}
+	want := written(t, r, list)
+	written(t, r, &List{Version: v, Format: JSON, Coding: Identity})
+
+	slow := slowClient{wake.NewSignal(), make(chan struct{})}
+	ended := make(chan error)
+	go func() { ended <- r.Write(slow, list) }()
+	<-slow.began
+	for range 2 {
+		if got := written(t, r, list); !bytes.Equal(got, want) {
+			t.Errorf("%d bytes, want %d", len(got), len(want))
+		}
+	}
+	for _, leaf := range v.Leaves() {
+		if !r.segments.has(newSegmentKey(list, leaf)) {
+			t.Error("a slow client keeps text from being cached")
+		}
+	}
+	close(slow.reads)
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+
+	var made atomic.Int32
+	var answers sync.WaitGroup
+	began, ready := make(chan struct{}), make(chan struct{})
+	c := newSegmentCache(1 << 30)
+	get := func() {
+		c.get(newSegmentKey(list, v.Leaves()[0]), func() *segment {
+			if made.Add(1) == 1 {
+				close(began)
+			}
+			<-ready
+			return new(segment)
+		})
+	}
+	answers.Go(get)
+	<-began
+	for range 7 {
+		answers.Go(get)
+	}
+	close(ready)
+	answers.Wait()
+	if n := made.Load(); n != 1 {
+		t.Errorf("a segment was made %d times at once", n)
+	}
+}
+
+// slowClient is a client that takes nothing until reads is closed.
+type slowClient struct {
+	began wake.Signal // it has been written to
+	reads chan struct{}
+}
+
+func (s slowClient) Write(p []byte) (int, error) {
+	s.began.Set()
+	<-s.reads
+	return len(p), nil
+}
+
+// An answer ends at the first error: nothing is rendered for a client that has left.
+func TestClientHasLeft(t *testing.T) {
+	l, _ := listingtest.Fleet(t, 1, 100_000, filestest.Same)
+	for _, coding := range []Coding{Identity, Gzip, Zstd} {
+		r := New()
+		for range 3 { // not cached, then cached
+			client := &leaver{}
+			err := r.Write(client, &List{Version: l.Current(), Format: JSON, Coding: coding})
+			if !errors.Is(err, errLeft) || client.writes != 1 {
+				t.Errorf("%v: %v after %d writes", coding, err, client.writes)
+			}
+		}
+		if n := len(r.segments.entries); n > 1 {
+			t.Errorf("%v: %d segments were made for clients that had left", coding, n)
+		}
+	}
+}
+
+var errLeft = errors.New("left")
+
+// leaver is a client that has left.
+type leaver struct{ writes int }
+
+func (c *leaver) Write([]byte) (int, error) {
+	c.writes++
+	return 0, errLeft
 }
 
 // A compressor that waits in the pool holds nothing of the answer before.
@@ -217,16 +343,16 @@ func TestCacheEvictsTheLeastRecentlyUsed(t *testing.T) {
 	}
 	c := newSegmentCache(3 * (1000 + segmentOverhead))
 	for i := range 3 {
-		c.put(key(i), &segment{data: make([]byte, 1000)})
+		c.get(key(i), ofBytes(1000))
 	}
-	c.get(key(0))
-	c.put(key(3), &segment{data: make([]byte, 1000)})
+	c.get(key(0), nil)
+	c.get(key(3), ofBytes(1000))
 	for i, want := range []bool{true, false, true, true} {
-		if got := c.get(key(i)) != nil; got != want {
+		if got := c.has(key(i)); got != want {
 			t.Errorf("segment %d is cached: %t, want %t", i, got, want)
 		}
 	}
-	c.put(key(1), &segment{data: make([]byte, 1<<20)})
+	c.get(key(1), ofBytes(1<<20))
 	if c.used > c.budget || len(c.entries) != c.order.Len() {
 		t.Errorf("%d bytes of %d, %d entries, %d in order", c.used, c.budget, len(c.entries), c.order.Len())
 	}

@@ -20,24 +20,25 @@ type segment struct {
 }
 
 // newSegment encodes a text, which it does not keep.
-func newSegment(text []byte, c Coding) (*segment, error) {
+func newSegment(text []byte, c Coding) *segment {
 	switch {
 	case len(text) == 0:
-		return new(segment), nil
+		return new(segment)
 	case c == Identity:
-		return &segment{data: bytes.Clone(text), size: int64(len(text))}, nil
+		return &segment{data: bytes.Clone(text), size: int64(len(text))}
 	case c == Gzip:
 		return deflate(text)
 	}
-	return zstdFrame(text), nil
+	return zstdFrame(text)
 }
 
-// segmentWriter writes segments of one coding as one stream.
+// segmentWriter writes segments of one coding as one stream. Nothing may be called
+// after an error.
 type segmentWriter interface {
 	// text writes a short text, which is not compressed.
-	text(s string)
-	add(s *segment)
-	// finish ends the stream and returns the first error that there was.
+	text(s string) error
+	add(s *segment) error
+	// finish ends the stream.
 	finish() error
 }
 
@@ -46,7 +47,7 @@ func newSegmentWriter(out io.Writer, c Coding) segmentWriter {
 	case Identity:
 		return &plainSegments{out: out}
 	case Gzip:
-		return newGzipSegments(out)
+		return &gzipSegments{out: out}
 	}
 	return &zstdSegments{plainSegments{out: out}}
 }
@@ -55,18 +56,14 @@ var deflaters = sync.Pool{New: func() any { return must(flate.NewWriter(nil, gzi
 
 // deflate returns a segment that ends at a byte boundary and refers to nothing
 // before it.
-func deflate(text []byte) (*segment, error) {
+func deflate(text []byte) *segment {
 	var buf bytes.Buffer
 	w := deflaters.Get().(*flate.Writer)
 	defer deflaters.Put(w)
 	w.Reset(&buf)
-	if _, err := w.Write(text); err != nil {
-		return nil, err
-	}
-	if err := w.Flush(); err != nil {
-		return nil, err
-	}
-	return &segment{data: bytes.Clone(buf.Bytes()), crc: crc32.ChecksumIEEE(text), size: int64(len(text))}, nil
+	must(w.Write(text)) // a buffer takes everything
+	must(w, w.Flush())
+	return &segment{data: bytes.Clone(buf.Bytes()), crc: crc32.ChecksumIEEE(text), size: int64(len(text))}
 }
 
 // stored returns a segment of a short text that is not compressed.
@@ -82,43 +79,45 @@ var gzipHeader = []byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255}
 
 // gzipSegments writes one gzip stream. It combines the checksums of the segments.
 type gzipSegments struct {
-	out  io.Writer
-	err  error
-	crc  uint32
-	size int64
+	out   io.Writer
+	begun bool // the header was written
+	crc   uint32
+	size  int64
 }
 
-func newGzipSegments(out io.Writer) *gzipSegments {
-	s := &gzipSegments{out: out}
-	s.write(gzipHeader)
-	return s
-}
-
-func (s *gzipSegments) write(p []byte) {
-	if s.err == nil {
-		_, s.err = s.out.Write(p)
+// write writes to the stream, behind its header.
+func (s *gzipSegments) write(p []byte) error {
+	if !s.begun {
+		s.begun = true
+		if _, err := s.out.Write(gzipHeader); err != nil {
+			return err
+		}
 	}
+	_, err := s.out.Write(p)
+	return err
 }
 
-func (s *gzipSegments) text(text string) {
+func (s *gzipSegments) text(text string) error {
 	for len(text) > 0 {
 		n := min(len(text), math.MaxUint16) // the most that a stored block holds
-		s.add(stored(text[:n]))
+		if err := s.add(stored(text[:n])); err != nil {
+			return err
+		}
 		text = text[n:]
 	}
+	return nil
 }
 
-func (s *gzipSegments) add(next *segment) {
-	s.write(next.data)
+func (s *gzipSegments) add(next *segment) error {
 	s.crc = combineCRC(s.crc, next.crc, next.size)
 	s.size += next.size
+	return s.write(next.data)
 }
 
 // finish writes the last block, which is empty, and the checksum.
 func (s *gzipSegments) finish() error {
 	end := binary.LittleEndian.AppendUint32([]byte{1, 0, 0, 0xff, 0xff}, s.crc)
-	s.write(binary.LittleEndian.AppendUint32(end, uint32(s.size)))
-	return s.err
+	return s.write(binary.LittleEndian.AppendUint32(end, uint32(s.size)))
 }
 
 // combineCRC returns the CRC-32 of a text followed by one of size bytes, given
@@ -161,26 +160,23 @@ func zstdFrame(text []byte) *segment {
 }
 
 // plainSegments writes segments behind each other.
-type plainSegments struct {
-	out io.Writer
-	err error
+type plainSegments struct{ out io.Writer }
+
+func (s *plainSegments) add(next *segment) error {
+	_, err := s.out.Write(next.data)
+	return err
 }
 
-func (s *plainSegments) add(next *segment) {
-	if s.err == nil {
-		_, s.err = s.out.Write(next.data)
-	}
-}
+func (s *plainSegments) text(text string) error { return s.add(&segment{data: []byte(text)}) }
 
-func (s *plainSegments) text(text string) { s.add(&segment{data: []byte(text)}) }
-
-func (s *plainSegments) finish() error { return s.err }
+func (s *plainSegments) finish() error { return nil }
 
 // zstdSegments writes one zstd stream.
 type zstdSegments struct{ plainSegments }
 
-func (s *zstdSegments) text(text string) {
-	if text != "" {
-		s.add(zstdFrame([]byte(text)))
+func (s *zstdSegments) text(text string) error {
+	if text == "" {
+		return nil
 	}
+	return s.add(zstdFrame([]byte(text)))
 }
