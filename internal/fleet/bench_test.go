@@ -105,11 +105,11 @@ func benchmarkList(b *testing.B, nats []*natstest.Server) {
 	remove := files.Delta{Removed: add.Added, Added: add.Removed}
 	i := 0
 	measure(b, func() {
-		revision := lists[1].Current().Revision
+		before := lists[1].Current()
 		if err := m.Apply([]files.Delta{add, remove}[i%2], stream.Arrival{Revision: uint64(i) + 2}); err != nil {
 			b.Fatal(err)
 		}
-		<-lists[1].After(revision)
+		<-lists[1].After(before.Epoch, before.Revision)
 		i++
 	})
 	cancel()

@@ -171,7 +171,7 @@ func TestHistoryBesideWritersAndMerges(t *testing.T) {
 		background.Go(func() {
 			for !isClosed(stop) {
 				select {
-				case <-l.After(readers[i].revision):
+				case <-l.After(l.Current().Epoch, readers[i].revision):
 				case <-stop:
 				}
 				if err := readers[i].catchUp(l); err != nil {
@@ -460,7 +460,7 @@ func BenchmarkWakeUp(b *testing.B) {
 				asleep := make(chan struct{}, waiting)
 				for range waiting {
 					awake.Go(func() {
-						c := l.After(revision)
+						c := l.After(l.Current().Epoch, revision)
 						asleep <- struct{}{}
 						<-c
 					})

@@ -36,7 +36,8 @@ type Listing struct {
 	resolving sync.Mutex // held to find the names that the history lacks
 }
 
-// New returns an empty Listing with a random epoch. [Listing.Run] does its merges.
+// New returns an empty Listing with a random epoch, which no other epoch precedes
+// or follows. [Listing.Run] does its merges.
 func New() *Listing {
 	l := &Listing{mergeDue: wake.NewSignal()}
 	l.tx.l = l
@@ -44,19 +45,24 @@ func New() *Listing {
 	return l
 }
 
+// lonely is the bit that random epochs have. Those of a log that scoutmasters
+// share never have it: they ascend, from a number of milliseconds.
+const lonely = 1 << 63
+
 func newEpoch() uint64 {
 	var p [8]byte
 	rand.Read(p[:]) // never fails
-	return binary.BigEndian.Uint64(p[:])
+	return binary.BigEndian.Uint64(p[:]) | lonely
 }
 
 // Current returns the current version of the list.
 func (l *Listing) Current() *Version { return l.current.Load() }
 
-// After returns a channel that is closed once there is a later revision.
-func (l *Listing) After(revision uint64) <-chan struct{} {
+// After returns a channel that is closed once there is a later revision or another
+// epoch.
+func (l *Listing) After(epoch, revision uint64) <-chan struct{} {
 	later := l.later.Wait() // before the comparison, to miss no revision
-	if l.Current().Revision > revision {
+	if v := l.Current(); v.Revision > revision || v.Epoch != epoch {
 		return closed
 	}
 	return later

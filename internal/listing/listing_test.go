@@ -328,7 +328,7 @@ func TestATransaction(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := l.Current()
-	later := l.After(before.Revision)
+	later := l.After(before.Epoch, before.Revision)
 
 	tx := l.Begin()
 	tx.Advance(10)
@@ -367,7 +367,7 @@ func TestATransaction(t *testing.T) {
 	tx = l.Begin()
 	tx.Advance(31)
 	tx.Commit()
-	if v := l.Current(); v.Position != 31 || v.Revision != 20 || isClosed(l.After(20)) {
+	if v := l.Current(); v.Position != 31 || v.Revision != 20 || isClosed(l.After(v.Epoch, 20)) {
 		t.Errorf("position %d, revision %d", v.Position, v.Revision)
 	}
 }
@@ -402,10 +402,11 @@ func TestAfterMissesNoRevision(t *testing.T) {
 		}
 	}()
 	for began := time.Now(); time.Since(began) < time.Second; {
-		revision := l.Current().Revision
+		now := l.Current()
+		revision := now.Revision
 		waiting.Store(revision)
 		select {
-		case <-l.After(revision):
+		case <-l.After(now.Epoch, revision):
 		case <-time.After(10 * time.Second):
 			t.Fatalf("the revision after %d was missed", revision)
 		}
@@ -421,7 +422,7 @@ func TestRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Show(originOf(2), filestest.Set("b"), nil)
-	from := l.Current().Revision
+	from, epoch := l.Current().Revision, l.Current().Epoch
 	j := l.beginMerge()
 
 	tx := l.Begin()
@@ -434,6 +435,9 @@ func TestRestart(t *testing.T) {
 
 	want := model{originOf(4): {"d": true}}
 	compare(t, "restarted", l.Current(), want)
+	if !isClosed(l.After(epoch, 100)) || isClosed(l.After(7, 2)) {
+		t.Error("who waits in the earlier epoch is not woken, or who waits in this one is")
+	}
 	if err := l.merge(j); err != nil {
 		t.Fatal(err)
 	}
@@ -450,6 +454,31 @@ func TestRestart(t *testing.T) {
 	}
 	if c, ok := l.Since(1, anyOrigin); !ok || entriesOf(c.Added()) != "d" {
 		t.Errorf("the new epoch's changes: %v, %v", c, ok)
+	}
+}
+
+// Epochs of a shared log ascend. A random one is comparable with none.
+func TestPrecedes(t *testing.T) {
+	shared, alone := Version{Epoch: 7, Position: 20, Revision: 10}, New().Current()
+	for _, tc := range []struct {
+		v               *Version
+		epoch, revision uint64
+		want            bool
+	}{
+		{&shared, 7, 9, false},
+		{&shared, 7, 10, false},
+		{&shared, 7, 20, false}, // there is no such revision
+		{&shared, 7, 21, true},
+		{&shared, 6, 21, false},
+		{&shared, 8, 1, true},
+		{&shared, alone.Epoch, 21, false},
+		{alone, 7, 21, false},
+		{alone, alone.Epoch, 21, false},
+		{alone, New().Current().Epoch, 21, false},
+	} {
+		if got := tc.v.Precedes(tc.epoch, tc.revision); got != tc.want {
+			t.Errorf("position %d of epoch %x precedes revision %d of %x: %v", tc.v.Position, tc.v.Epoch, tc.revision, tc.epoch, got)
+		}
 	}
 }
 

@@ -11,8 +11,8 @@ import (
 
 // Version is one consistent state of a Listing. It is immutable.
 type Version struct {
-	// Epoch identifies the history that positions and revisions belong to. A tag
-	// from another epoch, such as one from before a restart, cannot be compared.
+	// Epoch identifies the history that positions and revisions belong to. Those of
+	// different epochs cannot be compared. See [Version.Precedes] for their order.
 	Epoch uint64
 	// Position is the position of the last log entry that the list has followed.
 	Position uint64
@@ -200,6 +200,19 @@ func (v *Version) Masked() uint64 { return v.masked }
 // Tag identifies the entries: two Versions with the same Tag, of any Listing, have
 // the same entries.
 func (v *Version) Tag() string { return fmt.Sprintf("%016x-%d", v.Epoch, v.Revision) }
+
+// Precedes reports whether v comes before a revision of the same history, which
+// another Listing may have reached already. A Listing with a random epoch is the
+// only one of its history: nothing comes after its Version but its own.
+func (v *Version) Precedes(epoch, revision uint64) bool {
+	switch {
+	case (epoch|v.Epoch)&lonely != 0:
+		return false
+	case epoch != v.Epoch:
+		return epoch > v.Epoch
+	}
+	return revision > v.Position
+}
 
 // bitset is an immutable set of small numbers.
 type bitset []uint64
