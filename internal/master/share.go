@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"scout/internal/listing"
+	"scout/internal/roster"
 	"scout/internal/stream"
 	"scout/internal/wake"
 	scoutv1 "scout/proto/scout/v1"
@@ -134,6 +135,8 @@ type participant struct {
 	quieted context.Context
 	silent  chan struct{}
 
+	readyChanged wake.Broadcast
+
 	mu      sync.Mutex // may be taken while the Registry is locked, and not the other way round
 	proven  time.Time  // when the scoutmaster's own word came back last
 	cutOff  bool
@@ -157,6 +160,7 @@ type sign struct {
 // Share returns the Registry of a scoutmaster that shares its list with others.
 // It takes part while Run runs.
 func Share(l *listing.Listing, how Sharing, log *zap.Logger) *Registry {
+	l.Watch() // for good: readers that watched another scoutmaster may resume here
 	r := &Registry{logs: newScoutLogs(log), reach: how.Peers, parts: partSize}
 	r.state = newcomer(l, r)
 	r.life = newLife(0)
@@ -206,6 +210,15 @@ func (r *Registry) Ready() error {
 	return nil
 }
 
+// ReadyChanged returns a channel that is closed when Ready may return something
+// else than before the call.
+func (r *Registry) ReadyChanged() <-chan struct{} {
+	if r.fleet == nil {
+		return nil
+	}
+	return r.fleet.readyChanged.Wait()
+}
+
 // Parts is [State.Parts] of this scoutmaster's State, for another's Peers.
 func (r *Registry) Parts(limit int) iter.Seq[*scoutv1.StatePart] { return r.state.Parts(limit) }
 
@@ -217,8 +230,8 @@ func (r *Registry) Probe(ctx context.Context, id SessionID) bool {
 
 // Errors of Ready.
 var (
-	ErrCutOff  error = &stream.NotServingError{Reason: "nothing comes through the log of this scoutmaster"}
-	ErrNoState error = &stream.NotServingError{Reason: "this scoutmaster does not know the state of its fleet yet"}
+	ErrCutOff  error = &stream.NotServingError{Reason: "nothing comes through the log of this scoutmaster", Cause: roster.ErrCutOff}
+	ErrNoState error = &stream.NotServingError{Reason: "this scoutmaster does not know the state of its fleet yet", Cause: roster.ErrNoState}
 )
 
 // Stop says that the scoutmaster leaves: its scouts' files stay listed while they
@@ -287,7 +300,8 @@ func (p *participant) follow(ctx context.Context) error {
 func (p *participant) standAside(ctx context.Context, why error) {
 	p.quiet()
 	p.mu.Lock()
-	p.aside = &stream.NotServingError{Reason: why.Error()}
+	p.aside = &stream.NotServingError{Reason: why.Error(), Cause: roster.ErrCutOff}
+	p.readyChanged.Wake()
 	p.mu.Unlock()
 	p.log.Error("cut off", zap.String("reason", why.Error()))
 	p.registry.endSessions(why.Error())
@@ -405,7 +419,10 @@ func (p *participant) setFollowing(following bool) {
 func (p *participant) setReady(ready bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.ready = ready
+	if p.ready != ready {
+		p.ready = ready
+		p.readyChanged.Wake()
+	}
 }
 
 // beat says at each heartbeat that the scoutmaster lives, and judges the others.
@@ -485,7 +502,11 @@ func (p *participant) prove(as Instance) {
 		p.log.Info("caught up", zap.Uint64("revision", p.registry.state.list.Current().Revision),
 			zap.Float64("seconds", time.Since(p.proven).Seconds()))
 	}
+	changed := p.cutOff || !p.ready
 	p.proven, p.cutOff, p.ready = time.Now(), false, true
+	if changed {
+		p.readyChanged.Wake()
+	}
 }
 
 // watchCutOff ends the sessions when nothing has come through the log for too
@@ -497,6 +518,7 @@ func (p *participant) watchCutOff() {
 	p.cutOff = p.cutOff || cut
 	p.mu.Unlock()
 	if cut {
+		p.readyChanged.Wake()
 		p.log.Error("cut off", zap.Float64("seconds", silence.Seconds()))
 		p.registry.endSessions("nothing comes through the log of this scoutmaster")
 	}

@@ -734,9 +734,13 @@ func TestCutOff(t *testing.T) {
 		s := m.arrive("a").show("x")
 		f.agree("x")
 		m.line.setCut(true)
+		changed := m.ReadyChanged()
 		took := f.await("it is cut off", func() bool { return errors.Is(m.Ready(), ErrCutOff) })
 		if took < testCutOff-testHeartbeat || took > testCutOff+appendTimeout+testHeartbeat {
 			t.Errorf("it was cut off after %v", took)
+		}
+		if !isClosed(changed) {
+			t.Error("who waits for that is not told")
 		}
 		if got := s.evicted.Load(); got != "dismissed: nothing comes through the log of this scoutmaster" {
 			t.Errorf("its scout was told %v", got)
@@ -747,8 +751,12 @@ func TestCutOff(t *testing.T) {
 		if m.logs.FilterMessage("cut off").Len() != 1 {
 			t.Error("it was not logged")
 		}
+		changed = m.ReadyChanged()
 		m.line.setCut(false)
 		f.await("it is back", func() bool { return m.Ready() == nil })
+		if !isClosed(changed) {
+			t.Error("who waits until it is back is not told")
+		}
 		if m.logs.FilterMessage("caught up").Len() != 2 { // at the start, and now
 			t.Error("that it is back was not logged")
 		}

@@ -4,6 +4,7 @@
 package roster
 
 import (
+	"errors"
 	"time"
 
 	"scout/internal/files"
@@ -19,6 +20,14 @@ type Roster struct {
 	// deregistering in the last day and have not come back.
 	Gone int
 }
+
+// Reasons why a scoutmaster must not serve the list that it shares with others.
+var (
+	// ErrCutOff: nothing has come through the log for too long.
+	ErrCutOff = errors.New("nothing comes through the log")
+	// ErrNoState: the scoutmaster does not have the list yet.
+	ErrNoState = errors.New("the state of the fleet is not known yet")
+)
 
 // State is how a registered scout is doing.
 type State string

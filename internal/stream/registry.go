@@ -167,6 +167,10 @@ func (e *HeldError) Error() string {
 }
 
 // NotServingError says that the master takes no scouts now.
-type NotServingError struct{ Reason string }
+type NotServingError struct {
+	Reason string
+	Cause  error // what the Reason is an instance of, or nil
+}
 
 func (e *NotServingError) Error() string { return e.Reason }
+func (e *NotServingError) Unwrap() error { return e.Cause }

@@ -58,7 +58,7 @@ func TestRefused(t *testing.T) {
 		text string
 	}{
 		{&HeldError{web01, "another"}, codes.AlreadyExists, "another"},
-		{&NotServingError{"cut off"}, codes.Unavailable, "NOT_SERVING: cut off"},
+		{&NotServingError{Reason: "cut off"}, codes.Unavailable, "NOT_SERVING: cut off"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			n := newNetwork(t)
