@@ -215,6 +215,8 @@ var (
 	ErrTooManyWatchers    = &ProblemError{Type: "/problems/too-many-watchers"}
 	ErrNotReady           = &ProblemError{Type: "/problems/not-ready"}
 	ErrCutOff             = &ProblemError{Type: "/problems/cut-off"}
+	ErrCatchingUp         = &ProblemError{Type: "/problems/catching-up"}
+	ErrBehind             = &ProblemError{Type: "/problems/behind"}
 )
 
 // List yields the files of one version of the list, sorted by name, then host, then

@@ -62,7 +62,9 @@ func (m *master) Barrier(context.Context, func(files.Origin) bool) (*listing.Ver
 	return m.list.Current(), m.unconfirmed
 }
 
-func (m *master) Roster() roster.Roster { return roster.Roster{} }
+func (*master) Roster() roster.Roster         { return roster.Roster{} }
+func (*master) Ready() error                  { return nil }
+func (*master) ReadyChanged() <-chan struct{} { return nil }
 
 func open(t *testing.T) (*master, *client.Client) {
 	t.Helper()

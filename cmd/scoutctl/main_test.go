@@ -31,7 +31,9 @@ func (s *scouts) Barrier(context.Context, func(files.Origin) bool) (*listing.Ver
 	return s.list.Current(), s.unconfirmed
 }
 
-func (s *scouts) Roster() roster.Roster { return s.roster }
+func (s *scouts) Roster() roster.Roster       { return s.roster }
+func (*scouts) Ready() error                  { return nil }
+func (*scouts) ReadyChanged() <-chan struct{} { return nil }
 
 var origin = files.Origin{Host: "web-01", Directory: "/srv"}
 

@@ -14,7 +14,6 @@ import (
 	"scout/cmd/internal/logging"
 	"scout/internal/access"
 	"scout/internal/hostport"
-	"scout/internal/master"
 	"scout/internal/web"
 )
 
@@ -25,7 +24,6 @@ const idleTime = 2 * time.Minute
 type consumerSide struct {
 	listener net.Listener
 	server   *http.Server
-	registry *master.Registry
 	stopping atomic.Bool
 	log      *zap.Logger
 }
@@ -35,10 +33,9 @@ func newConsumerSide(p parts) *consumerSide {
 	limited := access.Limit(web.ShortLoopbackQueues(p.http), p.config.limits.connectionsWithin(p.capacity.http), p.log.With(zap.String("listener", "http")))
 	s := &consumerSide{
 		listener: limited,
-		registry: p.registry,
 		log:      p.log,
 	}
-	handler := web.NewHandler(p.list, p.registry, s.ready, web.Options{Watchers: p.config.watchers}, p.log)
+	handler := web.NewHandler(p.list, p.registry, s.ready, web.Options{Watchers: p.config.watchers, Deadline: p.config.deadline}, p.log)
 	handler.Also("/metrics", p.counts.Handler(logging.Library(p.log, "metrics")))
 	admission := web.Admission{Host: p.hostCheck(p.http.Addr()), Capacity: limited.Refuse, Check: p.gate.Consumer}
 	s.server = &http.Server{
@@ -63,12 +60,13 @@ func (p *parts) hostCheck(listener net.Addr) func(header string) bool {
 	return hostport.LocalNames(p.config.httpHosts...).Contain
 }
 
-// ready returns an error that says why the scoutmaster does not serve, or nil.
+// ready returns an error that says why the scoutmaster does not serve, whatever list
+// it has, or nil.
 func (s *consumerSide) ready() error {
 	if s.stopping.Load() {
 		return errors.New("the scoutmaster is stopping")
 	}
-	return s.registry.Ready()
+	return nil
 }
 
 // Run serves until ctx is done. Then it gives requests in flight finishTime to

@@ -31,8 +31,8 @@ func (p *position) compare(name []byte, o files.Origin) int {
 // walk in one order, which meets each entry that was there throughout exactly
 // once.
 type cursor struct {
-	epoch uint64 // of the Listing
-	query uint64 // query.hash
+	epoch, revision uint64 // of the page's Version
+	query           uint64 // query.hash
 	position
 }
 
@@ -45,6 +45,9 @@ func (c *cursor) String() string {
 	for _, part := range []string{c.origin.Host, c.origin.Directory, string(c.name)} {
 		p = binary.AppendUvarint(p, uint64(len(part)))
 		p = append(p, part...)
+	}
+	if c.revision > 0 { // cursors of earlier versions have none
+		p = binary.AppendUvarint(p, c.revision)
 	}
 	return cursorText.EncodeToString(appendSum(p))
 }
@@ -67,9 +70,10 @@ func parseCursor(s string) (*cursor, error) {
 		}
 		parts[i], rest = string(rest[k:k+int(n)]), rest[k+int(n):]
 	}
+	c.revision, _ = binary.Uvarint(rest)
 	c.origin.Host, c.origin.Directory, c.name = parts[0], parts[1], []byte(parts[2])
 	if c.String() != s {
-		return nil, errNoCursor // it was cut or altered
+		return nil, errNoCursor // it was cut or altered, or has more than a revision
 	}
 	return c, nil
 }

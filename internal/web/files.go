@@ -34,15 +34,19 @@ func (h *Handler) files(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Vary", p.query.vary())
-	if p.kind == planEvents {
+	v, refused := h.reach(r.Context(), p)
+	switch {
+	case refused != nil:
+		refused.answer(w)
+		return
+	case p.kind == planEvents:
 		h.watch(w, r, p)
 		return
-	}
-	a := &answer{plan: p, version: h.listing.Current(), done: r.Context().Done()}
-	if p.query.after != nil && p.query.after.epoch != a.version.Epoch {
-		refuse(cursorExpired, "after: the scoutmaster has restarted since it gave this cursor; start over without after").answer(w)
+	case p.query.after != nil && p.query.after.epoch != v.Epoch:
+		refuse(cursorExpired, "after: the list has started anew since this cursor was given; start over without after").answer(w)
 		return
 	}
+	a := &answer{plan: p, version: v, done: r.Context().Done()}
 	if h.await(w, r, a) {
 		h.list(w, r, a)
 	}
@@ -84,6 +88,10 @@ func (h *Handler) awaitRescan(w http.ResponseWriter, r *http.Request, a *answer)
 	ctx, cancel := context.WithTimeout(ctx, a.query.fresh)
 	defer cancel()
 	a.version, a.unconfirmed = h.scoutsBehind.Barrier(ctx, a.query.selectsOrigin)
+	if refused := h.unready(); refused != nil {
+		refused.answer(w)
+		return false
+	}
 	a.unchanged = a.isKnown()
 	w.Header().Set(unconfirmedHeader, strconv.Itoa(len(a.unconfirmed)))
 	return r.Context().Err() == nil
@@ -106,17 +114,23 @@ func (h *Handler) awaitChange(w http.ResponseWriter, r *http.Request, a *answer)
 	ctx, cancel := context.WithTimeout(ctx, a.query.wait)
 	defer cancel()
 	a.unchanged = h.unchanged(ctx, a, since)
+	if refused := h.unready(); refused != nil {
+		refused.answer(w)
+		return false
+	}
 	return r.Context().Err() == nil
 }
 
 // unchanged waits until something that is selected has changed since a revision,
-// or ctx is done, and reports whether nothing has. a has the list as it is then.
+// ctx is done, or the list must not be served, and reports whether nothing has. a
+// has the list as it is then.
 func (h *Handler) unchanged(ctx context.Context, a *answer, since uint64) bool {
+	epoch, unready := a.version.Epoch, h.scoutsBehind.ReadyChanged()
 	for {
 		now := h.listing.Current()
-		for since < now.Revision {
+		for since < now.Revision || now.Epoch != epoch {
 			c, ok := h.listing.Since(since, a.query.selectsOrigin)
-			if !ok || a.query.touches(c) {
+			if !ok || c.Epoch != epoch || a.query.touches(c) {
 				a.version = h.listing.Current()
 				return false
 			}
@@ -124,7 +138,12 @@ func (h *Handler) unchanged(ctx context.Context, a *answer, since uint64) bool {
 		}
 		a.version = now
 		select {
-		case <-h.listing.After(since):
+		case <-h.listing.After(epoch, since):
+		case <-unready:
+			if h.scoutsBehind.Ready() != nil {
+				return true
+			}
+			unready = h.scoutsBehind.ReadyChanged()
 		case <-ctx.Done():
 			return true
 		}
@@ -170,7 +189,7 @@ func (a *answer) findNextPage() bool {
 	if a.query.limit == 0 {
 		return true
 	}
-	s, c := a.entries(), cursor{epoch: a.version.Epoch}
+	s, c := a.entries(), cursor{epoch: a.version.Epoch, revision: a.version.Revision}
 	for s.Next() {
 		if s.left == 0 {
 			c.name, c.origin = append(c.name, s.Name()...), s.Source().Origin
@@ -226,8 +245,9 @@ func appendUnconfirmed(p []byte, unconfirmed []roster.Unconfirmed) []byte {
 }
 
 // tag returns the entity tag of the answer. It differs after each change of the
-// list, and after each restart of the scoutmaster. It is weak: it stands for the
-// answer in every coding.
+// list, and after each restart of the scoutmaster or its fleet. It is the same at
+// every scoutmaster of a fleet. It is weak: it stands for the answer in every
+// coding.
 func (a *answer) tag() string {
 	tag := a.version.Tag()
 	if len(a.unconfirmed) > 0 {

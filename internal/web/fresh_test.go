@@ -56,7 +56,9 @@ func (f *fleet) Barrier(ctx context.Context, wanted func(files.Origin) bool) (*l
 	return f.list.Current(), f.unconfirmed(limit)
 }
 
-func (f *fleet) Roster() roster.Roster { return f.roster }
+func (f *fleet) Roster() roster.Roster       { return f.roster }
+func (*fleet) Ready() error                  { return nil }
+func (*fleet) ReadyChanged() <-chan struct{} { return nil }
 
 func (f *fleet) handler() *Handler {
 	return NewHandler(f.list, f, func() error { return nil }, Options{Watchers: 2}, zap.NewNop())

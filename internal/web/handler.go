@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -23,6 +24,13 @@ type Scouts interface {
 	Barrier(ctx context.Context, wanted func(files.Origin) bool) (*listing.Version, []roster.Unconfirmed)
 	// Roster says which scouts are registered, have left and were refused.
 	Roster() roster.Roster
+	// Ready returns why the list must not be served now, or nil: an error of
+	// package roster. It returns it before a Version that must not be served is
+	// current.
+	Ready() error
+	// ReadyChanged returns a channel that is closed when Ready may return something
+	// else than before the call. It is nil if Ready always returns the same.
+	ReadyChanged() <-chan struct{}
 }
 
 // Handler serves the Listing over HTTP.
@@ -32,6 +40,7 @@ type Handler struct {
 	scoutsBehind Scouts
 	render       *render.Renderer
 	ready        func() error
+	deadline     time.Duration
 	log          *zap.Logger
 
 	watchers *watchers
@@ -40,13 +49,17 @@ type Handler struct {
 // Options configure a Handler.
 type Options struct {
 	Watchers int // how many clients may watch the list, or wait for it to change, at once
+	// Deadline is how long a request may wait for a revision that the client has
+	// seen at another scoutmaster.
+	Deadline time.Duration
 }
 
-// NewHandler returns a Handler. ready returns why scouts cannot be served now, or
-// nil.
+// NewHandler returns a Handler. ready returns why this scoutmaster does not serve,
+// whatever list it has, or nil.
 func NewHandler(l *listing.Listing, scouts Scouts, ready func() error, o Options, log *zap.Logger) *Handler {
 	h := &Handler{
-		mux: http.NewServeMux(), listing: l, scoutsBehind: scouts, render: render.New(), ready: ready, log: log,
+		mux: http.NewServeMux(), listing: l, scoutsBehind: scouts, render: render.New(), ready: ready,
+		deadline: o.Deadline, log: log,
 		watchers: newWatchers(o.Watchers, log),
 	}
 	h.route("/files", h.files)
@@ -108,6 +121,10 @@ func (h *Handler) healthz(w http.ResponseWriter, _ *http.Request) {
 func (h *Handler) readyz(w http.ResponseWriter, r *http.Request) {
 	if err := h.ready(); err != nil {
 		refuse(notReady, err.Error()).answer(w)
+		return
+	}
+	if refused := h.unready(); refused != nil {
+		refused.answer(w)
 		return
 	}
 	h.healthz(w, r)

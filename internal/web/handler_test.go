@@ -187,4 +187,6 @@ func (n nobody) Barrier(context.Context, func(files.Origin) bool) (*listing.Vers
 	return n.list.Current(), nil
 }
 
-func (nobody) Roster() roster.Roster { return roster.Roster{} }
+func (nobody) Roster() roster.Roster         { return roster.Roster{} }
+func (nobody) Ready() error                  { return nil }
+func (nobody) ReadyChanged() <-chan struct{} { return nil }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -21,17 +22,20 @@ var (
 	notFound           = problem{"not-found", http.StatusNotFound, "There is nothing at this path"}
 	methodNotAllowed   = problem{"method-not-allowed", http.StatusMethodNotAllowed, "The method is not allowed here"}
 	notAcceptable      = problem{"not-acceptable", http.StatusNotAcceptable, "No representation is acceptable"}
-	cursorExpired      = problem{"cursor-expired", http.StatusGone, "The cursor is from before a restart of the scoutmaster"}
+	cursorExpired      = problem{"cursor-expired", http.StatusGone, "The cursor is from before a restart of the scoutmaster or a new start of the list"}
 	tooManyWatchers    = problem{"too-many-watchers", http.StatusServiceUnavailable, "Too many clients watch the list"}
 	unauthorized       = problem{"unauthorized", http.StatusUnauthorized, "A token is needed"}
 	queryTooLong       = problem{"query-too-long", http.StatusRequestURITooLong, "The query is too long"}
 	tooManyConnections = problem{"too-many-connections", http.StatusTooManyRequests, "There are too many connections from one address"}
 	unknownHost        = problem{"unknown-host", http.StatusForbidden, "The host name of the request is not one of this listener"}
 	notReady           = problem{"not-ready", http.StatusServiceUnavailable, "The scoutmaster is not ready"}
+	behind             = problem{"behind", http.StatusServiceUnavailable, "The scoutmaster has not reached the revision that the client has seen"}
+	cutOff             = problem{"cut-off", http.StatusServiceUnavailable, "The scoutmaster is cut off from the log of its fleet"}
+	catchingUp         = problem{"catching-up", http.StatusServiceUnavailable, "The scoutmaster does not have the list of its fleet yet"}
 
 	problems = []problem{
 		badQuery, notFound, methodNotAllowed, notAcceptable, cursorExpired, tooManyWatchers,
-		unauthorized, queryTooLong, tooManyConnections, unknownHost, notReady,
+		unauthorized, queryTooLong, tooManyConnections, unknownHost, notReady, behind, cutOff, catchingUp,
 	}
 )
 
@@ -42,9 +46,16 @@ const problemPath = "/problems/"
 type refusal struct {
 	problem problem
 	detail  string
+	retry   int // seconds after which to try again; 0: no such advice
 }
 
-func refuse(p problem, detail string) *refusal { return &refusal{p, detail} }
+func refuse(p problem, detail string) *refusal { return &refusal{problem: p, detail: detail} }
+
+// after adds when to try again.
+func (r *refusal) after(seconds int) *refusal {
+	r.retry = seconds
+	return r
+}
 
 // answer answers with the problem.
 func (r *refusal) answer(w http.ResponseWriter) {
@@ -56,6 +67,9 @@ func (r *refusal) answer(w http.ResponseWriter) {
 	}{problemPath + r.problem.name, r.problem.title, r.problem.status, r.detail})
 	if err != nil {
 		panic(err) // strings and a number always marshal
+	}
+	if r.retry > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(r.retry))
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")

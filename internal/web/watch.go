@@ -40,7 +40,9 @@ func (h *Handler) watch(w http.ResponseWriter, r *http.Request, p *plan) {
 	}
 	defer leave()
 	defer h.listing.Watch()()
-	watcher := &watcher{listing: h.listing, query: p.query, ranges: p.query.ranges(), out: newEventWriter(w, style)}
+	watcher := &watcher{
+		listing: h.listing, scouts: h.scoutsBehind, query: p.query, ranges: p.query.ranges(), out: newEventWriter(w, style),
+	}
 	defer context.AfterFunc(h.watchers.ended, watcher.out.hurry)()
 	if err := watcher.run(ctx, p.query.lastEventID); err != nil && ctx.Err() == nil {
 		h.log.Debug("watcher dropped", zap.String("remote", r.RemoteAddr), zap.Error(err))
@@ -50,6 +52,7 @@ func (h *Handler) watch(w http.ResponseWriter, r *http.Request, p *plan) {
 // watcher tells one client what comes and goes.
 type watcher struct {
 	listing *listing.Listing
+	scouts  Scouts
 	query   *query
 	ranges  [][]byte // of the query
 	out     *eventWriter
@@ -58,8 +61,11 @@ type watcher struct {
 	at    uint64 // the revision of the list that the client has
 }
 
+// errUnready ends a watch: the list must not be served any more.
+var errUnready = errors.New("the list must not be served now")
+
 // run tells everything that happens after the event last, if there is one, until
-// ctx is done or the client accepts no more.
+// ctx is done, the list must not be served, or the client accepts no more.
 func (w *watcher) run(ctx context.Context, last *eventID) error {
 	if err := w.begin(ctx, last); err != nil {
 		return err
@@ -70,6 +76,7 @@ func (w *watcher) run(ctx context.Context, last *eventID) error {
 	silence := time.NewTimer(heartbeatTime)
 	defer silence.Stop()
 	for {
+		unready := w.scouts.ReadyChanged()
 		told, err := w.catchUp(ctx)
 		if err != nil {
 			return err
@@ -80,7 +87,8 @@ func (w *watcher) run(ctx context.Context, last *eventID) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-w.listing.After(w.at):
+		case <-w.listing.After(w.epoch, w.at):
+		case <-unready:
 		case <-silence.C:
 			w.out.heartbeat(eventID{epoch: w.epoch, revision: w.at}.String())
 			if err := w.out.flush(); err != nil {
@@ -94,11 +102,10 @@ func (w *watcher) run(ctx context.Context, last *eventID) error {
 // begin resumes behind the event last, or else tells the whole list.
 func (w *watcher) begin(ctx context.Context, last *eventID) error {
 	v := w.listing.Current()
-	w.epoch = v.Epoch
-	if last == nil || last.epoch != w.epoch {
+	if last == nil || last.epoch != v.Epoch {
 		return w.reset(ctx, v)
 	}
-	w.at = last.revision
+	w.epoch, w.at = last.epoch, last.revision
 	if last.gone == 0 {
 		return nil
 	}
@@ -111,7 +118,9 @@ func (w *watcher) catchUp(ctx context.Context) (told bool, err error) {
 	for ctx.Err() == nil {
 		c, ok := w.listing.Since(w.at, w.query.selectsOrigin)
 		switch {
-		case !ok:
+		case w.scouts.Ready() != nil: // asked after the changes were taken
+			return told, errUnready
+		case !ok, c.Epoch != w.epoch:
 			told, err = true, w.reset(ctx, w.listing.Current())
 		case c.Revision == w.at:
 			return told, nil
@@ -128,6 +137,9 @@ func (w *watcher) catchUp(ctx context.Context) (told bool, err error) {
 
 // reset tells the whole list.
 func (w *watcher) reset(ctx context.Context, v *listing.Version) error {
+	if w.scouts.Ready() != nil { // asked after v was taken
+		return errUnready
+	}
 	w.out.begin("reset", v.Tag())
 	s := newSelection(v, w.query, ctx.Done())
 	for s.Next() {
@@ -139,7 +151,7 @@ func (w *watcher) reset(ctx context.Context, v *listing.Version) error {
 		return err
 	}
 	w.out.end()
-	w.at = v.Revision
+	w.epoch, w.at = v.Epoch, v.Revision
 	return w.out.flush()
 }
 
@@ -174,7 +186,10 @@ func (w *watcher) tell(c *listing.Changes) (some bool, err error) {
 // miss names that were removed and have come back.
 func (w *watcher) complete(ctx context.Context, later uint64) error {
 	c, ok := w.listing.Between(w.at, later, w.query.selectsOrigin)
-	if !ok {
+	switch {
+	case w.scouts.Ready() != nil: // asked after the changes were taken
+		return errUnready
+	case !ok, c.Epoch != w.epoch:
 		return w.reset(ctx, w.listing.Current())
 	}
 	w.at = later
@@ -368,9 +383,8 @@ func newWatchers(most int, log *zap.Logger) *watchers {
 // clients, enter answers, and returns nil.
 func (ws *watchers) enter(w http.ResponseWriter, r *http.Request) (ctx context.Context, leave func()) {
 	if !ws.admit() {
-		w.Header().Set("Retry-After", strconv.Itoa(retryLeast+rand.IntN(retryMost-retryLeast+1)))
 		refuse(tooManyWatchers, fmt.Sprintf("%d clients watch the list or wait for it to change, and no more may at once; "+
-			"try again later, or ask without watching", ws.most)).answer(w)
+			"try again later, or ask without watching", ws.most)).after(retryLeast + rand.IntN(retryMost-retryLeast+1)).answer(w)
 		return nil, nil
 	}
 	ctx, cancel := context.WithCancel(r.Context())

@@ -57,8 +57,14 @@ type watchLab struct {
 
 func newWatchLab(t *testing.T) *watchLab {
 	t.Helper()
-	lab := &watchLab{T: t, list: listing.New()}
-	lab.handler = NewHandler(lab.list, nobody{lab.list}, func() error { return nil }, Options{Watchers: 3}, zap.NewNop())
+	l := listing.New()
+	return serveLab(t, l, nobody{l}, Options{Watchers: 3})
+}
+
+func serveLab(t *testing.T, l *listing.Listing, scouts Scouts, o Options) *watchLab {
+	t.Helper()
+	lab := &watchLab{T: t, list: l}
+	lab.handler = NewHandler(l, scouts, func() error { return nil }, o, zap.NewNop())
 	network := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
 	server := &http.Server{Handler: lab.handler}
 	server.RegisterOnShutdown(lab.handler.EndWatching)
