@@ -377,7 +377,7 @@ func (m *member) Apply(d files.Delta, by stream.Arrival) error {
 		m.names.Digest + d.Added.Digest() - d.Removed.Digest(),
 	}
 	err := m.show(Update{Delta: d, Revision: by.Revision, Shown: names})
-	if errors.Is(err, errNotCounted) {
+	if errors.Is(err, errNotCounted) || m.life.ctx.Err() != nil {
 		return nil // it has left
 	}
 	if err != nil {

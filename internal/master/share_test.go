@@ -661,6 +661,24 @@ func TestAnEntryOfAnotherVersion(t *testing.T) {
 	})
 }
 
+// A scout that is sent away in the middle of a change is told why, and not that its
+// change does not fit.
+func TestCutOffDuringAChange(t *testing.T) {
+	inVirtualTime(t, 2, func(f *testFleet) {
+		m := f.masters[0]
+		s := m.arrive("a").show("x")
+		f.agree("x")
+		m.line.setCut(true)
+		err := s.Apply(files.Delta{Removed: filestest.Set(), Added: filestest.Set("y")}, stream.Arrival{Revision: 2})
+		if err != nil {
+			t.Errorf("the change is refused: %v", err)
+		}
+		if s.evicted.Load() == nil {
+			t.Error("the scout was not sent elsewhere")
+		}
+	})
+}
+
 // A newcomer, and one that was overrun, take the state from another.
 func TestALogThatForgets(t *testing.T) {
 	inVirtualTime(t, 2, func(f *testFleet) {
