@@ -29,6 +29,8 @@ const (
 
 	// connectTimeout bounds Open, for the caller's line within 10 s.
 	connectTimeout = 8 * time.Second
+	// dialTimeout bounds the attempts to connect to all servers, one after the other.
+	dialTimeout = 6 * time.Second
 	// requestTimeout bounds one request to JetStream.
 	requestTimeout = 3 * time.Second
 	// A dead connection is noticed within pingInterval * (1 + pingsMissed).
@@ -97,7 +99,7 @@ func (c *Conn) settings() []nats.Option {
 	o := c.options
 	settings := []nats.Option{
 		nats.Name("scoutmaster " + o.Name),
-		nats.Timeout(requestTimeout),
+		nats.Timeout(min(requestTimeout, dialTimeout/time.Duration(len(o.URLs)))),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(250 * time.Millisecond),
 		nats.ReconnectJitter(250*time.Millisecond, 250*time.Millisecond),
@@ -269,6 +271,10 @@ func (c *Conn) explain(err error) error {
 	switch {
 	case isOwn(err):
 		return err
+	case c.names(err, c.options.Credentials):
+		return fmt.Errorf("nats at %s: %w: correct -nats-creds", servers, err)
+	case c.names(err, c.options.CA, c.options.Certificate, c.options.Key):
+		return fmt.Errorf("nats at %s: %w: correct -nats-ca, -nats-cert and -nats-key", servers, err)
 	case isTLS(err):
 		return fmt.Errorf("nats at %s: %w: correct -nats-ca, -nats-cert and -nats-key", servers, err)
 	case refused != nil:
@@ -285,6 +291,11 @@ func (c *Conn) explain(err error) error {
 		return fmt.Errorf("nats at %s: JetStream does not answer within %s: see whether a majority of the NATS servers runs", servers, connectTimeout)
 	}
 	return fmt.Errorf("nats at %s: %w", servers, err)
+}
+
+// names reports whether an error is about one of the files.
+func (c *Conn) names(err error, files ...string) bool {
+	return slices.ContainsFunc(files, func(f string) bool { return f != "" && strings.Contains(err.Error(), f) })
 }
 
 func isOwn(err error) bool {
@@ -305,5 +316,5 @@ func isTLS(err error) bool {
 		return true
 	}
 	_, record := errors.AsType[tls.RecordHeaderError](err)
-	return record || errors.Is(err, nats.ErrSecureConnRequired) || errors.Is(err, nats.ErrSecureConnWanted)
+	return record || errors.Is(err, nats.ErrTLS) || errors.Is(err, nats.ErrSecureConnRequired) || errors.Is(err, nats.ErrSecureConnWanted)
 }

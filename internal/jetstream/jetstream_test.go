@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"sync"
@@ -364,7 +365,10 @@ func TestOpenFails(t *testing.T) {
 		"no server":        {with(gone, nil), []string{"no server answers", "start nats-server -js"}},
 		"wrong url":        {with(plain, func(o *jetstream.Options) { o.URLs = []string{"nats://"} }), []string{"correct -nats"}},
 		"no credentials":   {with(locked, nil), []string{"Authorization", "-nats-creds"}},
-		"no file":          {with(locked, func(o *jetstream.Options) { o.Credentials = "/nowhere" }), []string{"/nowhere"}},
+		"no file":          {with(locked, func(o *jetstream.Options) { o.Credentials = "/nowhere" }), []string{"/nowhere", "correct -nats-creds"}},
+		"no authorities":   {with(plain, func(o *jetstream.Options) { o.CA = "/nowhere" }), []string{"/nowhere", "correct -nats-ca"}},
+		"no certificate":   {with(plain, func(o *jetstream.Options) { o.Certificate, o.Key = "/nowhere", "/nowhere" }), []string{"/nowhere", "-nats-cert"}},
+		"mute servers":     {with(plain, func(o *jetstream.Options) { o.URLs = mute(t, 4) }), []string{"-nats"}},
 		"no permission":    {with(limited, func(o *jetstream.Options) { o.URLs[0] = strings.Replace(o.URLs[0], "//", "//u:p@", 1) }), []string{"ermission", "docs/operations.md"}},
 		"another's stream": {with(plain, func(o *jetstream.Options) { o.Fleet = "other" }), []string{"belongs to another program", "-fleet"}},
 		"another version":  {with(plain, func(o *jetstream.Options) { o.Fleet = "newer" }), []string{"format 2", "-fleet"}},
@@ -393,4 +397,18 @@ func TestOpenFails(t *testing.T) {
 			}
 		})
 	}
+}
+
+// mute returns the addresses of servers that accept connections and say nothing.
+func mute(t *testing.T, n int) (urls []string) {
+	t.Helper()
+	for range n {
+		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		urls = append(urls, "nats://"+l.Addr().String())
+	}
+	return urls
 }
