@@ -2,17 +2,14 @@ package web
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"path"
-	"runtime"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/cespare/xxhash/v2"
-	"go.uber.org/zap"
 
 	"scout/internal/listing"
 	"scout/internal/render"
@@ -167,7 +164,7 @@ func (h *Handler) list(w http.ResponseWriter, r *http.Request, a *answer) {
 		w.Header().Set("Link", a.link(r))
 	}
 	w.Header().Set("Content-Type", a.format.MediaType())
-	h.send(w, r, a.coding, func(out *response) error { return h.render.Write(out, a.list()) })
+	h.send(w, r, a.coding, func(out io.Writer) error { return h.render.Write(out, a.list()) })
 }
 
 // list returns the answer as it is rendered.
@@ -282,40 +279,4 @@ func (a *answer) knownRevision() (latest uint64, ok bool) {
 		}
 	}
 	return latest, ok
-}
-
-// send writes a body that may be long, unless the request is for the headers
-// alone. A body that breaks off ends the connection, so that it does not pass for
-// a whole one.
-func (h *Handler) send(w http.ResponseWriter, r *http.Request, c render.Coding, write func(*response) error) {
-	if c != render.Identity {
-		w.Header().Set("Content-Encoding", c.String())
-	}
-	if r.Method == http.MethodHead {
-		return
-	}
-	out := &response{w: w, control: http.NewResponseController(w)}
-	if err := write(out); err != nil {
-		h.log.Debug("client left", zap.String("remote", r.RemoteAddr), zap.Error(err))
-		panic(http.ErrAbortHandler)
-	}
-}
-
-// writeTimeout is for how long a client may accept nothing of a list.
-const writeTimeout = 5 * time.Minute
-
-// response is a body that is written in pieces, each within writeTimeout.
-type response struct {
-	w       http.ResponseWriter
-	control *http.ResponseController
-}
-
-func (p *response) Write(piece []byte) (int, error) {
-	err := p.control.SetWriteDeadline(time.Now().Add(writeTimeout))
-	if err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return 0, fmt.Errorf("set a write deadline: %w", err)
-	}
-	n, err := p.w.Write(piece)
-	runtime.Gosched() // clients that read long lists must not delay the scouts
-	return n, err
 }

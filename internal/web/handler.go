@@ -77,9 +77,9 @@ func NewHandler(l *listing.Listing, scouts Scouts, ready func() error, o Options
 // called at any time.
 func (h *Handler) EndWatching() { h.watchers.end() }
 
-// Also serves a path of another handler. It must be called before the handler
-// serves.
-func (h *Handler) Also(path string, other http.Handler) { h.route(path, other.ServeHTTP) }
+// Also serves a path of another handler, whose answers must be short. It must be
+// called before the handler serves.
+func (h *Handler) Also(path string, other http.Handler) { h.route(path, buffered(other)) }
 
 // allowed are the methods that every path has an answer to.
 const allowed = "GET, HEAD"

@@ -1,9 +1,11 @@
 package web
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 
 	"scout/internal/listing"
 	"scout/internal/render"
@@ -23,11 +25,18 @@ func (h *Handler) scouts(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", render.JSON.MediaType())
-	h.send(w, r, c, func(out *response) error {
-		return render.Compress(out, c, func(out io.Writer) error {
-			_, err := out.Write(renderRoster(h.listing.Current(), h.scoutsBehind.Roster()))
-			return err
-		})
+	var body bytes.Buffer
+	err := render.Compress(&body, c, func(out io.Writer) error {
+		_, err := out.Write(renderRoster(h.listing.Current(), h.scoutsBehind.Roster()))
+		return err
+	})
+	if err != nil {
+		panic(err) // a buffer takes everything
+	}
+	w.Header().Set("Content-Length", strconv.Itoa(body.Len()))
+	h.send(w, r, c, func(out io.Writer) error {
+		_, err := out.Write(body.Bytes())
+		return err
 	})
 }
 

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -10,8 +11,12 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -330,4 +335,93 @@ func conforms(router routers.Router, m *master, method, target string, header ht
 		Body:                   io.NopCloser(bytes.NewReader(body)),
 		Options:                &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true},
 	})
+}
+
+// cutOff asks for the list in a version of HTTP, ends the master in the middle of
+// the answer, and returns how the client's library sees that.
+func cutOff(t *testing.T, m *master, address, version string) error {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	must(t, err)
+	defer conn.Close()
+	must(t, conn.(*net.TCPConn).SetReadBuffer(64<<10))
+	_, err = fmt.Fprintf(conn, "GET /files %s\r\nHost: localhost\r\n\r\n", version)
+	must(t, err)
+	r, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	must(t, err)
+	_, err = io.CopyN(io.Discard, r.Body, 1<<20)
+	must(t, err)
+	kill(t, m.Process)
+	must(t, conn.SetReadDeadline(time.Now().Add(patience)))
+	n, err := io.Copy(io.Discard, r.Body)
+	t.Logf("%s: a length of %d, %v after %d bytes", version, r.ContentLength, err, n+1<<20)
+	return err
+}
+
+// An answer that the end of the master cuts off is not taken for a whole one, in any
+// version of HTTP and through a proxy, which may speak another one to the master.
+func TestCutOffAnswerIsNotWhole(t *testing.T) {
+	t.Parallel()
+	large := func(t *testing.T) *master {
+		m := startMaster(t, "-deadline", "1m")
+		bulk := dialRaw(t, m)
+		bulk.register("bulk", "/")
+		bulk.show(bulkyNames(0, 20_000)...) // 20 MB
+		await(t, m.Process, "files synced")
+		return m
+	}
+	for _, version := range []string{"HTTP/1.0", "HTTP/1.1"} {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			m := large(t)
+			if err := cutOff(t, m, m.HTTP, version); err == nil {
+				t.Error("the answer looks whole")
+			}
+		})
+		t.Run("nginx and "+version, func(t *testing.T) {
+			t.Parallel()
+			m := large(t)
+			if err := cutOff(t, m, startNginx(t, m, version), "HTTP/1.1"); err == nil {
+				t.Error("the answer looks whole")
+			}
+		})
+	}
+}
+
+// startNginx starts an nginx that passes requests on to a master in a version of
+// HTTP, until the test ends, and returns its address.
+func startNginx(t *testing.T, m *master, version string) string {
+	t.Helper()
+	if _, err := exec.LookPath("nginx"); err != nil {
+		t.Skipf("SKIPPED: %v", err)
+	}
+	dir, address := tempDir(t), "127.0.0.1:"+freePort(t)
+	config := filepath.Join(dir, "nginx.conf")
+	must(t, os.WriteFile(config, fmt.Appendf(nil, `
+daemon off;
+master_process off;
+pid %[1]s/nginx.pid;
+error_log stderr crit;
+events {}
+http {
+	access_log off;
+	client_body_temp_path %[1]s/tmp;
+	proxy_temp_path %[1]s/tmp;
+	fastcgi_temp_path %[1]s/tmp;
+	uwsgi_temp_path %[1]s/tmp;
+	scgi_temp_path %[1]s/tmp;
+	proxy_max_temp_file_size 0;
+	proxy_http_version %[2]s;
+	server { listen %[3]s; location / { proxy_pass http://%[4]s; } }
+}
+`, dir, strings.TrimPrefix(version, "HTTP/"), address, m.HTTP), 0o600))
+	launch(t, command("nginx", "-p", dir, "-e", "stderr", "-c", config))
+	within(t, patience, func() error {
+		conn, err := net.Dial("tcp", address)
+		if err == nil {
+			conn.Close()
+		}
+		return err
+	})
+	return address
 }
