@@ -24,11 +24,11 @@ func (n *notes) Answered(a Answer) { n.answers = append(n.answers, a) }
 func TestObserve(t *testing.T) {
 	h := newTestHandler(sample())
 	h.Also("/metrics", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "1\n") }))
-	h.Also("/watch", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	h.route("/watch", func(w http.ResponseWriter, _ *http.Request) {
 		if err := http.NewResponseController(w).Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 			t.Error(err)
 		}
-	}))
+	})
 	n := new(notes)
 	o := Observe(h, n)
 	length := int64(len(body(t, get(t, h, "GET", "/files"))))
