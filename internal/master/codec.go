@@ -106,11 +106,11 @@ func decodeBody(m *scoutv1.LogEntry) Body {
 }
 
 func encodeTick(t *Tick) *scoutv1.LogTick {
-	return &scoutv1.LogTick{Name: t.Name, Url: t.URL, Version: t.Version, Address: t.Address, Position: t.Position, Digest: t.Digest}
+	return &scoutv1.LogTick{Name: t.Name, Url: t.URL, Version: t.Version, Address: t.Address, Position: t.Position, Digest: t.Digest, Revision: t.Revision}
 }
 
 func decodeTick(t *scoutv1.LogTick) Tick {
-	return Tick{Name: t.GetName(), URL: t.GetUrl(), Version: t.GetVersion(), Address: t.GetAddress(), Position: t.GetPosition(), Digest: t.GetDigest()}
+	return Tick{Name: t.GetName(), URL: t.GetUrl(), Version: t.GetVersion(), Address: t.GetAddress(), Position: t.GetPosition(), Digest: t.GetDigest(), Revision: t.GetRevision()}
 }
 
 func encodeJoined(j *Joined) *scoutv1.LogJoined {

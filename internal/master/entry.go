@@ -47,6 +47,7 @@ type (
 		// Position is how far the scoutmaster has followed the log, and Digest that
 		// of its list there.
 		Position, Digest uint64
+		Revision         uint64 // of its list, for people
 	}
 
 	// Suspect says that nothing has come from a scoutmaster for the deadline. Any

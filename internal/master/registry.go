@@ -34,6 +34,7 @@ type Registry struct {
 	mu      sync.Mutex // may be taken while a State is locked, and not the other way round
 	life    *life
 	gone    gone
+	lost    lostMasters
 	left    recent[files.Origin, roster.Left]
 	refused recent[refusal, roster.Refused]
 }
@@ -211,6 +212,7 @@ func (r *Registry) master(m *scoutmaster) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	own := m.instance == r.life.instance
+	r.lost.note(m)
 	switch {
 	case own && m.phase == masterLost:
 		r.beginAnew(r.life.epoch, "this scoutmaster was taken for lost")

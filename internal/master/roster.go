@@ -1,6 +1,7 @@
 package master
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"slices"
@@ -24,6 +25,7 @@ func (r *Registry) Roster() roster.Roster {
 	refused := r.refused.all(func(e *roster.Refused, times int) { e.Times = times })
 	gone := r.gone.count()
 	r.mu.Unlock()
+	masters := r.scoutmasters()
 
 	scouts := make([]roster.Scout, 0, len(sessions))
 	for some := range slices.Chunk(sessions, describeAtOnce) {
@@ -31,7 +33,7 @@ func (r *Registry) Roster() roster.Roster {
 		r.hear(scouts[len(scouts)-len(described):], described)
 	}
 	slices.SortFunc(scouts, func(a, b roster.Scout) int { return a.Origin.Compare(b.Origin) })
-	return roster.Roster{Scouts: scouts, Left: left, Refused: refused, Gone: gone}
+	return roster.Roster{Scouts: scouts, Left: left, Refused: refused, Scoutmasters: masters, Gone: gone}
 }
 
 // noteRefused keeps the refusal of a newcomer.
@@ -85,6 +87,7 @@ func (s *State) describe(scouts *[]roster.Scout, sessions []*session) []*session
 			Files: int(x.names.Count), Revision: x.revision,
 			Unreadable: x.condition.Unreadable, Polled: x.condition.Polled, PollRound: x.condition.PollRound,
 			Registered: x.scout.Registered, Version: x.scout.Version, Session: x.scout.Session, Address: x.scout.Address,
+			Scoutmaster: s.masters[x.id.Instance].tick.Name,
 		})
 	}
 	return sessions
@@ -160,6 +163,112 @@ func (s *State) counts() map[roster.State]int {
 		counts[x.state()]++
 	}
 	return counts
+}
+
+// scoutmasters returns the scoutmasters that share the list, by name. It is nil if
+// this one is alone.
+func (r *Registry) scoutmasters() []roster.Scoutmaster {
+	if r.fleet == nil {
+		return nil
+	}
+	own := roster.Scoutmaster{
+		Name: r.fleet.Name, URL: r.fleet.URL, Version: r.fleet.Version, State: roster.ScoutmasterLive,
+		Revision: r.state.list.Current().Revision,
+	}
+	if r.Ready() != nil {
+		own.State = roster.ScoutmasterCutOff
+	}
+	all := r.state.describeMasters(&own, r.fleet.Address)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return withoutReplaced(append(all, r.lost.all()...))
+}
+
+// describeMasters returns what people are told of the scoutmasters, as far as the
+// log says. This one, which has an address, knows more of itself than the log, but
+// for its scouts.
+func (s *State) describeMasters(own *roster.Scoutmaster, address string) []roster.Scoutmaster {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]roster.Scoutmaster, 0, len(s.masters)+1)
+	for _, m := range s.masters {
+		if m.tick.Address == address { // also one that it was before
+			own.Scouts += len(m.sessions)
+			continue
+		}
+		all = append(all, m.describe())
+	}
+	return append(all, *own)
+}
+
+// describe returns what people are told of another scoutmaster.
+func (m *scoutmaster) describe() roster.Scoutmaster {
+	d := roster.Scoutmaster{
+		Name: m.tick.Name, URL: m.tick.URL, Version: m.tick.Version, State: roster.ScoutmasterLive,
+		Scouts: len(m.sessions), Revision: m.tick.Revision,
+	}
+	switch {
+	case m.phase == masterLive && m.suspected == 0:
+	case m.phase == masterLive, m.phase == masterLost:
+		d.State = roster.ScoutmasterCutOff
+	default:
+		d.State = roster.ScoutmasterGone
+	}
+	return d
+}
+
+// withoutReplaced sorts scoutmasters by name, and leaves out those that another one
+// of the same name has replaced. It has their scouts too.
+func withoutReplaced(all []roster.Scoutmaster) []roster.Scoutmaster {
+	order := func(m roster.Scoutmaster) int { return slices.Index(roster.ScoutmasterStates[:], m.State) }
+	slices.SortStableFunc(all, func(a, b roster.Scoutmaster) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(order(a), order(b)), cmp.Compare(a.URL, b.URL))
+	})
+	left := all[:0]
+	for _, m := range all {
+		if n := len(left); n > 0 && left[n-1].Name == m.Name && m.State != roster.ScoutmasterLive {
+			left[n-1].Scouts += m.Scouts
+			continue
+		}
+		left = append(left, m)
+	}
+	return left
+}
+
+// lostMost is how many lost scoutmasters are remembered, for goneMemory.
+const lostMost = 64
+
+// lostMasters are the scoutmasters that were lost and are not back, the latest last.
+type lostMasters []lostMaster
+
+type lostMaster struct {
+	roster.Scoutmaster
+
+	when time.Time
+}
+
+// note notes that a scoutmaster has come, or that its phase has changed.
+func (l *lostMasters) note(m *scoutmaster) {
+	if m.phase != masterLive && m.phase != masterLost {
+		return
+	}
+	*l = slices.DeleteFunc(*l, func(x lostMaster) bool { return x.Name == m.tick.Name })
+	if m.phase == masterLive {
+		return
+	}
+	lost := lostMaster{m.describe(), time.Now()}
+	lost.State, lost.Scouts = roster.ScoutmasterGone, 0
+	*l = append(*l, lost)
+	*l = (*l)[max(0, len(*l)-lostMost):]
+}
+
+// all returns the scoutmasters.
+func (l *lostMasters) all() (all []roster.Scoutmaster) {
+	*l = slices.DeleteFunc(*l, func(x lostMaster) bool { return time.Since(x.when) >= goneMemory })
+	for _, x := range *l {
+		all = append(all, x.Scoutmaster)
+	}
+	return all
 }
 
 // recentMost is how many events of a kind are kept.

@@ -3,6 +3,7 @@ package master
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -207,6 +208,48 @@ func TestGone(t *testing.T) {
 		expect("nearly a day later", 2)
 		time.Sleep(time.Minute)
 		expect("a day later", 0)
+	})
+}
+
+// A scoutmaster that was lost is remembered until it is back, or a day has passed.
+func TestLostMasters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l lostMasters
+		note := func(name string, phase masterPhase) { l.note(&scoutmaster{tick: Tick{Name: name}, phase: phase}) }
+		expect := func(want ...string) {
+			t.Helper()
+			var got []string
+			for _, m := range l.all() {
+				got = append(got, m.Name)
+				if m.State != roster.ScoutmasterGone {
+					t.Errorf("%s is %s", m.Name, m.State)
+				}
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%q, want %q", got, want)
+			}
+		}
+		for _, name := range []string{"a", "b", "c"} {
+			note(name, masterLive)
+			note(name, masterLost)
+			note(name, masterBuried)
+		}
+		note("d", masterLeaving)
+		note("d", masterBuried)
+		expect("a", "b", "c")
+		note("b", masterLive)
+		expect("a", "c")
+		time.Sleep(goneMemory - time.Minute)
+		note("b", masterLost)
+		expect("a", "c", "b")
+		time.Sleep(time.Minute)
+		expect("b")
+		for i := range 2 * lostMost {
+			note(fmt.Sprint(i), masterLost)
+		}
+		if n := len(l.all()); n != lostMost {
+			t.Errorf("%d are remembered", n)
+		}
 	})
 }
 

@@ -454,7 +454,7 @@ func (p *participant) once(ctx context.Context) {
 	}
 	digest, at := state.digestNow()
 	_, self := p.registry.self()
-	err := p.say(ctx, &Tick{Name: p.Name, URL: p.URL, Version: p.Version, Address: p.Address, Position: at, Digest: digest})
+	err := p.say(ctx, &Tick{Name: p.Name, URL: p.URL, Version: p.Version, Address: p.Address, Position: at, Digest: digest, Revision: state.list.Current().Revision})
 	if err == nil {
 		p.prove(self.Instance)
 		p.judge(ctx)

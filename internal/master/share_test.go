@@ -232,11 +232,14 @@ func newTestFleet(t *testing.T, n int) *testFleet {
 }
 
 // start adds a scoutmaster.
-func (f *testFleet) start() *testMaster {
+func (f *testFleet) start() *testMaster { return f.startAs(fmt.Sprint("master-", len(f.list()))) }
+
+// startAs adds a scoutmaster that has a name.
+func (f *testFleet) startAs(name string) *testMaster {
 	core, logs := observer.New(zapcore.DebugLevel)
 	m := &testMaster{fleet: f, line: &line{ring: f.ring}, logs: logs, done: make(chan error, 1)}
 	m.Registry = Share(listing.New(), Sharing{
-		Sequence: m.line, Peers: peers{m}, Name: fmt.Sprint("master-", len(f.masters)), Version: "v1",
+		Sequence: m.line, Peers: peers{m}, Name: name, URL: "http://" + name, Version: "v1",
 		Address:   fmt.Sprint(len(f.masters)),
 		Heartbeat: testHeartbeat, Deadline: testDeadline, CutOff: testCutOff,
 	}, zap.New(core))
@@ -779,6 +782,74 @@ func TestCutOff(t *testing.T) {
 			t.Error("that it is back was not logged")
 		}
 		f.agree()
+	})
+}
+
+// Each scoutmaster knows how the others are doing, and which scouts they have.
+func TestRosterOfAFleet(t *testing.T) {
+	inVirtualTime(t, 3, func(f *testFleet) {
+		expect := func(at int, want ...string) {
+			t.Helper()
+			var got []string
+			for _, m := range f.masters[at].Roster().Scoutmasters {
+				got = append(got, fmt.Sprintf("%s %s %d", m.Name, m.State, m.Scouts))
+				if m.URL != "http://"+m.Name || m.Version != "v1" {
+					t.Errorf("%+v", m)
+				}
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("at %d: %q, want %q", at, got, want)
+			}
+		}
+		for i, m := range f.list() {
+			m.arrive(fmt.Sprint("host-", i)).show("x")
+		}
+		f.masters[2].arrive("more").show("x")
+		f.agree("x", "x", "x", "x")
+		time.Sleep(2 * testHeartbeat)
+		for i := range 3 {
+			expect(i, "master-0 live 1", "master-1 live 1", "master-2 live 2")
+			r := f.masters[i].Roster()
+			for n, s := range r.Scouts {
+				if want := fmt.Sprint("master-", min(n, 2)); s.Scoutmaster != want || s.Heard.IsZero() != (n != i && (i != 2 || n != 3)) {
+					t.Errorf("at %d: %s is at %q, heard %v", i, s.Origin.Host, s.Scoutmaster, s.Heard)
+				}
+			}
+			for _, m := range r.Scoutmasters {
+				if now := f.masters[i].state.list.Current().Revision; m.Revision != now {
+					t.Errorf("at %d: %s is at revision %d of %d", i, m.Name, m.Revision, now)
+				}
+			}
+		}
+
+		f.masters[2].kill()
+		time.Sleep(testDeadline + 3*testHeartbeat)
+		expect(0, "master-0 live 1", "master-1 live 1", "master-2 cut off 2")
+		f.masters[0].arrive("more")
+		expect(0, "master-0 live 2", "master-1 live 1", "master-2 cut off 1")
+		time.Sleep(testDeadline + 2*testHeartbeat)
+		expect(0, "master-0 live 2", "master-1 live 1", "master-2 gone 0")
+		again := f.startAs("master-2")
+		f.await("it is back", func() bool { return again.Ready() == nil })
+		again.arrive("host-2")
+		time.Sleep(2 * testHeartbeat)
+		expect(0, "master-0 live 2", "master-1 live 1", "master-2 live 1")
+
+		if err := f.masters[1].Stop(f.Context()); err != nil { // as planned: it is not missed
+			t.Error(err)
+		}
+		f.masters[1].kill()
+		time.Sleep(testHeartbeat)
+		expect(0, "master-0 live 2", "master-1 gone 1", "master-2 live 1")
+		time.Sleep(2*testDeadline + 2*testHeartbeat)
+		expect(0, "master-0 live 2", "master-2 live 1")
+
+		f.masters[0].line.setCut(true)
+		f.await("it is cut off", func() bool { return f.masters[0].Ready() != nil })
+		expect(0, "master-0 cut off 2", "master-2 live 1")
+		f.masters[0].line.setCut(false)
+		f.await("it is back", func() bool { return f.masters[0].Ready() == nil })
+		expect(0, "master-0 live 0", "master-2 live 1")
 	})
 }
 

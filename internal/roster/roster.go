@@ -16,6 +16,8 @@ type Roster struct {
 	Scouts  []Scout   // by host, then directory
 	Left    []Left    // recent, newest first
 	Refused []Refused // recent, newest first
+	// Scoutmasters share the list, by name. A scoutmaster that is alone has none.
+	Scoutmasters []Scoutmaster
 	// Gone counts the hosts and directories whose scouts left without
 	// deregistering in the last day and have not come back.
 	Gone int
@@ -66,11 +68,39 @@ type Scout struct {
 	Polled     uint64        // directories that it polls because it cannot watch them
 	PollRound  time.Duration // how long its poll takes to verify every directory once; 0 if not known
 
-	Registered time.Time
-	Heard      time.Time // when the master last heard from it
-	Version    string
-	Session    string
-	Address    string
+	Registered  time.Time
+	Heard       time.Time // when the master last heard from it; zero if it is another scoutmaster's
+	Version     string
+	Session     string
+	Address     string
+	Scoutmaster string // the name of the one that it is registered with; "" if that is alone
+}
+
+// ScoutmasterState is how a scoutmaster of a fleet is doing.
+type ScoutmasterState string
+
+// The states of a scoutmaster.
+const (
+	// ScoutmasterLive: it takes part.
+	ScoutmasterLive ScoutmasterState = "live"
+	// ScoutmasterCutOff: nothing comes through the log, from it or to it.
+	ScoutmasterCutOff ScoutmasterState = "cut off"
+	// ScoutmasterGone: it has stopped, or what it left behind was dropped. It is
+	// remembered until it is back, for a day at most, unless it stopped as planned.
+	ScoutmasterGone ScoutmasterState = "gone"
+)
+
+// ScoutmasterStates are all of them.
+var ScoutmasterStates = [...]ScoutmasterState{ScoutmasterLive, ScoutmasterCutOff, ScoutmasterGone}
+
+// Scoutmaster is one of those that share a list.
+type Scoutmaster struct {
+	Name     string
+	URL      string // where consumers reach it
+	State    ScoutmasterState
+	Scouts   int    // registered with it
+	Revision uint64 // of its list, when it was heard last
+	Version  string
 }
 
 // Left is a registration that has ended. Registrations of one host and directory

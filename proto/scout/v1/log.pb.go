@@ -379,7 +379,10 @@ type LogTick struct {
 	Position uint64 `protobuf:"varint,4,opt,name=position,proto3" json:"position,omitempty"`
 	Digest   uint64 `protobuf:"fixed64,5,opt,name=digest,proto3" json:"digest,omitempty"`
 	// address is where requests of other scoutmasters reach its writer.
-	Address       string `protobuf:"bytes,6,opt,name=address,proto3" json:"address,omitempty"`
+	Address string `protobuf:"bytes,6,opt,name=address,proto3" json:"address,omitempty"`
+	// revision is the position of the last entry that has changed its list, for
+	// people.
+	Revision      uint64 `protobuf:"varint,7,opt,name=revision,proto3" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -454,6 +457,13 @@ func (x *LogTick) GetAddress() string {
 		return x.Address
 	}
 	return ""
+}
+
+func (x *LogTick) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
 }
 
 // LogSuspect says that nothing has come from a scoutmaster for the deadline. Any
@@ -1921,14 +1931,15 @@ const file_scout_v1_log_proto_rawDesc = "" +
 	"\x04left\x18\x0f \x01(\v2\x11.scout.v1.LogLeftH\x00R\x04leftB\x06\n" +
 	"\x04body\"\"\n" +
 	"\bLogBegin\x12\x16\n" +
-	"\x06before\x18\x01 \x01(\x06R\x06before\"\x97\x01\n" +
+	"\x06before\x18\x01 \x01(\x06R\x06before\"\xb3\x01\n" +
 	"\aLogTick\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03url\x18\x02 \x01(\tR\x03url\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\tR\aversion\x12\x1a\n" +
 	"\bposition\x18\x04 \x01(\x04R\bposition\x12\x16\n" +
 	"\x06digest\x18\x05 \x01(\x06R\x06digest\x12\x18\n" +
-	"\aaddress\x18\x06 \x01(\tR\aaddress\"(\n" +
+	"\aaddress\x18\x06 \x01(\tR\aaddress\x12\x1a\n" +
+	"\brevision\x18\a \x01(\x04R\brevision\"(\n" +
 	"\n" +
 	"LogSuspect\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\x06R\binstance\"?\n" +
