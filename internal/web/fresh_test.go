@@ -262,6 +262,14 @@ func TestScoutsGolden(t *testing.T) {
 	if r := get(t, h, "HEAD", "/scouts"); r.StatusCode != 200 || len(body(t, r)) != 0 {
 		t.Errorf("HEAD: %d", r.StatusCode)
 	}
+	f.roster.Scoutmasters = []roster.Scoutmaster{
+		{Name: "a", URL: "http://a:3001", State: roster.ScoutmasterLive, Scouts: 3, Revision: 4, Version: "v1"},
+		{Name: "b\n", State: roster.ScoutmasterCutOff},
+		{Name: "c", URL: "http://c:3001", State: roster.ScoutmasterGone, Version: "v0"},
+	}
+	f.roster.Scouts[0].Scoutmaster = "a"
+	f.roster.Scouts[1].Scoutmaster, f.roster.Scouts[1].Heard = "b\n", time.Time{}
+	golden(t, "scouts-fleet.json", whole(get(t, h, "GET", "/scouts")))
 	f.roster = roster.Roster{}
 	golden(t, "scouts-none.json", whole(get(t, h, "GET", "/scouts")))
 	for _, bad := range []struct {

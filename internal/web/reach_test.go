@@ -219,6 +219,9 @@ func TestUnready(t *testing.T) {
 					t.Errorf("%s: %s", path, r.Status)
 				}
 			}
+			if r, want := ask(t, m.handler, "GET", "/scouts"), map[string]int{"/problems/cut-off": 200, "/problems/catching-up": 503}[problem]; r.StatusCode != want {
+				t.Errorf("/scouts: %s", r.Status)
+			}
 			m.setReady(nil)
 			back := m.resume("format=events", stream.place)
 			synctest.Wait()

@@ -24,6 +24,11 @@ func (h *Handler) scouts(w http.ResponseWriter, r *http.Request) {
 		refuse(notAcceptable, noCodingAccepted).answer(w)
 		return
 	}
+	// One that is cut off tells what it knew, and that it is cut off.
+	if refused := h.unready(); refused != nil && refused.problem != cutOff {
+		refused.answer(w)
+		return
+	}
 	w.Header().Set("Content-Type", render.JSON.MediaType())
 	var body bytes.Buffer
 	err := render.Compress(&body, c, func(out io.Writer) error {
@@ -48,6 +53,9 @@ func renderRoster(v *listing.Version, r roster.Roster) []byte {
 	o.Number("files", uint64(v.Len))
 	o.Number("changes", v.Changes)
 	o.Value("states", func(p []byte) []byte { return appendStates(p, r) })
+	if r.Scoutmasters != nil {
+		render.AddLines(o, "scoutmasters", r.Scoutmasters, addScoutmaster)
+	}
 	render.AddLines(o, "scouts", r.Scouts, addScout)
 	render.AddLines(o, "left", r.Left, addLeft)
 	render.AddLines(o, "refused", r.Refused, addRefused)
@@ -85,10 +93,24 @@ func addScout(o *render.Object, s roster.Scout) {
 		o.Seconds("poll_seconds", s.PollRound)
 	}
 	o.Time("registered", s.Registered)
-	o.Time("heard", s.Heard)
+	if !s.Heard.IsZero() {
+		o.Time("heard", s.Heard)
+	}
 	o.Text("version", s.Version)
 	o.Text("session", s.Session)
 	o.Text("address", s.Address)
+	if s.Scoutmaster != "" {
+		o.Text("scoutmaster", s.Scoutmaster)
+	}
+}
+
+func addScoutmaster(o *render.Object, m roster.Scoutmaster) {
+	o.Text("name", m.Name)
+	o.Text("url", m.URL)
+	o.Text("state", string(m.State))
+	o.Number("scouts", uint64(m.Scouts))
+	o.Number("revision", m.Revision)
+	o.Text("version", m.Version)
 }
 
 func addLeft(o *render.Object, l roster.Left) {

@@ -74,7 +74,7 @@ export class Fleet {
       put(directory, visible(s.directory));
       directory.title = directory.textContent;
       put(files, s.files.toLocaleString());
-      put(heard, `${ago(s.heard)} ago`);
+      put(heard, s.heard ? `${ago(s.heard)} ago` : "–");
       put(version, visible(s.version));
     });
     while (this.body.rows.length > scouts.length) this.body.deleteRow(-1);
