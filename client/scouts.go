@@ -27,18 +27,39 @@ type Scout struct {
 	Polled          int           // directories that it cannot watch
 	Poll            time.Duration // how long it takes to check all directories once
 	Registered      time.Time
-	Heard           time.Time // when the scoutmaster last heard from it
+	Heard           time.Time // when the scoutmaster last heard from it; zero if it is another scoutmaster's
 	Version         string
 	Session         string
 	Address         string
 	Scoutmaster     string // the scoutmaster that it is registered with; empty if there is only one
 }
 
+// ScoutmasterState is how a scoutmaster of a fleet is doing.
+type ScoutmasterState string
+
+// The states of a scoutmaster.
+const (
+	ScoutmasterLive   ScoutmasterState = "live"    // it answers for the whole list
+	ScoutmasterCutOff ScoutmasterState = "cut off" // nothing comes through the log, from it or to it
+	ScoutmasterGone   ScoutmasterState = "gone"    // it has stopped, or was lost and is not back
+)
+
+// Scoutmaster is one of the scoutmasters that share a list.
+type Scoutmaster struct {
+	Name     string           `json:"name"`
+	URL      string           `json:"url"`
+	State    ScoutmasterState `json:"state"`
+	Scouts   int              `json:"scouts"`   // registered with it
+	Revision uint64           `json:"revision"` // of its list, when it was heard last
+	Version  string           `json:"version"`
+}
+
 // Roster is the scouts of a list at one time, and its totals.
 type Roster struct {
-	Files  int            // in the list
-	States map[string]int // how many scouts are in each state, those that are gone too
-	Scouts []Scout        // by host, then directory
+	Files        int            // in the list
+	States       map[string]int // how many scouts are in each state, those that are gone too
+	Scouts       []Scout        // by host, then directory
+	Scoutmasters []Scoutmaster  // by name; none if the scoutmaster is alone
 }
 
 // UnmarshalJSON decodes a scout.
@@ -79,9 +100,10 @@ func (c *Client) Scouts(ctx context.Context) (Roster, error) {
 	}
 	defer answer.Body.Close() //nolint:errcheck // it was read
 	var body struct {
-		Files  int            `json:"files"`
-		States map[string]int `json:"states"`
-		Scouts []Scout        `json:"scouts"`
+		Files        int            `json:"files"`
+		States       map[string]int `json:"states"`
+		Scouts       []Scout        `json:"scouts"`
+		Scoutmasters []Scoutmaster  `json:"scoutmasters"`
 	}
 	if err := json.NewDecoder(answer.Body).Decode(&body); err != nil {
 		return Roster{}, cut(err)

@@ -20,7 +20,7 @@ import (
 // Exit codes. Those of check say what it has found.
 const (
 	exitOK         = 0
-	exitIncomplete = 1 // check: a scout is hidden, gone or unconfirmed
+	exitIncomplete = 1 // check: a scout is hidden, gone or unconfirmed, or a scoutmaster is not live
 	exitFailed     = 2
 )
 
@@ -72,7 +72,7 @@ func command(t terminal) *cli.Command {
 			&cli.StringFlag{Name: "token-file", Sources: cli.EnvVars("SCOUT_HTTP_TOKEN_FILE"), Usage: "`FILE` with the token of a consumer"},
 			&cli.StringFlag{Name: "ca", Sources: cli.EnvVars("SCOUT_HTTP_CA"), Usage: "`FILE` with the authorities of the scoutmaster's certificate, in PEM"},
 		},
-		Commands: []*cli.Command{filesCommand(t), scoutsCommand(t), watchCommand(t), checkCommand(t), {
+		Commands: []*cli.Command{filesCommand(t), scoutsCommand(t), scoutmastersCommand(t), watchCommand(t), checkCommand(t), {
 			Name: "version", Usage: "print the version",
 			Action: func(_ context.Context, c *cli.Command) error { cli.ShowVersion(c.Root()); return nil },
 		}},

@@ -107,7 +107,13 @@ func TestCheck(t *testing.T) {
 	if out, _, code := scoutctl(t, "check"); out != "unavailable: web-01: /srv: not mounted\n" || code != exitIncomplete {
 		t.Errorf("hidden: %q, exit %d", out, code)
 	}
-	s.roster, s.unconfirmed = roster.Roster{Gone: 2}, nil
+	s.roster, s.unconfirmed = roster.Roster{Scoutmasters: []roster.Scoutmaster{
+		{Name: "m1", State: roster.ScoutmasterLive}, {Name: "m2", State: roster.ScoutmasterCutOff, URL: "http://m2:3001"}, {Name: "m3", State: roster.ScoutmasterGone},
+	}}, nil
+	if out, _, code := scoutctl(t, "check"); out != "cut off: scoutmaster m2: http://m2:3001\ngone: scoutmaster m3: -\n" || code != exitIncomplete {
+		t.Errorf("scoutmasters: %q, exit %d", out, code)
+	}
+	s.roster = roster.Roster{Gone: 2}
 	if out, _, code := scoutctl(t, "check"); !strings.HasPrefix(out, "gone: 2 scouts") || code != exitIncomplete {
 		t.Errorf("gone: %q, exit %d", out, code)
 	}
@@ -124,10 +130,33 @@ func TestScouts(t *testing.T) {
 	if lines := strings.Split(out, "\n"); code != exitOK || len(lines) != 3 || !strings.HasPrefix(lines[1], "degraded  web-01  /srv") || !strings.HasSuffix(lines[1], "slow disk") {
 		t.Errorf("%q, exit %d", out, code)
 	}
+	s.roster.Scouts = append(s.roster.Scouts, roster.Scout{Origin: files.Origin{Host: "web-02", Directory: "/d"}, State: roster.Live, Scoutmaster: "m2"})
+	s.roster.Scouts[0].Scoutmaster = "m1"
+	if out, _, _ := scoutctl(t, "scouts"); !strings.Contains(out, "s ago  m1 ") || !strings.Contains(out, "/d         0      -       m2           -\n") {
+		t.Errorf("in a fleet: %q", out)
+	}
 	var coloured bytes.Buffer
 	run(t.Context(), []string{"scoutctl", "scouts"}, terminal{out: &coloured, err: io.Discard, colour: true})
 	if !strings.Contains(coloured.String(), "\x1b[33mdegraded") {
 		t.Errorf("on a terminal: %q", coloured.String())
+	}
+}
+
+func TestScoutmasters(t *testing.T) {
+	s := master(t, "a")
+	if out, _, code := scoutctl(t, "scoutmasters"); out != "the scoutmaster is alone\n" || code != exitOK {
+		t.Errorf("alone: %q, exit %d", out, code)
+	}
+	s.roster.Scoutmasters = []roster.Scoutmaster{
+		{Name: "m1", URL: "http://m1:3001", State: roster.ScoutmasterLive, Scouts: 3, Revision: 17, Version: "v1"},
+		{Name: "m2", State: roster.ScoutmasterCutOff, Scouts: 1},
+	}
+	want := "STATE    NAME  SCOUTS  REVISION  VERSION  URL\nlive     m1    3       17        v1       http://m1:3001\ncut off  m2    1       0         -        -\n"
+	if out, _, code := scoutctl(t, "scoutmasters"); out != want || code != exitOK {
+		t.Errorf("%q, exit %d, want %q", out, code, want)
+	}
+	if out, _, code := scoutctl(t, "scoutmasters", "-o", "json"); !strings.Contains(out, `"state": "cut off"`) || code != exitOK {
+		t.Errorf("%q, exit %d", out, code)
 	}
 }
 

@@ -22,33 +22,71 @@ func scoutsCommand(t terminal) *cli.Command {
 		Name: "scouts", Usage: "list the scouts and how they are doing",
 		Flags: []cli.Flag{output("table or json")},
 		Action: func(ctx context.Context, c *cli.Command) error {
-			master, err := connect(c)
-			if err != nil {
-				return err
-			}
-			roster, err := master.Scouts(ctx)
-			if err != nil {
-				return err
-			}
-			switch c.String("output") {
-			case "json":
-				e := json.NewEncoder(t.out)
-				e.SetIndent("", "  ")
-				return e.Encode(roster)
-			case "table":
-				return writeScouts(t, roster, time.Now())
-			}
-			return fmt.Errorf("-o %q is neither table nor json", c.String("output"))
+			return writeRoster(ctx, c, t, func(r client.Roster) any { return r }, func(r client.Roster) error { return writeScouts(t, r, time.Now()) })
 		},
 	}
+}
+
+func scoutmastersCommand(t terminal) *cli.Command {
+	return &cli.Command{
+		Name: "scoutmasters", Usage: "list the scoutmasters that share the list, and how they are doing",
+		Flags: []cli.Flag{output("table or json")},
+		Action: func(ctx context.Context, c *cli.Command) error {
+			return writeRoster(ctx, c, t, func(r client.Roster) any { return r.Scoutmasters }, func(r client.Roster) error { return writeScoutmasters(t, r) })
+		},
+	}
+}
+
+// writeRoster writes a part of the roster in the format that is asked for.
+func writeRoster(ctx context.Context, c *cli.Command, t terminal, part func(client.Roster) any, table func(client.Roster) error) error {
+	master, err := connect(c)
+	if err != nil {
+		return err
+	}
+	roster, err := master.Scouts(ctx)
+	if err != nil {
+		return err
+	}
+	switch c.String("output") {
+	case "json":
+		e := json.NewEncoder(t.out)
+		e.SetIndent("", "  ")
+		return e.Encode(part(roster))
+	case "table":
+		return table(roster)
+	}
+	return fmt.Errorf("-o %q is neither table nor json", c.String("output"))
 }
 
 func writeScouts(t terminal, roster client.Roster, now time.Time) error {
 	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "STATE\tHOST\tDIRECTORY\tFILES\tHEARD\tSCOUTMASTER\tREASON") //nolint:errcheck // Flush reports it
 	for _, s := range roster.Scouts {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s ago\t%s\t%s\n", t.paint(s.State), s.Host, printable(s.Directory), s.Files, //nolint:errcheck // Flush reports it
-			max(0, now.Sub(s.Heard)).Round(100*time.Millisecond), dash(s.Scoutmaster), dash(printable(s.Reason)))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", t.paint(string(s.State)), s.Host, printable(s.Directory), s.Files, //nolint:errcheck // Flush reports it
+			ago(s.Heard, now), dash(printable(s.Scoutmaster)), dash(printable(s.Reason)))
+	}
+	return w.Flush()
+}
+
+// ago is how long ago something was. A scoutmaster does not know when another one
+// last heard from a scout.
+func ago(at, now time.Time) string {
+	if at.IsZero() {
+		return "-"
+	}
+	return max(0, now.Sub(at)).Round(100*time.Millisecond).String() + " ago"
+}
+
+func writeScoutmasters(t terminal, roster client.Roster) error {
+	if len(roster.Scoutmasters) == 0 {
+		_, err := fmt.Fprintln(t.out, "the scoutmaster is alone")
+		return err
+	}
+	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "STATE\tNAME\tSCOUTS\tREVISION\tVERSION\tURL") //nolint:errcheck // Flush reports it
+	for _, m := range roster.Scoutmasters {
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%s\n", //nolint:errcheck // Flush reports it
+			t.paint(string(m.State)), printable(m.Name), m.Scouts, m.Revision, dash(printable(m.Version)), dash(printable(m.URL)))
 	}
 	return w.Flush()
 }
@@ -62,22 +100,22 @@ func dash(s string) string {
 
 // paint colours a state. All colours have the same length, so that columns stay
 // aligned.
-func (t terminal) paint(s client.State) string {
+func (t terminal) paint(state string) string {
 	if !t.colour {
-		return string(s)
+		return state
 	}
-	colour := map[client.State]string{client.Live: "32", client.Degraded: "33", client.Scanning: "36"}[s]
+	colour := map[client.State]string{client.Live: "32", client.Degraded: "33", client.Scanning: "36"}[client.State(state)]
 	if colour == "" {
 		colour = "31"
 	}
-	return "\x1b[" + colour + "m" + string(s) + "\x1b[0m"
+	return "\x1b[" + colour + "m" + state + "\x1b[0m"
 }
 
 func checkCommand(t terminal) *cli.Command {
 	return &cli.Command{
 		Name: "check", Usage: "tell whether the list is whole, for monitoring",
 		Description: "The exit code is 0 if the list has all files of all scouts, 1 if a scout is hidden, degraded,\n" +
-			"gone or unconfirmed, and 2 if that cannot be told.",
+			"gone or unconfirmed or a scoutmaster is gone or cut off, and 2 if that cannot be told.",
 		Flags: []cli.Flag{&cli.DurationFlag{Name: "within", Value: 5 * time.Second, Usage: "how long the scouts may take to look at their disks"}},
 		Action: func(ctx context.Context, c *cli.Command) error {
 			master, err := connect(c)
@@ -121,6 +159,11 @@ func check(ctx context.Context, master *client.Client, within time.Duration) (pr
 	for _, u := range unconfirmed {
 		if !named[[2]string{u.Host, u.Directory}] {
 			problems = append(problems, fmt.Sprintf("unconfirmed: %s: %s: %s", u.Host, printable(u.Directory), printable(u.Reason)))
+		}
+	}
+	for _, m := range roster.Scoutmasters {
+		if m.State != client.ScoutmasterLive {
+			problems = append(problems, fmt.Sprintf("%s: scoutmaster %s: %s", m.State, printable(m.Name), dash(printable(m.URL))))
 		}
 	}
 	if n := roster.States["gone"]; n > 0 {
