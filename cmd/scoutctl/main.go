@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	docs "github.com/urfave/cli-docs/v3"
 	"github.com/urfave/cli/v3"
 	"golang.org/x/term"
 
@@ -75,6 +76,15 @@ func command(t terminal) *cli.Command {
 		Commands: []*cli.Command{filesCommand(t), scoutsCommand(t), scoutmastersCommand(t), watchCommand(t), checkCommand(t), {
 			Name: "version", Usage: "print the version",
 			Action: func(_ context.Context, c *cli.Command) error { cli.ShowVersion(c.Root()); return nil },
+		}, {
+			Name: "man", Usage: "print the manual page",
+			Action: func(_ context.Context, c *cli.Command) error {
+				page, err := docs.ToManWithSection(c.Root(), 1)
+				if err == nil {
+					_, err = io.WriteString(t.out, page)
+				}
+				return err
+			},
 		}},
 		Action: func(_ context.Context, c *cli.Command) error {
 			if c.Args().Present() {
