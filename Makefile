@@ -2,18 +2,27 @@
 # targets.
 
 SHELL   := /bin/sh
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-BUILD   := go build -trimpath -ldflags "-X scout/cmd/internal/version.stamp=$(VERSION)"
+VERSION := $(shell git describe --tags --match 'v[0-9]*' --always --dirty 2>/dev/null || echo dev)
+STAMP   := -X scout/cmd/internal/version.stamp=$(VERSION)
+BUILD   := go build -trimpath -ldflags "$(STAMP)"
+PROGRAMS := scout scoutmaster scoutctl
+
+# Everything that is built for users depends on the commit alone. The times in it are
+# that of the commit.
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 
 # The version is set above, so Go does not have to run git, which refuses to read
 # another user's checkout.
 export GOFLAGS += -buildvcs=false
 
+# Before a command: Go builds for this machine, also while GOARCH is another one.
+HOST := GOOS= GOARCH=
+
 # Each tool is pinned in a separate module file in tools/.
 BUF       := go tool -modfile=tools/buf/go.mod buf
 LINT      := go tool -modfile=tools/lint/go.mod golangci-lint
 GOFUMPT   := go tool -modfile=tools/lint/go.mod gofumpt
-PACK      := go tool -modfile=tools/pack/go.mod
+PACK      := $(HOST) go tool -modfile=tools/pack/go.mod
 VULNCHECK := go tool -modfile=tools/lint/go.mod govulncheck
 
 # The version that `make breaking` compares with, such as AGAINST=v1.0.0.
@@ -74,38 +83,53 @@ bench: ## measure speed and memory beside references: make bench [ROWS=regexp]
 bench-short: ## run every row of the benchmark in small sizes, about a minute
 	go run ./cmd/internal/bench -short
 
+# The system and architecture of the programs that are built for users; GOOS and
+# GOARCH in the environment work too.
+TARGETOS   ?= $(shell go env GOOS)
+TARGETARCH ?= $(shell go env GOARCH)
+PLATFORM    = dist/$(TARGETOS)-$(TARGETARCH)
+
+# Static programs without symbols run anywhere, even in an empty image.
+.PHONY: binaries
+binaries: ## build static programs: make binaries [TARGETOS=linux] [TARGETARCH=arm64]
+	CGO_ENABLED=0 GOOS=$(TARGETOS) GOARCH=$(TARGETARCH) \
+		go build -trimpath -ldflags "-s -w $(STAMP)" -o $(PLATFORM)/ $(addprefix ./cmd/,$(PROGRAMS))
+
+# Programs for this machine write them, whatever TARGETARCH is.
 .PHONY: man
-man: build ## write manual pages and shell completions to dist/
+man: ## write manual pages and shell completions to dist/
 	mkdir -p dist/man dist/completion
-	@for p in scout scoutmaster; do \
-		cmd/$$p/$$p man >dist/man/$$p.8 && \
-		cmd/$$p/$$p completion bash >dist/completion/$$p.bash && \
-		cmd/$$p/$$p completion zsh >dist/completion/_$$p && \
-		cmd/$$p/$$p completion fish >dist/completion/$$p.fish || exit 1; \
+	$(HOST) $(BUILD) -o dist/host/ $(addprefix ./cmd/,$(PROGRAMS))
+	@for p in $(PROGRAMS); do \
+		dist/host/$$p man >dist/man/$$p.$$(test $$p = scoutctl && echo 1 || echo 8) && \
+		dist/host/$$p completion bash >dist/completion/$$p.bash && \
+		dist/host/$$p completion zsh >dist/completion/_$$p && \
+		dist/host/$$p completion fish >dist/completion/$$p.fish || exit 1; \
 	done; ls dist/man/* dist/completion/*
 
-# Static programs run anywhere, even in an empty image.
-.PHONY: release
-release: ## build static programs in dist/bin
-	CGO_ENABLED=0 $(BUILD) -o dist/bin/ ./cmd/scout ./cmd/scoutmaster ./cmd/scoutctl
-
 .PHONY: sbom
-sbom: release ## list the content of both programs (CycloneDX) in dist/sbom
-	mkdir -p dist/sbom
-	@for p in scout scoutmaster; do \
-		$(PACK) cyclonedx-gomod bin -json -version $(VERSION) -output dist/sbom/$$p.cdx.json dist/bin/$$p || exit 1; \
-	done; ls dist/sbom/*
+sbom: binaries ## list the modules in each program (CycloneDX), and print their licences
+	@for p in $(PROGRAMS); do \
+		$(PACK) cyclonedx-gomod bin -json -noserial -notimestamp -version $(VERSION) -output $(PLATFORM)/$$p.cdx.json $(PLATFORM)/$$p && \
+		tools/notices $(PLATFORM)/$$p >$(PLATFORM)/$$p.notices || exit 1; \
+	done; ls $(PLATFORM)
 
-# Without a tag the version is no number; the packages then have 0.0.0+VERSION.
-PACKAGE_VERSION = $(if $(filter v%,$(VERSION)),$(VERSION),0.0.0+$(subst -,.,$(VERSION)))
+# Who answers for the packages. There is no public address yet.
+MAINTAINER ?= Scout maintainers <maintainers@scout.invalid>
 
 .PHONY: packages
-packages: release man sbom ## build deb and rpm packages in dist/packages
-	mkdir -p dist/packages
-	@export PACKAGE_VERSION=$(PACKAGE_VERSION) GOARCH=$$(go env GOARCH); \
-	for p in scout scoutmaster; do for kind in deb rpm; do \
-		$(PACK) nfpm package -f packaging/$$p.yaml -p $$kind -t dist/packages/ || exit 1; \
-	done; done; ls dist/packages/*
+packages: TARGETOS = linux
+packages: sbom man ## build deb and rpm packages: make packages [TARGETARCH=arm64]
+	@PACK="$(PACK)" MAINTAINER="$(MAINTAINER)" TARGETARCH=$(TARGETARCH) \
+		tools/packages $$(tools/package-version $(VERSION)) dist/packages
+	ls dist/packages
+
+.PHONY: packages-check
+packages-check: packages ## check the packages, and install, upgrade and remove them in a container
+	rm -rf dist/check && mkdir -p dist/check/new
+	cp dist/packages/*[-_]$$(tools/package-version $(VERSION) | tr - '~')-* dist/check/new
+	@PACK="$(PACK)" MAINTAINER="$(MAINTAINER)" TARGETARCH=$(TARGETARCH) tools/packages 0.0.0-0 dist/check/old
+	tools/packages-check dist/check/new dist/check/old
 
 .PHONY: proto
 proto: ## generate the Go code of the protocol
@@ -143,7 +167,7 @@ vulnerabilities:
 	@VULNCHECK="$(VULNCHECK)" tools/vulnerabilities
 
 .PHONY: check
-check: prove test bench-short ## run everything that CI runs
+check: prove test packages-check bench-short ## run everything that CI runs
 	$(MAKE) fuzz FUZZTIME=3s
 
 .PHONY: prove
@@ -177,4 +201,4 @@ clean: ## remove everything that was built
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
