@@ -39,6 +39,7 @@ type world struct {
 
 	dumps    map[[3]uint64]string      // by generation, epoch and position
 	sets     map[Shown]map[string]bool // all that were ever sent
+	recent   map[files.Origin][]Shown  // the last that were sent
 	expected map[SessionID][]Shown     // by serial: what the session shows after that entry
 	happened map[string]int
 }
@@ -83,7 +84,7 @@ const (
 func newWorld(t *testing.T, seed uint64) *world {
 	w := &world{
 		t: t, rand: rand.New(rand.NewPCG(seed, 2)), epochs: 1, dumps: map[[3]uint64]string{},
-		sets: map[Shown]map[string]bool{{}: {}}, expected: map[SessionID][]Shown{}, happened: map[string]int{},
+		sets: map[Shown]map[string]bool{{}: {}}, recent: map[files.Origin][]Shown{}, expected: map[SessionID][]Shown{}, happened: map[string]int{},
 	}
 	for range simFollowers {
 		w.followers = append(w.followers, w.follow())
@@ -260,6 +261,9 @@ func (w *world) apply(f *follower, position uint64) {
 		if !free && holder.id != j.Replaces {
 			w.t.Fatalf("%v has the origin of %v, and was to replace %v", x.id, holder.id, j.Replaces)
 		}
+	}
+	if fresh && x.source != nil && slices.ContainsFunc(j.Has, func(h Shown) bool { return h.Count == x.names.Count && h.Digest != x.names.Digest }) {
+		w.happened["lied"]++
 	}
 	if fresh && x.phase == shown && !slices.Contains(j.Has, x.names) {
 		w.t.Fatalf("%v has adopted %v, of %v", x.id, x.names, j.Has)
@@ -455,9 +459,12 @@ func (w *world) actMaster(wr *writer) {
 func (w *world) join(s *scoutSession, wr *writer, replaces SessionID) {
 	j := &Joined{Origin: s.origin, Session: fmt.Sprint(s.id), Replaces: replaces}
 	if x := wr.home.holders[s.origin]; x != nil && w.chance(90) {
-		j.Before, j.Has = x.scout.Session, []Shown{x.names}
-		if w.chance(20) {
-			j.Has[0].Digest++
+		j.Before = x.scout.Session
+		for _, state := range append(w.recent[s.origin], x.names) {
+			if w.chance(50) {
+				state.Digest++ // a lie
+			}
+			j.Has = append(j.Has, state)
 		}
 	}
 	s.serial = 0
@@ -474,6 +481,8 @@ func (w *world) send(s *scoutSession, wr *writer, body Body, after Shown) {
 		want = append(want, Shown{})
 	}
 	want[s.serial] = after
+	recent := append(w.recent[s.origin], after)
+	w.recent[s.origin] = slices.Clone(recent[max(0, len(recent)-4):])
 	w.expected[s.id] = want
 	w.append(s.pending)
 }
@@ -582,7 +591,7 @@ func setOf(names map[string]bool) *files.Set {
 // what the sessions have said.
 func TestStatesOverAFaultyLog(t *testing.T) {
 	happened := map[string]int{}
-	for seed := range uint64(15) {
+	for seed := range uint64(30) {
 		w := newWorld(t, seed)
 		for range 5000 {
 			w.step()
@@ -597,7 +606,7 @@ func TestStatesOverAFaultyLog(t *testing.T) {
 		}
 		happened["positions"] += len(w.dumps)
 	}
-	for _, what := range []string{"dropped", "doubled", "late", "truncated", "made anew", "restored", "taken over", "adopted", "abandoned", "buried"} {
+	for _, what := range []string{"dropped", "doubled", "late", "truncated", "made anew", "restored", "taken over", "adopted", "lied", "abandoned", "buried"} {
 		if happened[what] == 0 {
 			t.Errorf("%q has happened %d times", what, happened[what])
 		}

@@ -220,7 +220,9 @@ func TestTakeover(t *testing.T) {
 			first := joining()
 			first.Before = "first"
 			s.must(s.say(1, 1, first))
-			s.must(s.say(1, 1, snapshot("x", "y")))
+			u := snapshot("x", "y")
+			u.Revision = 5
+			s.must(s.say(1, 1, u))
 			tc.before(s)
 			s.expect("x", "y")
 			j := joining(tc.has...)
@@ -235,6 +237,9 @@ func TestTakeover(t *testing.T) {
 			kept := s.keptOf(SessionID{2, 1})
 			if want := (stream.Kept{SentState: stream.SentState(shownOf("x", "y")), Bytes: 2}); (kept != nil) != tc.adopted || kept != nil && *kept != want {
 				t.Errorf("kept: %+v", kept)
+			}
+			if got := s.find(SessionID{2, 1}).revision; tc.adopted != (got == 1) {
+				t.Errorf("revision %d", got)
 			}
 			err := s.say(2, 1, &Update{
 				Delta:    files.Delta{Removed: filestest.Set("x"), Added: filestest.Set()},
