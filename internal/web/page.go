@@ -40,9 +40,10 @@ func (h *Handler) routePage() {
 	}
 	for _, f := range files {
 		serve := pageFile(path.Join("page", f.Name()))
-		h.route("/page/"+f.Name(), serve)
 		if f.Name() == "index.html" {
-			h.route("/{$}", serve)
+			h.route("/{$}", serve) // its references are relative to this path
+		} else {
+			h.route("/page/"+f.Name(), serve)
 		}
 	}
 }

@@ -5,6 +5,12 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,10 +19,14 @@ import (
 	"testing"
 	"time"
 
+	browserdomain "github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"scout/cmd/internal/testfleet"
+	"scout/internal/files/filestest"
 )
 
 // rowsShown are the filenames in the document, as a person reads them.
@@ -45,7 +55,11 @@ func TestPage(t *testing.T) {
 	b.screenshot("page")
 
 	kill(t, s.Process)
-	b.await(rowsShown + `.length === 0 && document.querySelectorAll("#scouts tr").length === 0`)
+	b.await(rowsShown + `.length === 0 && document.querySelectorAll("#scouts tr").length === 1`)
+	b.await(`document.querySelector("#scouts .state.gone")`)
+	if row := b.text("#scouts tr"); !strings.Contains(row, "stream broken") || !strings.Contains(row, "web-01") {
+		t.Errorf("the scout that was killed is shown as %q", row)
+	}
 	if found := complained(); len(found) > 0 {
 		t.Errorf("the browser complains: %q", found)
 	}
@@ -62,10 +76,10 @@ func TestPageOutlivesTheMaster(t *testing.T) {
 	b.open(m)
 	b.await(rowsShown + `.join() === "one"`)
 	kill(t, m.Process)
-	b.await(`document.querySelector("#link.lost")`)
+	b.await(`document.querySelector("#link.lost") && document.querySelector("#lost").innerText.startsWith("Cannot connect to the scoutmaster")`)
 	startMaster(t, "-grpc", grpcPort, "-http", httpPort)
 	write(t, dir, "two")
-	b.await(`document.querySelector("#link.live")`)
+	b.await(`document.querySelector("#link.live") && document.querySelector("#lost").hidden`)
 	b.await(rowsShown + `.join() === "one,two"`)
 }
 
@@ -112,52 +126,239 @@ func TestPageShowsNamesAsText(t *testing.T) {
 	}
 }
 
-// However long the list, the document stays small, and all of it can be reached
-// and searched.
-func TestPageOfManyFiles(t *testing.T) {
+// Every way to search finds what it says, with the number of files. The address of
+// the page has the search, so that it can be shared and kept.
+func TestPageSearch(t *testing.T) {
 	b := openBrowser(t)
 	m, dir := startMaster(t), tempDir(t)
-	const files = 5000
-	for i := range files {
+	for i := range 1000 {
 		write(t, dir, fmt.Sprintf("d%02d/file-%04d.dat", i/100, i))
 	}
-	write(t, dir, "zz/last")
+	write(t, dir, "d07/File-0700.DAT")
 	write(t, dir, "a[b]{c}*")
 	s := startScout(t, m, "h", dir)
 	converges(t, m, s)
 	b.open(m)
-	b.await(rowsShown + `.includes("d00/file-0000.dat")`)
-
-	// To the end, as fast as the page lets one.
-	b.await(`(document.querySelector("#list").scrollTop = 1e9, ` + rowsShown + `.includes("zz/last"))`)
-	if n := eval[int](b, `document.querySelectorAll("#rows tr").length`); n > 100 {
-		t.Errorf("%d rows are in the document", n)
-	}
-	b.await(`document.querySelector("#list-table").getAttribute("aria-rowcount") == ` + fmt.Sprint(files+3))
-	// And back, to what was forgotten meanwhile.
-	b.await(`(document.querySelector("#list").scrollTop = 0, ` + rowsShown + `.includes("d00/file-0000.dat"))`)
-
+	b.await(found("1,002 files."))
 	for _, tc := range []struct{ typed, first, found string }{
-		{"file-4321", "d43/file-4321.dat", "1 file."},
-		{"d43/file-432", "d43/file-4320.dat", "10 files."},
-		{"^d07/", "d07/file-0700.dat", "100 files."},
-		{"**/*99.dat", "d00/file-0099.dat", "50 files."},
-		{"last", "zz/last", "1 file."},
-		{"nothing is called so", "", "0 files."},
+		{"file-0432", "d04/file-0432.dat", "1 file matches."},
+		{"d04/file-043", "d04/file-0430.dat", "10 files match."},
+		{"^d07/", "d07/File-0700.DAT", "101 files match."},
+		{"**/*99.dat", "d00/file-0099.dat", "10 files match."},
+		{"]{c", "", "0 files match."},
+		{`*\[b\]*`, "a[b]{c}*", "1 file matches."},
+		{dir + "/d04/file-0432.dat", "d04/file-0432.dat", "1 file matches."},
+		{dir + "/d04/", "d04/file-0400.dat", "100 files match."},
+		{dir + "/*/*-0001.*", "d00/file-0001.dat", "1 file matches."},
+		{dir, "a[b]{c}*", "1,002 files match."},
+		{"/no/scout/is/here", "", "No scout watches a directory that can hold /no/scout/is/here."},
+		{"nothing is called so", "", "0 files match."},
 	} {
 		b.search(tc.typed)
-		b.await(fmt.Sprintf(`document.querySelector("#found").textContent === %q`, tc.found))
+		b.await(found(tc.found))
 		if tc.first != "" {
 			b.await(rowsShown + fmt.Sprintf(`[0] === %q`, tc.first))
+		} else {
+			b.await(rowsShown + `.length === 0`)
 		}
 	}
+	b.search("FILE-0700")
+	b.await(found("0 files match."))
+	eval[bool](b, `document.querySelector("#ignore-case").click(), true`)
+	b.await(found("2 files match, upper and lower case alike."))
+
+	// A pattern that is none says so, and shows nothing.
 	b.search("[")
-	b.await(`document.querySelector("#search[aria-invalid=true]") && document.querySelector("#found").textContent.length > 10`)
+	b.await(`document.querySelector("#search[aria-invalid=true]") && /is not a glob pattern/.test(document.querySelector("#found").textContent)`)
+	b.await(rowsShown + `.length === 0`)
 	b.search("file-0001")
 	b.await(`document.querySelector("#search[aria-invalid=false]")`)
 	b.await(rowsShown + `.join() === "d00/file-0001.dat"`)
+
+	// Enter goes to the list, and the page can be opened again as it is.
+	b.do("press Enter", chromedp.KeyEvent(kb.Enter))
+	b.await(`document.activeElement.id === "list"`)
+	if search := eval[string](b, "location.search"); search != "?name=file-0001&ignore_case=true" {
+		t.Errorf("the address of the page has %q", search)
+	}
+	b.do("reload", chromedp.Reload())
+	b.await(rowsShown + `.join() === "d00/file-0001.dat" && document.querySelector("#ignore-case").checked`)
 	must(t, os.Remove(filepath.Join(dir, "d00/file-0001.dat")))
 	b.await(rowsShown + `.length === 0`)
+}
+
+// found is a condition on what the page says of the number of files.
+func found(want string) string {
+	return fmt.Sprintf(`document.querySelector("#found").textContent === %q`, want)
+}
+
+// However long the list, the document stays small. All of the list is a step away,
+// and follows changes wherever it is looked at.
+func TestPageOfManyFiles(t *testing.T) {
+	b, m := openBrowser(t), startMaster(t)
+	const files = 400_000 // more than a browser can scroll through row by row
+	var names []string
+	for i := range files {
+		names = append(names, fmt.Sprintf("%c/%06d.dat", 'a'+i*26/files, i))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	many := &testfleet.PlayedScouts{Master: m.GRPC, Directories: []*testfleet.Directory{testfleet.NewDirectory(filestest.Set(names...))}}
+	go many.Run(ctx) //nolint:errcheck // it ends with the test
+	dir := tempDir(t)
+	write(t, dir, "zz/last")
+	startScout(t, m, "h", dir)
+	b.open(m)
+	b.await(found("400,001 files.") + "&&" + rowsShown + `[0] === "a/000000.dat"`)
+	shown := rowsShown + `.slice(12)` // 12 rows are above those in view
+
+	b.do("go to the end", chromedp.Focus(chromedp.CSS("#list")), chromedp.KeyEvent(kb.End))
+	b.await(rowsShown + `.at(-1) === "zz/last"`)
+	b.await(`document.querySelector("#chosen-path").textContent === "` + dir + `/zz/last"`)
+	if n := eval[int](b, `document.querySelectorAll("#rows tr").length`); n > 100 {
+		t.Errorf("%d rows are in the document", n)
+	}
+	if n := eval[int](b, `+document.querySelector("#list-table").getAttribute("aria-rowcount")`); n != files+2 {
+		t.Errorf("the table has %d rows, with the title", n)
+	}
+	write(t, dir, "zz/later")
+	b.await(found("400,002 files.") + "&&" + rowsShown + `.includes("zz/later")`)
+
+	// To a letter, in the list and in its field, and from there upwards and downwards.
+	b.do("type a letter", chromedp.KeyEvent("m"))
+	b.await(shown + `[0] === "m/184616.dat"`)
+	b.do("go up", chromedp.KeyEvent(kb.ArrowUp))
+	b.await(`document.querySelector("#chosen-path").textContent.endsWith("/l/184615.dat")`)
+	for range 100 {
+		b.do("go up", chromedp.KeyEvent(kb.PageUp))
+	}
+	b.await(inSequence + "&&" + rowsShown + `[0] < "l/1831"`)
+	for range 200 {
+		b.do("go down", chromedp.KeyEvent(kb.PageDown))
+	}
+	b.await(inSequence + "&&" + rowsShown + `[0] > "m/186"`)
+	eval[bool](b, `document.querySelector("#goto").value = "", document.querySelector("#goto").focus(), true`)
+	b.do("type", chromedp.KeyEvent("t/3"))
+	b.await(shown + `[0] === "t/300000.dat"`)
+
+	// With the scroll bar, to the middle and back to the beginning.
+	b.await(`(document.querySelector("#list").scrollTop = document.querySelector("#list").scrollHeight / 2, ` + shown + `[0]?.startsWith("n/"))`)
+	b.await(`(document.querySelector("#list").scrollTop = 0, ` + rowsShown + `[0] === "a/000000.dat")`)
+	b.search(".dat")
+	b.await(found("400,000 files match."))
+}
+
+// inSequence is the condition that the numbers in the names in the document follow
+// each other.
+const inSequence = `((n) => n.length > 20 && n.every((x, i) => i === 0 || x === n[i - 1] + 1))(` + rowsShown + `.map((name) => +name.slice(2, 8)))`
+
+// What is selected can be copied and saved, with and without a token.
+func TestPageTakesTheSelection(t *testing.T) {
+	for _, token := range []string{"", "0123456789abcdef0123456789abcdef"} {
+		var args []string
+		if token != "" {
+			file := filepath.Join(t.TempDir(), "readers")
+			must(t, os.WriteFile(file, []byte("page:"+token+"\n"), 0o600))
+			args = []string{"-http-token-file", file}
+		}
+		b := openBrowser(t)
+		m, dir := startMaster(t, args...), tempDir(t)
+		for _, name := range []string{"one.log", "two.log", "three"} {
+			write(t, dir, name)
+		}
+		startScout(t, m, "h", dir)
+		b.do("open the page", chromedp.Navigate("http://"+m.HTTP+"/?name=.log"))
+		if token != "" {
+			b.await(`!document.querySelector("#door").hidden`)
+			b.do("type", chromedp.Focus(chromedp.CSS("#token")), chromedp.KeyEvent(token), chromedp.KeyEvent(kb.Enter))
+		}
+		b.await(rowsShown + `.join() === "one.log,two.log"`)
+		eval[bool](b, `Object.defineProperty(navigator, "clipboard", {value: {writeText: async (text) => { window.copied = text }}}), document.querySelector("#copy").click(), true`)
+		b.await(fmt.Sprintf(`window.copied === %q && document.querySelector("#outcome").textContent === "Copied 2 paths."`, dir+"/one.log\n"+dir+"/two.log\n"))
+		eval[bool](b, `document.querySelectorAll("#rows tr[aria-rowindex]")[1].click(), document.querySelector("#chosen-copy").click(), true`)
+		b.await(fmt.Sprintf(`window.copied === %q`, dir+"/two.log"))
+
+		saved := t.TempDir()
+		b.do("save downloads", chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+			_, err := cdp.Call(ctx, t, browserdomain.SetDownloadBehavior, browserdomain.SetDownloadBehaviorParams{Behavior: "allow", DownloadPath: saved})
+			return err
+		}))
+		for file, want := range map[string]string{
+			"files.txt":    dir + "/one.log\n" + dir + "/two.log\n",
+			"files.ndjson": fmt.Sprintf(`{"filename":"one.log","host":"h","directory":%q}`+"\n"+`{"filename":"two.log","host":"h","directory":%[1]q}`+"\n", dir),
+		} {
+			eval[bool](b, fmt.Sprintf(`document.querySelector("a[download='%s']").click(), true`, file))
+			within(t, patience, func() error {
+				if got, err := os.ReadFile(filepath.Join(saved, file)); err != nil || string(got) != want {
+					return fmt.Errorf("%s: %q, %v", file, got, err)
+				}
+				return nil
+			})
+		}
+	}
+}
+
+// Below a path of a proxy, the page, its streams and its links work. What the proxy
+// itself answers is not taken for an answer of the scoutmaster.
+func TestPageBelowAPath(t *testing.T) {
+	b := openBrowser(t)
+	m, dir := startMaster(t), tempDir(t)
+	write(t, dir, "one")
+	s := startScout(t, m, "h", dir)
+	converges(t, m, s)
+	behind := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: m.HTTP})
+	behind.ErrorLog = log.New(io.Discard, "", 0) // of streams that end with the master
+	behind.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, _ error) {
+		w.WriteHeader(http.StatusBadGateway)
+		fmt.Fprintln(w, "<h1>Bad Gateway</h1>") //nolint:errcheck // the browser has left
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/tools/scout/", http.StripPrefix("/tools/scout", behind))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		t.Errorf("the page asks for %s", r.URL)
+		http.NotFound(w, r)
+	})
+	proxy := httptest.NewServer(mux)
+	defer proxy.Close()
+	defer proxy.CloseClientConnections()
+	b.do("open the page", chromedp.Navigate(proxy.URL+"/tools/scout/?name=o"))
+	b.await(rowsShown + `.join() === "one"`)
+	write(t, dir, "two")
+	b.await(rowsShown + `.join() === "one,two"`)
+	b.await(`document.querySelector("#scouts .state.live")`)
+	for _, href := range eval[[]string](b, `[...document.querySelectorAll("a[href]:not(.skip), link, script, img")].map((e) => e.href || e.src)`) {
+		if !strings.HasPrefix(href, proxy.URL+"/tools/scout/") {
+			t.Errorf("the page links to %s", href)
+		}
+	}
+	kill(t, m.Process)
+	b.await(`document.querySelector("#lost").innerText.includes("not the scoutmaster's: 502")`)
+}
+
+// The plots have a time axis, and say each value that they show.
+func TestPagePlots(t *testing.T) {
+	b := openBrowser(t)
+	m, dir := startMaster(t), tempDir(t)
+	write(t, dir, "one")
+	s := startScout(t, m, "h", dir)
+	converges(t, m, s)
+	b.open(m)
+	said := func(end string) string {
+		return fmt.Sprintf(`document.querySelector("#files-plot .plot").getAttribute("aria-valuetext").endsWith(%q)`, end)
+	}
+	b.await(said("now 1"))
+	write(t, dir, "two")
+	b.await(said("between 1 and 2, now 2"))
+	for key, want := range map[string]string{kb.Home: "1 at", kb.End: "2 at"} {
+		b.do("go to a value", chromedp.Focus(chromedp.CSS("#files-plot .plot")), chromedp.KeyEvent(key))
+		b.await(fmt.Sprintf(`/^%s \d\d:\d\d:\d\d$/.test(document.querySelector("#files-plot .tip").innerText)`, want))
+	}
+	const width = `((of) => (of.at(-1) - of[0] + 86400) % 86400)([...document.querySelectorAll("#files-plot .axis span")]
+		.map((e) => e.textContent.split(":").map(Number)).map(([h, m, s = 0]) => (h * 60 + m) * 60 + s))`
+	for _, seconds := range []int{600, 3600, 60} {
+		eval[bool](b, fmt.Sprintf(`document.querySelector("[data-seconds='%d']").click(), true`, seconds))
+		b.await(fmt.Sprintf(`%s === %d && document.querySelector("[data-seconds='%[2]d'][aria-pressed=true]")`, width, seconds))
+	}
 }
 
 // search types into the search field, from wherever the focus is.
@@ -191,17 +392,26 @@ func TestPageIsForEverybody(t *testing.T) {
 			if over := eval[int](b, `document.documentElement.scrollWidth - innerWidth`); over > 0 {
 				t.Errorf("%s, %d wide: the page is %d pixels too wide", scheme, width, over)
 			}
+			// A name can be read whole.
+			eval[bool](b, `document.querySelector("#rows tr[aria-rowindex]").click(), true`)
+			b.await(fmt.Sprintf(`document.querySelector("#chosen-path").innerText === %q`, dir+"/some/deep/directory/with-a-long-name/file-000.log"))
+			if cut := eval[bool](b, `((e) => e.scrollWidth > e.clientWidth)(document.querySelector("#chosen p"))`); cut {
+				t.Errorf("%s, %d wide: the path of the chosen file is cut off", scheme, width)
+			}
+			if found := b.audit(); len(found) > 0 {
+				t.Errorf("%s, %d wide, with a file chosen: %s", scheme, width, strings.Join(found, "\n\t"))
+			}
 			b.screenshot(fmt.Sprintf("%s-%d", scheme, width))
 		}
 	}
 	// The keyboard reaches all that can be done.
 	var reached []string
 	eval[bool](b, `document.activeElement.blur(), true`)
-	for range 12 {
+	for range 30 {
 		b.do("press tab", chromedp.KeyEvent(kb.Tab))
 		reached = append(reached, eval[string](b, `document.activeElement.id || document.activeElement.className || document.activeElement.tagName`))
 	}
-	for _, want := range []string{"skip", "search", "host", "list"} {
+	for _, want := range []string{"skip", "plot", "search", "host", "ignore-case", "goto", "to-end", "copy", "list", "chosen-copy", "state live"} {
 		if !slices.Contains(reached, want) {
 			t.Errorf("the tab key does not reach %s: %q", want, reached)
 		}
