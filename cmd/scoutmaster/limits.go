@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,9 +17,10 @@ import (
 
 // Limits on what a peer may cost that no installation needs to change.
 const (
-	maxMessage       = 4 << 20         // bytes of a scout's message; the protocol allows at least 64 KiB
-	maxStreams       = 1000            // on one gRPC connection; a scout needs one
-	handshakeTimeout = 5 * time.Second // until a new gRPC connection is ready
+	maxMessage       = 4 << 20          // bytes of a scout's message; the protocol allows at least 64 KiB
+	maxStreams       = 1000             // on one gRPC connection; a scout needs one
+	handshakeTimeout = 5 * time.Second  // until a new gRPC connection is ready
+	messageTimeout   = 10 * time.Second // until the first message of a gRPC call has come
 	headerTimeout    = 10 * time.Second
 	maxHeader        = 64 << 10 // bytes of a request's header, over gRPC and HTTP
 )
@@ -66,7 +68,7 @@ func (l *limits) connectionsWithin(total int) access.Limits {
 
 // grpcLimits are the limits of a gRPC server.
 func grpcLimits() []grpc.ServerOption {
-	return append(access.StreamLimit(maxStreams),
+	return append(slices.Concat(access.StreamLimit(maxStreams), access.FirstMessage(messageTimeout)),
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.MaxHeaderListSize(maxHeader),

@@ -26,8 +26,10 @@ import (
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/getkin/kin-openapi/routers/legacy"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
 
 	scoutv1 "scout/proto/scout/v1"
 )
@@ -104,6 +106,33 @@ func TestGRPCHealth(t *testing.T) {
 		r, err := healthpb.NewHealthClient(conn).Check(context.Background(), &healthpb.HealthCheckRequest{Service: service})
 		if err != nil || r.GetStatus() != healthpb.HealthCheckResponse_SERVING {
 			t.Errorf("%q: %v, %v", service, r, err)
+		}
+	}
+}
+
+// A call that never sends its first message ends, whatever it calls and however long
+// the deadline of scouts is.
+func TestSilentCallsEnd(t *testing.T) {
+	t.Parallel()
+	m := startMaster(t, "-deadline", "1h")
+	conn, err := grpc.NewClient(m.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	must(t, err)
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	both := &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}
+	var calls []grpc.ClientStream
+	for _, method := range []string{
+		healthpb.Health_Check_FullMethodName, healthpb.Health_Watch_FullMethodName, scoutv1.ScoutmasterService_Session_FullMethodName,
+	} {
+		call, err := conn.NewStream(ctx, both, method)
+		must(t, err)
+		calls = append(calls, call)
+	}
+	for i, call := range calls {
+		err := call.RecvMsg(new(healthpb.HealthCheckResponse))
+		if status.Code(err) != codes.DeadlineExceeded || ctx.Err() != nil {
+			t.Errorf("call %d: %v", i, err)
 		}
 	}
 }

@@ -28,9 +28,10 @@
 //	  (half-close)     ------------->      deregistered; the call ends with OK
 //
 // Hello is the scout's first message, and comes once. A call without a Hello
-// ends after the master's deadline with DEADLINE_EXCEEDED. Welcome is the
-// master's first message. An end that receives anything else in the place of
-// the first message, unknown messages too, ends the call.
+// ends after the master's deadline, at the latest after ten seconds, with
+// DEADLINE_EXCEEDED. Welcome is the master's first message. An end that receives
+// anything else in the place of the first message, unknown messages too, ends
+// the call.
 //
 // A scout that has nothing to list says Unavailable in place of Offer, and
 // Offer when it can serve.
