@@ -96,7 +96,7 @@ var commonEvents = []event{
 	{"failed", "", "error", "the program ends with an error"},
 	{"wrong usage", "", "error", "a flag or variable is wrong"},
 	{"log lines dropped", "", "lines", "whoever reads the log was too slow; these lines are missing"},
-	{"grpc, http, metrics", "", "detail", "a warning of a library"},
+	{"grpc, http, metrics", "", "detail, withheld", "a warning of a library"},
 }
 
 func list(text string) []string {

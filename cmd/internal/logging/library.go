@@ -3,11 +3,15 @@ package logging
 import (
 	stdlog "log"
 	"strings"
+	"sync"
+	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zapgrpc"
 	"google.golang.org/grpc/grpclog"
+
+	"scout/internal/throttle"
 )
 
 // Library returns a logger for the messages of a library, from level warn on.
@@ -18,13 +22,54 @@ func Library(log *zap.Logger, name string) *zap.Logger {
 }
 
 // StdLog is Library for a library that uses the standard library's logger.
-// Everything that it logs is a warning.
+// Everything that it logs is a warning. Peers can cause such lines, so of lines that
+// begin alike only the first and the last of each interval are written. The field
+// `withheld` is the number of lines before the last that were not.
 func StdLog(log *zap.Logger, name string) *stdlog.Logger {
-	std, err := zap.NewStdLogAt(Library(log, name), zap.WarnLevel)
-	if err != nil {
-		panic(err) // only an unknown level is an error
+	return stdlog.New(&stdWriter{log: Library(log, name), limits: make(map[string]*throttle.Latest)}, "", 0)
+}
+
+const (
+	stdInterval = 10 * time.Second
+	// stdKinds is how many kinds of lines are told apart. All others are one kind.
+	stdKinds = 32
+	// stdWords is how many words of a line say what kind it is, as in "http: TLS
+	// handshake error from ...".
+	stdWords = 3
+)
+
+// stdWriter writes the lines of a standard library's logger. They are complete.
+type stdWriter struct {
+	log *zap.Logger
+
+	mu     sync.Mutex
+	limits map[string]*throttle.Latest // by the first words of the line
+}
+
+func (w *stdWriter) Write(line []byte) (int, error) {
+	text := strings.TrimSpace(string(line))
+	w.limit(text).Do(func(withheld int) {
+		if withheld > 0 {
+			w.log.Warn(text, zap.Int("withheld", withheld))
+			return
+		}
+		w.log.Warn(text)
+	})
+	return len(line), nil
+}
+
+func (w *stdWriter) limit(text string) *throttle.Latest {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	words := strings.Fields(text)
+	kind := strings.Join(words[:min(len(words), stdWords)], " ")
+	if w.limits[kind] == nil && len(w.limits) >= stdKinds {
+		kind = ""
 	}
-	return std
+	if w.limits[kind] == nil {
+		w.limits[kind] = &throttle.Latest{Interval: stdInterval}
+	}
+	return w.limits[kind]
 }
 
 // libraryCore moves the message of every event into a field. It drops events

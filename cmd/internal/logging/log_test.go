@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/zap"
@@ -110,6 +111,40 @@ func TestStdLog(t *testing.T) {
 	if event["msg"] != "http" || event["level"] != "warn" || event["detail"] != "http: TLS handshake error from 10.0.0.1:1: EOF" {
 		t.Errorf("%v", event)
 	}
+}
+
+// Whatever a peer causes, a library writes two lines of a kind in each interval, and
+// the lines account for all that it said.
+func TestStdLogIsLimited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out output
+		std := StdLog(New(&out, JSON, zapcore.InfoLevel), "http")
+		for i := range 1000 {
+			std.Printf("http: TLS handshake error from 10.0.0.1:%d: EOF", i)
+		}
+		std.Print("http: panic serving 10.0.0.1:1: something\ngoroutine 1")
+		for i := range 1000 {
+			std.Printf("kind-%d a b", i)
+		}
+		time.Sleep(2 * stdInterval)
+		synctest.Wait()
+		lines, said := strings.Split(strings.TrimSpace(out.String()), "\n"), 0
+		for _, line := range lines {
+			var event struct{ Withheld int }
+			if err := json.Unmarshal([]byte(line), &event); err != nil {
+				t.Fatal(err)
+			}
+			said += 1 + event.Withheld
+		}
+		if said != 2001 || len(lines) > 2*(stdKinds+1) {
+			t.Errorf("%d lines account for %d of 2001", len(lines), said)
+		}
+		for _, want := range []string{"10.0.0.1:0: EOF", "10.0.0.1:999: EOF", "panic serving", "kind-999"} {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("no line has %q", want)
+			}
+		}
+	})
 }
 
 func TestLibraryNoise(t *testing.T) {
