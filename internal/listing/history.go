@@ -91,10 +91,8 @@ func (h *history) forget() {
 	h.linger, h.kept, h.parts, h.size = nil, false, nil, 0
 }
 
-// restart discards all revisions up to this one.
+// restart discards all revisions up to this one. The caller holds both locks.
 func (h *history) restart(revision uint64) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	h.start, h.parts, h.size = revision, nil, 0
 }
 

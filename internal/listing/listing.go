@@ -77,6 +77,7 @@ type Tx struct {
 	l     *Listing
 	v     *Version // Commit publishes it
 	parts []part   // the changes of v
+	start *uint64  // the revision at which the history starts again, or nil
 }
 
 // Begin starts a change. Other writers wait until Commit, which the caller must
@@ -94,11 +95,14 @@ func (tx *Tx) Commit() {
 	l, v := tx.l, tx.v
 	before := l.current.Load()
 	l.history.mu.Lock() // a reader that learns of a revision finds that it is current
+	if tx.start != nil {
+		l.history.restart(*tx.start)
+	}
 	l.history.note(v, tx.parts)
 	l.current.Store(v)
 	l.history.mu.Unlock()
 	clear(tx.parts)
-	tx.v, tx.parts = nil, tx.parts[:0]
+	tx.v, tx.parts, tx.start = nil, tx.parts[:0], nil
 	l.mu.Unlock()
 	if v.Revision != before.Revision || v.Epoch != before.Epoch {
 		l.later.WakeSoon()
@@ -171,17 +175,19 @@ func (tx *Tx) Restart(epoch, position uint64) {
 		main: new(index.Index), sources: new(Sources),
 	}
 	l.free, l.dead, l.journal = nil, 0, nil
-	clear(tx.parts)
-	tx.parts = tx.parts[:0]
-	l.history.restart(position)
+	tx.restart(position)
 }
 
 // At sets the revision of a list that another scoutmaster has sent.
 func (tx *Tx) At(revision uint64) {
 	tx.v.Revision = revision
+	tx.restart(revision)
+}
+
+// restart has the history start again at a revision.
+func (tx *Tx) restart(revision uint64) {
 	clear(tx.parts)
-	tx.parts = tx.parts[:0]
-	tx.l.history.restart(revision)
+	tx.parts, tx.start = tx.parts[:0], &revision
 }
 
 // revise makes the position the revision.

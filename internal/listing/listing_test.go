@@ -482,6 +482,21 @@ func TestPrecedes(t *testing.T) {
 	}
 }
 
+// Until a new epoch is published the changes of the earlier one stay as they are.
+func TestRestartIsPublishedAtOnce(t *testing.T) {
+	l := New()
+	defer l.Watch()()
+	l.Show(originOf(1), filestest.Set("a"), nil)
+	from := l.Current().Revision
+	l.Show(originOf(2), filestest.Set("b"), nil)
+	tx := l.Begin()
+	defer tx.Commit()
+	tx.Restart(7, 1)
+	if c, ok := l.Since(from, anyOrigin); !ok || entriesOf(c.Added()) != "b" {
+		t.Errorf("the changes since revision %d: %v, %v", from, c, ok)
+	}
+}
+
 // A revision with more changes than one read takes is read alone, as a whole.
 func TestChangesOfALargeRevision(t *testing.T) {
 	l := New()
