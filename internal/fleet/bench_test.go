@@ -55,7 +55,7 @@ func benchmarkLog(b *testing.B, nats []*natstest.Server) {
 	ctx, cancel := context.WithCancel(b.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- reader.Follow(ctx, bounds.Last+1, func(jetstream.Entry) error {
+		done <- reader.Follow(ctx, bounds.Made, bounds.Last+1, func([]jetstream.Entry) error {
 			delivered <- struct{}{}
 			return nil
 		})

@@ -60,18 +60,22 @@ func New(conn *jetstream.Conn) *Fleet {
 func (f *Fleet) Address() string { return f.address }
 
 // Append is part of [master.Sequence].
-func (f *Fleet) Append(ctx context.Context, message []byte) error {
-	pending, err := f.conn.Append(message)
-	if err != nil {
-		return err
-	}
-	_, err = pending.Wait(ctx)
+func (f *Fleet) Append(message []byte) error {
+	_, err := f.conn.Append(message)
 	return err
 }
 
 // Follow is part of [master.Sequence].
-func (f *Fleet) Follow(ctx context.Context, from uint64, deliver func(position uint64, message []byte) error) error {
-	err := f.conn.Follow(ctx, from, func(e jetstream.Entry) error { return deliver(e.Sequence, e.Data) })
+func (f *Fleet) Follow(ctx context.Context, made, from uint64, deliver func(position uint64, messages [][]byte) error) error {
+	var messages [][]byte
+	err := f.conn.Follow(ctx, made, from, func(entries []jetstream.Entry) error {
+		messages = messages[:0]
+		for _, e := range entries {
+			messages = append(messages, e.Data)
+		}
+		defer clear(messages)
+		return deliver(entries[0].Sequence, messages)
+	})
 	switch {
 	case errors.Is(err, jetstream.ErrLost):
 		return master.ErrGap
@@ -82,9 +86,9 @@ func (f *Fleet) Follow(ctx context.Context, from uint64, deliver func(position u
 }
 
 // Bounds is part of [master.Sequence].
-func (f *Fleet) Bounds(ctx context.Context) (first, last uint64, err error) {
+func (f *Fleet) Bounds(ctx context.Context) (master.Bounds, error) {
 	b, err := f.conn.Bounds(ctx)
-	return b.First, b.Last, err
+	return master.Bounds(b), err
 }
 
 // Probe is part of [master.Peers].

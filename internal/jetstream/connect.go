@@ -10,12 +10,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	natsjs "github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
+	"scout/internal/throttle"
 	"scout/internal/wake"
 )
 
@@ -39,8 +41,12 @@ const (
 	// maxPending bounds the bytes that wait for the follower. An overflow is a
 	// gap, which the follower fills from the stream.
 	maxPending = 32 << 20
-	// maxUnacknowledged bounds the entries on their way to the stream.
+	// maxUnacknowledged bounds the entries on their way to the stream, and ackTimeout
+	// how long each is.
 	maxUnacknowledged = 1 << 12
+	ackTimeout        = 10 * time.Second
+	// unwrittenLines is how often entries that are not acknowledged are logged.
+	unwrittenLines = 10 * time.Second
 )
 
 // Options say which log to use, and how to reach it.
@@ -65,6 +71,8 @@ type Conn struct {
 
 	// reconnected wakes after each reconnect and each time entries were dropped.
 	reconnected wake.Broadcast
+	closing     atomic.Bool
+	unwritten   throttle.Limiter // of log lines
 
 	giveUp func() // ends Open
 
@@ -77,23 +85,35 @@ type Conn struct {
 func Open(ctx context.Context, o Options) (*Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	c := &Conn{options: o, giveUp: cancel}
+	c := &Conn{options: o, giveUp: cancel, unwritten: throttle.Limiter{Interval: unwrittenLines}}
 	var err error
 	if c.nats, err = nats.Connect(strings.Join(o.URLs, ","), c.settings()...); err != nil {
 		return nil, c.explain(err)
 	}
-	if c.js, err = natsjs.New(c.nats, natsjs.WithPublishAsyncMaxPending(maxUnacknowledged)); err == nil {
+	c.js, err = natsjs.New(c.nats, natsjs.WithPublishAsyncMaxPending(maxUnacknowledged),
+		natsjs.WithPublishAsyncTimeout(ackTimeout), natsjs.WithPublishAsyncErrHandler(c.handleUnwritten))
+	if err == nil {
 		err = c.prepare(ctx)
 	}
 	if err != nil {
-		c.nats.Close()
+		c.Close()
 		return nil, c.explain(err)
 	}
 	return c, nil
 }
 
 // Close ends the connection.
-func (c *Conn) Close() { c.nats.Close() }
+func (c *Conn) Close() {
+	c.closing.Store(true)
+	c.nats.Close()
+}
+
+// handleUnwritten logs that an entry may not be in the log.
+func (c *Conn) handleUnwritten(_ natsjs.JetStream, _ *nats.Msg, err error) {
+	if withheld, ok := c.unwritten.Allow(); ok && !c.closing.Load() {
+		c.options.Log.Warn("log entry not acknowledged", zap.Error(err), zap.Int("withheld", withheld))
+	}
+}
 
 func (c *Conn) settings() []nats.Option {
 	o := c.options
@@ -111,7 +131,7 @@ func (c *Conn) settings() []nats.Option {
 		nats.CustomInboxPrefix(c.subject("inbox")),
 		nats.ReconnectHandler(func(*nats.Conn) { c.reconnected.Wake() }),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			if err != nil { // not closed here
+			if err != nil && !c.closing.Load() {
 				o.Log.Warn("nats connection lost", zap.Error(err))
 			}
 		}),
@@ -167,12 +187,34 @@ func (c *Conn) config(replicas int) natsjs.StreamConfig {
 // prepare makes the stream, or checks and adjusts the one that is there.
 func (c *Conn) prepare(ctx context.Context) error {
 	stream, err := c.js.Stream(ctx, c.streamName())
-	if errors.Is(err, natsjs.ErrStreamNotFound) {
-		return c.create(ctx)
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, natsjs.ErrStreamNotFound):
+		_, err = c.create(ctx)
+		return err
+	case err != nil:
 		return err
 	}
+	return c.adopt(ctx, stream)
+}
+
+// create makes the stream: with three replicas if that many servers are there
+// and nothing else was asked for.
+func (c *Conn) create(ctx context.Context) (natsjs.Stream, error) {
+	replicas := c.options.Replicas
+	if replicas == 0 {
+		stream, err := c.js.CreateStream(ctx, c.config(replicated))
+		if !isTooFewServers(err) {
+			return stream, err
+		}
+		replicas = 1
+	}
+	return c.js.CreateStream(ctx, c.config(replicas))
+}
+
+// adopt checks a stream that is there, and brings its size and the number of its
+// replicas to what was asked for. A log that has one replica because there was one
+// server gets three when a scoutmaster starts where there are three.
+func (c *Conn) adopt(ctx context.Context, stream natsjs.Stream) error {
 	have := stream.CachedInfo().Config
 	switch {
 	case have.Metadata[formatKey] == "" || !slices.Equal(have.Subjects, []string{c.subject("log")}):
@@ -180,27 +222,6 @@ func (c *Conn) prepare(ctx context.Context) error {
 	case have.Metadata[formatKey] != format:
 		return &incompatibleError{c.options.Fleet, have.Metadata[formatKey]}
 	}
-	return c.adjust(ctx, have)
-}
-
-// create makes the stream: with three replicas if that many servers are there
-// and nothing else was asked for.
-func (c *Conn) create(ctx context.Context) error {
-	replicas := c.options.Replicas
-	if replicas == 0 {
-		_, err := c.js.CreateStream(ctx, c.config(replicated))
-		if !isTooFewServers(err) {
-			return err
-		}
-		replicas = 1
-	}
-	_, err := c.js.CreateStream(ctx, c.config(replicas))
-	return err
-}
-
-// adjust brings the size and the number of replicas of an existing stream to
-// what was asked for.
-func (c *Conn) adjust(ctx context.Context, have natsjs.StreamConfig) error {
 	want := c.config(c.options.Replicas)
 	if want.Replicas == 0 {
 		want.Replicas = max(have.Replicas, replicated)

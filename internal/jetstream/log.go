@@ -28,6 +28,10 @@ const (
 	// fillBytes how many bytes.
 	fillBatch = 1000
 	fillBytes = 8 << 20
+	// deliverMost is how many entries Follow delivers at once, and deliverBytes about
+	// how many bytes.
+	deliverMost  = 512
+	deliverBytes = 1 << 20
 	// remembered is how many delivered entries a follower remembers by their
 	// hash, to tell an entry that came twice from one that was replaced.
 	remembered = 1 << 13
@@ -65,8 +69,9 @@ type Entry struct {
 }
 
 // Bounds are the first and the last sequence in the log. An empty log has
-// first = last + 1.
-type Bounds struct{ First, Last uint64 }
+// First = Last + 1. Made identifies the log: when it was made, in nanoseconds since
+// 1970.
+type Bounds struct{ Made, First, Last uint64 }
 
 // Bounds asks for the bounds of the log.
 func (c *Conn) Bounds(ctx context.Context) (Bounds, error) {
@@ -74,11 +79,14 @@ func (c *Conn) Bounds(ctx context.Context) (Bounds, error) {
 	if err != nil {
 		return Bounds{}, err
 	}
+	b := Bounds{madeAt(info), info.State.FirstSeq, info.State.LastSeq}
 	if info.State.Msgs == 0 {
-		return Bounds{info.State.LastSeq + 1, info.State.LastSeq}, nil
+		b.First = b.Last + 1
 	}
-	return Bounds{info.State.FirstSeq, info.State.LastSeq}, nil
+	return b, nil
 }
+
+func madeAt(info *natsjs.StreamInfo) uint64 { return uint64(info.Created.UnixNano()) }
 
 // Replicas returns how many copies of the log there are.
 func (c *Conn) Replicas(ctx context.Context) (int, error) {
@@ -95,10 +103,7 @@ func (c *Conn) info(ctx context.Context) (*natsjs.StreamInfo, error) {
 	defer cancel()
 	stream, err := c.js.Stream(ctx, c.streamName())
 	if errors.Is(err, natsjs.ErrStreamNotFound) {
-		if err := c.create(ctx); err != nil {
-			return nil, err
-		}
-		stream, err = c.js.Stream(ctx, c.streamName())
+		stream, err = c.create(ctx)
 	}
 	if err != nil {
 		return nil, err
@@ -106,18 +111,22 @@ func (c *Conn) info(ctx context.Context) (*natsjs.StreamInfo, error) {
 	return stream.CachedInfo(), nil
 }
 
-// Follow delivers each entry from the sequence from on, in order, until ctx is
-// done or deliver returns an error, which it returns. While the servers do not
-// answer it waits. A log that they have lost it makes again. Its other errors are
-// ErrLost and ErrRewritten.
-func (c *Conn) Follow(ctx context.Context, from uint64, deliver func(Entry) error) error {
-	f := &follower{conn: c, deliver: deliver, next: from, seed: maphash.MakeSeed(), hashes: map[uint64]uint64{}}
+// Follow delivers each entry of the log that was made then, from the sequence from
+// on, in order and as many at once as have come, until ctx is done or deliver
+// returns an error, which it returns. While the servers do not answer it waits. It
+// makes a log again that they have lost. Its other errors are ErrLost and
+// ErrRewritten.
+func (c *Conn) Follow(ctx context.Context, made, from uint64, deliver func([]Entry) error) error {
+	f := &follower{conn: c, deliver: deliver, made: made, next: from, seed: maphash.MakeSeed(), hashes: map[uint64]uint64{}}
 	for {
 		err := f.follow(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case errors.Is(err, ErrLost), errors.Is(err, ErrRewritten), f.failed:
+			return err
+		}
+		if err := f.flush(); err != nil {
 			return err
 		}
 		select {
@@ -134,11 +143,13 @@ const followRetry = 100 * time.Millisecond
 // follower is one Follow.
 type follower struct {
 	conn    *Conn
-	deliver func(Entry) error
-	failed  bool   // deliver returned an error
-	next    uint64 // the sequence to deliver next
+	deliver func([]Entry) error
+	failed  bool    // deliver returned an error
+	next    uint64  // the sequence of the entry that has to come next
+	batch   []Entry // those that have come and are not delivered yet
+	bytes   int     // of the batch
 
-	made   time.Time // when the stream was made; zero until it is known
+	made   uint64 // identifies the log
 	seed   maphash.Seed
 	hashes map[uint64]uint64 // of the last entries delivered, by sequence
 }
@@ -173,6 +184,11 @@ func (f *follower) follow(ctx context.Context) error {
 	defer watching.Wait()
 	defer cancel()
 	for {
+		if pending, _, err := sub.Pending(); err != nil || pending == 0 {
+			if err := f.flush(); err != nil {
+				return err
+			}
+		}
 		msg, err := sub.NextMsgWithContext(ctx)
 		if err != nil {
 			return err
@@ -226,12 +242,8 @@ func (f *follower) catchUp(ctx context.Context) error {
 		return err
 	}
 	switch {
-	case f.made.IsZero():
-		f.made = info.Created
-	case !f.made.Equal(info.Created):
+	case madeAt(info) != f.made:
 		return ErrRewritten
-	}
-	switch {
 	case info.State.LastSeq+1 < f.next:
 		return ErrRewritten
 	case info.State.LastSeq >= f.next && info.State.FirstSeq > f.next:
@@ -242,7 +254,7 @@ func (f *follower) catchUp(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return f.flush()
 }
 
 // read reads a batch of entries, up to the sequence last, from the stream.
@@ -297,17 +309,30 @@ func (f *follower) fill(msg *nats.Msg) error {
 	return f.hand(Entry{sequence, msg.Data})
 }
 
+// hand has an entry delivered, perhaps later and together with others.
 func (f *follower) hand(e Entry) error {
-	if err := f.deliver(e); err != nil {
-		f.failed = true
-		return err
-	}
 	f.hashes[e.Sequence] = maphash.Bytes(f.seed, e.Data)
 	if e.Sequence > remembered {
 		delete(f.hashes, e.Sequence-remembered)
 	}
 	f.next++
-	return nil
+	f.batch = append(f.batch, e)
+	f.bytes += len(e.Data)
+	if len(f.batch) < deliverMost && f.bytes < deliverBytes {
+		return nil
+	}
+	return f.flush()
+}
+
+// flush delivers what has come.
+func (f *follower) flush() error {
+	if len(f.batch) == 0 {
+		return nil
+	}
+	err := f.deliver(f.batch)
+	clear(f.batch)
+	f.batch, f.bytes, f.failed = f.batch[:0], 0, err != nil
+	return err
 }
 
 func sequenceOf(msg *nats.Msg) (uint64, error) {

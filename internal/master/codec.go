@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/cespare/xxhash/v2"
@@ -26,7 +27,7 @@ func encode(e *Entry) ([]byte, error) {
 	}
 	switch b := e.Body.(type) {
 	case *Begin:
-		m.Body = &scoutv1.LogEntry_Begin{Begin: &scoutv1.LogBegin{Before: b.Before}}
+		m.Body = &scoutv1.LogEntry_Begin{Begin: &scoutv1.LogBegin{Before: b.Before, Reason: b.Reason}}
 	case *Tick:
 		m.Body = &scoutv1.LogEntry_Tick{Tick: encodeTick(b)}
 	case *Suspect:
@@ -78,7 +79,7 @@ func decode(message []byte) (*Entry, error) {
 func decodeBody(m *scoutv1.LogEntry) Body {
 	switch b := m.GetBody().(type) {
 	case *scoutv1.LogEntry_Begin:
-		return &Begin{Before: b.Begin.GetBefore()}
+		return &Begin{Before: b.Begin.GetBefore(), Reason: b.Begin.GetReason()}
 	case *scoutv1.LogEntry_Tick:
 		t := decodeTick(b.Tick)
 		return &t
@@ -106,11 +107,17 @@ func decodeBody(m *scoutv1.LogEntry) Body {
 }
 
 func encodeTick(t *Tick) *scoutv1.LogTick {
-	return &scoutv1.LogTick{Name: t.Name, Url: t.URL, Version: t.Version, Address: t.Address, Position: t.Position, Digest: t.Digest, Revision: t.Revision}
+	return &scoutv1.LogTick{
+		Name: t.Name, Url: t.URL, Version: t.Version, Address: t.Address,
+		Position: t.Position, Digest: t.Digest, Revision: t.Revision, Reads: t.Reads,
+	}
 }
 
 func decodeTick(t *scoutv1.LogTick) Tick {
-	return Tick{Name: t.GetName(), URL: t.GetUrl(), Version: t.GetVersion(), Address: t.GetAddress(), Position: t.GetPosition(), Digest: t.GetDigest(), Revision: t.GetRevision()}
+	return Tick{
+		Name: t.GetName(), URL: t.GetUrl(), Version: t.GetVersion(), Address: t.GetAddress(),
+		Position: t.GetPosition(), Digest: t.GetDigest(), Revision: t.GetRevision(), Reads: t.GetReads(),
+	}
 }
 
 func encodeJoined(j *Joined) *scoutv1.LogJoined {
@@ -171,28 +178,35 @@ func decodeStatus(m *scoutv1.LogStatus) stream.Condition {
 	}
 }
 
-// split returns an Update as parts of about so many bytes of names.
-func split(u *Update, limit int) []*Update {
-	parts := []*Update{{Reset: u.Reset}}
-	size := 0
-	add := func(names []byte, of func(*Parts) *[]byte) {
-		if last := parts[len(parts)-1]; *of(&last.Parts) != nil || size > 0 && size+len(names) > limit {
-			last.More = true
-			parts = append(parts, &Update{Reset: u.Reset})
-			size = 0
+// split yields an Update as parts of about so many bytes of names.
+func split(u *Update, limit int) iter.Seq[*Update] {
+	return func(yield func(*Update) bool) {
+		part, size := &Update{Reset: u.Reset}, 0
+		add := func(names []byte, of func(*Parts) *[]byte) bool {
+			if *of(&part.Parts) != nil || size > 0 && size+len(names) > limit {
+				part.More = true
+				if !yield(part) {
+					return false
+				}
+				part, size = &Update{Reset: u.Reset}, 0
+			}
+			*of(&part.Parts) = slices.Clone(names)
+			size += len(names)
+			return true
 		}
-		*of(&parts[len(parts)-1].Parts) = names
-		size += len(names)
-	}
-	if u.Delta.Removed != nil {
-		for names := range u.Delta.Removed.Parts(limit) {
-			add(slices.Clone(names), func(p *Parts) *[]byte { return &p.Removed })
+		if u.Delta.Removed != nil {
+			for names := range u.Delta.Removed.Parts(limit) {
+				if !add(names, func(p *Parts) *[]byte { return &p.Removed }) {
+					return
+				}
+			}
 		}
+		for names := range u.Delta.Added.Parts(limit) {
+			if !add(names, func(p *Parts) *[]byte { return &p.Added }) {
+				return
+			}
+		}
+		part.Revision, part.Shown = u.Revision, u.Shown
+		yield(part)
 	}
-	for names := range u.Delta.Added.Parts(limit) {
-		add(slices.Clone(names), func(p *Parts) *[]byte { return &p.Added })
-	}
-	last := parts[len(parts)-1]
-	last.Revision, last.Shown = u.Revision, u.Shown
-	return parts
 }

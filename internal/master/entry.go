@@ -38,7 +38,10 @@ type (
 	// Begin begins another epoch, which the Entry names, after the one before.
 	// Of several entries that name one epoch as the one before, the first counts.
 	// It empties the list: all scoutmasters and their scouts begin anew.
-	Begin struct{ Before uint64 }
+	Begin struct {
+		Before uint64
+		Reason string
+	}
 
 	// Tick is a scoutmaster's sign of life. The first one makes it known.
 	Tick struct {
@@ -48,6 +51,8 @@ type (
 		// of its list there.
 		Position, Digest uint64
 		Revision         uint64 // of its list, for people
+		// Reads is the latest format that the scoutmaster reads.
+		Reads uint32
 	}
 
 	// Suspect says that nothing has come from a scoutmaster for the deadline. Any
@@ -121,6 +126,13 @@ type Shown struct{ Count, Digest uint64 }
 // Parts are names that were removed and added, each a list of names as it
 // travels, see the protocol. Either may be empty.
 type Parts struct{ Removed, Added []byte }
+
+// formatRead is the latest format of entries that this version reads. A kind of
+// entry that is added has a format of its own.
+const formatRead = 1
+
+// formatOf returns the format of a kind of entry.
+func formatOf(Body) uint32 { return 1 }
 
 func (*Begin) isBody()   {}
 func (*Tick) isBody()    {}

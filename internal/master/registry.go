@@ -29,7 +29,6 @@ type Registry struct {
 	logs  *scoutLogs
 	reach Reach        // nil for a scoutmaster that is alone
 	fleet *participant // nil for a scoutmaster that is alone
-	parts int          // bytes of names in an entry, 0: any number
 
 	mu      sync.Mutex // may be taken while a State is locked, and not the other way round
 	life    *life
@@ -224,19 +223,21 @@ func (r *Registry) master(m *scoutmaster) {
 }
 
 // begun is part of watcher.
-func (r *Registry) begun(epoch uint64) {
+func (r *Registry) begun(epoch uint64, reason string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.beginAnew(epoch, "the log was made anew")
+	if r.fleet != nil {
+		r.fleet.begun(reason)
+	}
 }
 
-// differs is part of watcher. Of two whose lists differ, the one with the greater
-// instance takes another's state.
-func (r *Registry) differs(m *scoutmaster, position uint64) {
+// compared is part of watcher.
+func (r *Registry) compared(m *scoutmaster, position uint64, same bool, live int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.fleet != nil && m.instance < r.life.instance {
-		r.fleet.stray(m, position)
+	if r.fleet != nil && m.instance != r.life.instance {
+		r.fleet.compared(m, r.life.instance, position, same, live)
 	}
 }
 
@@ -342,19 +343,21 @@ func (m *member) identity() zap.Field {
 	return zap.String("identity", m.peer.Identity)
 }
 
-// show appends an Update, in parts if the log wants that.
+// show appends an Update, in parts if the log is shared.
 func (m *member) show(u Update) error {
-	if m.registry.parts == 0 {
+	if m.registry.fleet == nil {
 		m.update = u
 		defer func() { m.update = Update{} }() // it would keep the names
 		return m.append(m.life.ctx, &m.update)
 	}
-	for _, part := range split(&u, m.registry.parts) {
-		if err := m.append(m.life.ctx, part); err != nil {
-			return err
+	return m.registry.fleet.shared.appendAll(m.life.ctx, func(yield func(*Entry) bool) {
+		for part := range split(&u, partSize) {
+			m.serial++
+			if !yield(&Entry{Epoch: m.life.epoch, Session: m.id, Serial: m.serial, Body: part}) {
+				return
+			}
 		}
-	}
-	return nil
+	})
 }
 
 // Reset shows a whole list.

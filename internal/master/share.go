@@ -5,14 +5,15 @@ import (
 	"errors"
 	"iter"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
 
 	"scout/internal/listing"
 	"scout/internal/roster"
 	"scout/internal/stream"
+	"scout/internal/throttle"
 	"scout/internal/wake"
 	scoutv1 "scout/proto/scout/v1"
 )
@@ -20,18 +21,22 @@ import (
 // Sequence is a totally ordered sequence of messages that scoutmasters share. It
 // may lose what it has acknowledged, and be made anew.
 type Sequence interface {
-	// Append adds a message. After an error the message may be in the sequence all
-	// the same, now or later. It may return before the message is there.
-	Append(ctx context.Context, message []byte) error
-	// Follow delivers each message from a position on, in order, until ctx is done or
-	// deliver returns an error, which it returns. ErrGap says that the sequence does
-	// not have the next message any more, and ErrRewritten that it has others than
-	// those that were delivered.
-	Follow(ctx context.Context, from uint64, deliver func(position uint64, message []byte) error) error
-	// Bounds returns the positions of the first and the last message. An empty
-	// sequence has first = last + 1.
-	Bounds(ctx context.Context) (first, last uint64, err error)
+	// Append adds a message, and returns before it is there. Messages that all
+	// arrive are in the order of the calls. After an error the message may be in the
+	// sequence all the same, now or later.
+	Append(message []byte) error
+	// Follow delivers all messages from a position on, in order and as many at once
+	// as there are, until ctx is done or deliver returns an error, which it returns.
+	// ErrGap says that the sequence does not have the next message any more, and
+	// ErrRewritten that it is not the one that was made then, or has other messages
+	// than those that were delivered. The messages are valid until deliver returns.
+	Follow(ctx context.Context, made, from uint64, deliver func(position uint64, messages [][]byte) error) error
+	Bounds(ctx context.Context) (Bounds, error)
 }
+
+// Bounds are the positions of the first and the last message of a Sequence. An
+// empty one has First = Last + 1. A sequence that was made anew has another Made.
+type Bounds struct{ Made, First, Last uint64 }
 
 // ErrRewritten says that a Sequence was made anew, or has gone back in time.
 var ErrRewritten = errors.New("the log was made anew or has gone back in time")
@@ -62,13 +67,24 @@ const (
 	appendTimeout = 2 * time.Second
 	// partSize is about how many bytes of names an entry has.
 	partSize = 64 << 10
+	// inFlight is how many parts of an Update are appended before the first of them
+	// has come back.
+	inFlight = 32
 	// askAgain is how long to wait before the other scoutmasters are asked again.
 	askAgain = 250 * time.Millisecond
+	// straysMemory is how long after a list has differed from another it is to
+	// differ again for the log to be rebuilt, and rebuildAgain how long after an
+	// epoch has begun another may begin for that reason.
+	straysMemory = time.Minute
+	rebuildAgain = 5 * time.Minute
+	// foreignLines is how often foreign messages are logged.
+	foreignLines = time.Minute
 )
 
 // shared is the log of a scoutmaster that shares its list.
 type shared struct {
 	sequence Sequence
+	state    *State
 
 	mu      sync.Mutex
 	waiting map[written]chan error // for what has become of entries of this scoutmaster
@@ -80,43 +96,116 @@ type written struct {
 	serial  uint64
 }
 
-// Append appends the entry, and waits for it to come back.
-func (l *shared) Append(ctx context.Context, e *Entry) error {
+// errUnread: not all scoutmasters read the entry.
+var errUnread = errors.New("a scoutmaster of an older version does not read entries of this kind")
+
+// flight is an entry on its way through the log.
+type flight struct {
+	written
+	message []byte
+	outcome chan error
+}
+
+// launch appends an entry. Its writer has to land the flight.
+func (l *shared) launch(e *Entry) (*flight, error) {
+	if !l.state.readByAll(formatOf(e.Body)) {
+		return nil, errUnread
+	}
 	message, err := encode(e)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	w, outcome := written{e.Session, e.Serial}, make(chan error, 1)
+	f := &flight{written{e.Session, e.Serial}, message, make(chan error, 1)}
 	l.mu.Lock()
-	l.waiting[w] = outcome
+	l.waiting[f.written] = f.outcome
 	l.mu.Unlock()
-	defer func() {
-		l.mu.Lock()
-		delete(l.waiting, w)
-		l.mu.Unlock()
-	}()
-	timed, cancel := context.WithTimeout(ctx, appendTimeout)
-	defer cancel()
-	l.sequence.Append(timed, message) //nolint:errcheck // it may be in the log all the same
-	select {
-	case err := <-outcome:
-		return err
-	case <-timed.Done():
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return ErrUncertain
-	}
+	l.sequence.Append(f.message) //nolint:errcheck // it may be in the log all the same
+	return f, nil
+}
+
+// land ends the wait for what becomes of an entry.
+func (l *shared) land(f *flight) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.waiting, f.written)
 }
 
 // settle tells the writer of an entry what has become of it.
 func (l *shared) settle(e *Entry, err error) {
+	if errors.Is(err, errEarly) {
+		return // it will come again
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if outcome := l.waiting[written{e.Session, e.Serial}]; outcome != nil {
 		select {
 		case outcome <- err:
 		default: // it came twice
+		}
+	}
+}
+
+// Append appends the entry, and waits for it to come back.
+func (l *shared) Append(ctx context.Context, e *Entry) error {
+	f, err := l.launch(e)
+	if err != nil {
+		return err
+	}
+	defer l.land(f)
+	late := time.NewTimer(appendTimeout)
+	defer late.Stop()
+	select {
+	case err := <-f.outcome:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-late.C:
+		return ErrUncertain
+	}
+}
+
+// appendAll appends the entries of one session, some of them at once, until all
+// have come back or one has an error.
+func (l *shared) appendAll(ctx context.Context, entries iter.Seq[*Entry]) error {
+	next, stop := iter.Pull(entries)
+	defer stop()
+	var flights []*flight // oldest first
+	defer func() {
+		for _, f := range flights {
+			l.land(f)
+		}
+	}()
+	late := time.NewTicker(appendTimeout)
+	defer late.Stop()
+	for more := true; ; {
+		for more && len(flights) < inFlight {
+			var e *Entry
+			if e, more = next(); !more {
+				break
+			}
+			f, err := l.launch(e)
+			if err != nil {
+				return err
+			}
+			flights = append(flights, f)
+		}
+		if len(flights) == 0 {
+			return nil
+		}
+		select {
+		case err := <-flights[0].outcome:
+			if err != nil {
+				return err
+			}
+			l.land(flights[0])
+			flights = flights[1:]
+			late.Reset(appendTimeout)
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-late.C:
+			for _, f := range flights {
+				l.sequence.Append(f.message) //nolint:errcheck // as above
+			}
 		}
 	}
 }
@@ -137,16 +226,24 @@ type participant struct {
 
 	readyChanged wake.Broadcast
 
-	mu      sync.Mutex // may be taken while the Registry is locked, and not the other way round
-	proven  time.Time  // when the scoutmaster's own word came back last
-	cutOff  bool
-	ready   bool  // the State is another's, or of an epoch, and its own word has come back
-	strayed bool  // its list differs from another's
-	aside   error // why the scoutmaster cannot follow the log, or nil
+	foreign throttle.Limiter
+	ignored atomic.Uint64 // foreign messages
+
+	mu        sync.Mutex // may be taken while the Registry is locked, and not the other way round
+	proven    time.Time  // when the scoutmaster's own word came back last
+	cutOff    bool
+	ready     bool              // the State is another's, or of an epoch, and its own word has come back
+	aside     error             // the log has an entry that this version does not know
+	differing map[Instance]bool // scoutmasters that had another list than this one
+	strayed   bool              // the list differs from that of the others
+	strayedAt time.Time         // when that was so last
+	begunAt   time.Time         // the epoch
 	// The State follows the log: it does not wait for another's.
 	following bool
-	position  uint64    // at the last heartbeat
-	stood     time.Time // since when it is that
+	position  uint64        // at the last heartbeat
+	stood     time.Time     // since when it is that
+	patience  time.Duration // how long it is to be that until another epoch begins
+	why       string        // it would begin
 
 	heard map[Instance]sign // only beat uses it
 }
@@ -161,14 +258,14 @@ type sign struct {
 // It takes part while Run runs.
 func Share(l *listing.Listing, how Sharing, log *zap.Logger) *Registry {
 	l.Watch() // for good: readers that watched another scoutmaster may resume here
-	r := &Registry{logs: newScoutLogs(log), reach: how.Peers, parts: partSize}
+	r := &Registry{logs: newScoutLogs(log), reach: how.Peers}
 	r.state = newcomer(l, r)
 	r.life = newLife(0)
-	s := &shared{sequence: how.Sequence, waiting: make(map[written]chan error)}
+	s := &shared{sequence: how.Sequence, state: r.state, waiting: make(map[written]chan error)}
 	r.log = s
 	p := &participant{
 		Sharing: how, registry: r, shared: s, log: log, heard: make(map[Instance]sign), anew: wake.NewSignal(),
-		silent: make(chan struct{}),
+		foreign: throttle.Limiter{Interval: foreignLines}, differing: make(map[Instance]bool), silent: make(chan struct{}),
 	}
 	p.quieted, p.quiet = context.WithCancel(context.Background())
 	r.fleet = p
@@ -182,14 +279,25 @@ func (r *Registry) Run(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	r.fleet.proven, r.fleet.stood = time.Now(), time.Now()
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return r.fleet.follow(ctx) })
-	group.Go(func() error {
+	now := time.Now()
+	r.fleet.proven, r.fleet.stood, r.fleet.begunAt = now, now, now
+	var parts sync.WaitGroup
+	parts.Go(func() { r.fleet.follow(ctx) })
+	parts.Go(func() {
 		defer close(r.fleet.silent)
-		return r.fleet.beat(ctx)
+		r.fleet.beat(ctx)
 	})
-	return group.Wait()
+	parts.Wait()
+	return nil
+}
+
+// ForeignMessages returns how many messages have come through the log that are no
+// entries of the fleet.
+func (r *Registry) ForeignMessages() uint64 {
+	if r.fleet == nil {
+		return 0
+	}
+	return r.fleet.ignored.Load()
 }
 
 // Ready returns why the list must not be served now, or nil.
@@ -271,49 +379,129 @@ func (p *participant) leave(ctx context.Context) error {
 }
 
 // follow applies what comes through the log.
-func (p *participant) follow(ctx context.Context) error {
-	state := p.registry.state
-	if err := p.start(ctx); err != nil {
-		return err
-	}
+func (p *participant) follow(ctx context.Context) {
+	p.start(ctx)
 	for ctx.Err() == nil {
-		p.setFollowing(true)
-		err := p.Sequence.Follow(ctx, state.Position()+1, p.deliver)
-		p.setFollowing(false)
+		err := p.followOnce(ctx)
 		switch {
-		case ctx.Err() != nil:
+		case ctx.Err() != nil, errors.Is(err, errTaken):
 		case errors.Is(err, ErrRewritten):
-			p.log.Warn("log rebuilt", zap.String("reason", err.Error()))
-			p.rewind(ctx)
-		case errors.Is(err, ErrGap), errors.Is(err, errStrayed):
+			p.rewind(ctx, err.Error())
+		case errors.Is(err, ErrUnknown):
+			p.standAside()
+		case errors.Is(err, errStrayed) && p.strayedAgain():
+			p.setReady(false)
+			p.begin("the lists of several scoutmasters differ")
+		default: // of ErrGap: entries are missing
 			p.catchUp(ctx)
-		default:
-			p.standAside(ctx, err)
 		}
 	}
-	return nil
 }
 
-// standAside ends the scoutmaster's part in the fleet: it cannot apply what is in
-// the log, so that it knows nothing of what comes behind. Another version has to
-// take its place.
-func (p *participant) standAside(ctx context.Context, why error) {
-	p.quiet()
-	p.mu.Lock()
-	p.aside = &stream.NotServingError{Reason: why.Error(), Cause: roster.ErrCutOff}
-	p.readyChanged.Wake()
-	p.mu.Unlock()
-	p.log.Error("cut off", zap.String("reason", why.Error()))
-	p.registry.endSessions(why.Error())
-	<-ctx.Done()
+// errTaken: the scoutmaster has taken the state of another.
+var errTaken = errors.New("the state is another scoutmaster's")
+
+// followOnce applies what comes through the log. As long as nothing of it counts,
+// it asks the other scoutmasters for their state.
+func (p *participant) followOnce(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var seeking sync.WaitGroup
+	defer seeking.Wait()
+	defer cancel(nil)
+	seeking.Go(func() {
+		if p.seek(ctx) {
+			cancel(errTaken)
+		}
+	})
+	p.setFollowing(true)
+	defer p.setFollowing(false)
+	made, position := p.registry.state.follows()
+	err := p.Sequence.Follow(ctx, made, position+1, p.deliver)
+	if errors.Is(context.Cause(ctx), errTaken) {
+		return errTaken
+	}
+	return err
 }
 
-// stray has the scoutmaster take another's state.
-func (p *participant) stray(m *scoutmaster, position uint64) {
+// seek takes the state of another scoutmaster, unless an epoch begins before. It
+// reports whether it has.
+func (p *participant) seek(ctx context.Context) bool {
+	for {
+		if _, adrift := p.registry.state.progress(); !adrift {
+			return false
+		}
+		if p.take(ctx) {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(askAgain):
+		}
+	}
+}
+
+// compared notes whether another scoutmaster had the same list. One whose list
+// differs from those of most others has strayed; of two that differ, the one with
+// the greater instance.
+func (p *participant) compared(m *scoutmaster, own Instance, position uint64, same bool, live int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.strayed = true
+	if same {
+		delete(p.differing, m.instance)
+		return
+	}
+	p.differing[m.instance] = true
+	alike := live - len(p.differing)
 	p.log.Error("list differs", zap.String("name", m.tick.Name), zap.Uint64("position", position))
+	p.strayed = len(p.differing) > alike || len(p.differing) == alike && m.instance < own
+}
+
+// strayedAgain reports whether the state of another scoutmaster has not helped: a
+// list differs again, and the epoch is not new.
+func (p *participant) strayedAgain() bool {
+	mayRebuild := p.mayRebuild()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	again := !p.strayedAt.IsZero() && time.Since(p.strayedAt) < straysMemory
+	p.strayedAt = time.Now()
+	return again && mayRebuild
+}
+
+// begun notes that another epoch has begun, or that the State is another's.
+func (p *participant) begun(reason string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.strayed = false
+	clear(p.differing)
+	if reason != "" {
+		p.begunAt, p.strayedAt = time.Now(), time.Time{}
+		p.log.Warn("log rebuilt", zap.String("reason", reason))
+	}
+}
+
+// standAside has the scoutmaster wait until it understands the fleet: until it has
+// the state of another, or another epoch has begun.
+func (p *participant) standAside() {
+	why := ErrUnknown.Error()
+	p.log.Error("cut off", zap.String("reason", why))
+	p.mu.Lock()
+	p.aside = &stream.NotServingError{Reason: why, Cause: roster.ErrCutOff}
+	p.readyChanged.Wake()
+	p.mu.Unlock()
+	made, position := p.registry.state.follows()
+	p.drift(made, position, p.Deadline, "no scoutmaster has the state")
+	p.registry.endSessions(why)
+}
+
+// drift lets nothing count that comes after a position of a log, until the State is
+// another's, or an epoch has begun. If nothing comes for so long, this scoutmaster
+// begins one.
+func (p *participant) drift(made, position uint64, patience time.Duration, why string) {
+	p.mu.Lock()
+	p.patience, p.why, p.stood = patience, why, time.Now()
+	p.mu.Unlock()
+	p.registry.state.Rewritten(made, position)
 }
 
 // logMaster logs that another scoutmaster has come or gone.
@@ -328,22 +516,34 @@ func (p *participant) logMaster(m *scoutmaster) {
 		p.log.Warn("scoutmaster lost", name, zap.String("reason", "silent past deadline"))
 	case masterBuried:
 	}
+	if m.phase != masterLive {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.differing, m.instance)
+	}
 }
 
-// errStrayed: the list differs from another scoutmaster's at one position.
+// errStrayed: the list differs from those of the other scoutmasters.
 var errStrayed = errors.New("the list differs from another scoutmaster's")
 
-// deliver applies one message.
-func (p *participant) deliver(position uint64, message []byte) error {
-	e, err := decode(message)
-	if err != nil {
-		e = noEntry
+// deliver applies messages.
+func (p *participant) deliver(position uint64, messages [][]byte) error {
+	entries := make([]*Entry, len(messages))
+	for i, message := range messages {
+		e, err := decode(message)
+		if err != nil {
+			p.ignore(position+uint64(i), len(message))
+			e = noEntry
+		}
+		entries[i] = e
 	}
-	err = p.registry.state.Apply(position, e)
-	if errors.Is(err, ErrGap) || errors.Is(err, ErrUnknown) {
+	outcomes, err := p.registry.state.ApplyAll(position, entries)
+	for i, outcome := range outcomes {
+		p.shared.settle(entries[i], outcome)
+	}
+	if err != nil {
 		return err
 	}
-	p.shared.settle(e, err)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.strayed {
@@ -353,33 +553,21 @@ func (p *participant) deliver(position uint64, message []byte) error {
 	return nil
 }
 
-// start takes the state of another scoutmaster. Where there is none, it replays
-// what the log has.
-func (p *participant) start(ctx context.Context) error {
-	for end := time.Now().Add(p.Deadline); ; {
-		if p.take(ctx) {
-			return nil
-		}
-		first, last, err := p.Sequence.Bounds(ctx)
-		if err == nil && (first > last || time.Now().After(end)) {
-			p.registry.state.Rewritten(first - 1)
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(askAgain):
-		}
+// ignore notes a message that is no entry of the fleet.
+func (p *participant) ignore(position uint64, size int) {
+	p.ignored.Add(1)
+	if withheld, ok := p.foreign.Allow(); ok {
+		p.log.Warn("foreign message ignored", zap.Uint64("position", position), zap.Int("bytes", size), zap.Int("withheld", withheld))
 	}
 }
 
-// catchUp takes the state of another scoutmaster. Without one the log goes on
-// with another epoch.
-func (p *participant) catchUp(ctx context.Context) {
-	p.setReady(false)
+// start takes the state of another scoutmaster. Where there is none, it replays
+// what the log has.
+func (p *participant) start(ctx context.Context) {
 	for end := time.Now().Add(p.Deadline); ctx.Err() == nil && !p.take(ctx); {
-		if time.Now().After(end) {
-			p.rewind(ctx)
+		log, err := p.Sequence.Bounds(ctx)
+		if err == nil && (log.First > log.Last || time.Now().After(end)) {
+			p.replay(log, "no scoutmaster has the state")
 			return
 		}
 		select {
@@ -389,18 +577,60 @@ func (p *participant) catchUp(ctx context.Context) {
 	}
 }
 
-// take takes the state of another scoutmaster, and reports whether there was one.
+// replay has the State follow the log from its first message on. Where the log is
+// whole and no epoch begins in it, nobody is in one.
+func (p *participant) replay(log Bounds, why string) {
+	patience := p.Deadline
+	if log.First <= 1 {
+		patience = p.Heartbeat
+	}
+	p.drift(log.Made, log.First-1, patience, why)
+}
+
+// catchUp takes the state of another scoutmaster. Without one the log goes on
+// with another epoch.
+func (p *participant) catchUp(ctx context.Context) {
+	p.setReady(false)
+	for end := time.Now().Add(p.Deadline); ctx.Err() == nil && !p.take(ctx); {
+		if time.Now().After(end) {
+			p.rewind(ctx, "no scoutmaster has the state")
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(askAgain):
+		}
+	}
+}
+
+// take takes the state of another scoutmaster that follows the log as it is now, and
+// reports whether there was one. A state that contradicts itself helps nobody:
+// another epoch begins.
 func (p *participant) take(ctx context.Context) bool {
-	return p.registry.state.Restore(p.Peers.State(ctx)) == nil
+	log, err := p.Sequence.Bounds(ctx)
+	if err == nil {
+		err = p.registry.state.Restore(log.Made, p.Peers.State(ctx))
+	}
+	if errors.Is(err, errUnsound) && p.mayRebuild() {
+		p.begin(err.Error())
+	}
+	return err == nil
+}
+
+// mayRebuild reports whether the epoch is old enough for another one.
+func (p *participant) mayRebuild() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return time.Since(p.begunAt) >= rebuildAgain
 }
 
 // rewind has the State follow the log from its first message on, which does not
 // continue what the State knows.
-func (p *participant) rewind(ctx context.Context) {
+func (p *participant) rewind(ctx context.Context, why string) {
 	p.setReady(false)
 	for ctx.Err() == nil {
-		if first, _, err := p.Sequence.Bounds(ctx); err == nil {
-			p.registry.state.Rewritten(first - 1)
+		if log, err := p.Sequence.Bounds(ctx); err == nil {
+			p.replay(log, why)
 			return
 		}
 		select {
@@ -426,7 +656,7 @@ func (p *participant) setReady(ready bool) {
 }
 
 // beat says at each heartbeat that the scoutmaster lives, and judges the others.
-func (p *participant) beat(ctx context.Context) error {
+func (p *participant) beat(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(p.quieted, cancel)()
@@ -436,7 +666,7 @@ func (p *participant) beat(ctx context.Context) error {
 		p.once(ctx)
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-tick.C:
 		case <-p.anew:
 		}
@@ -444,17 +674,19 @@ func (p *participant) beat(ctx context.Context) error {
 }
 
 func (p *participant) once(ctx context.Context) {
-	state := p.registry.state
-	if p.idle() {
-		p.begin(ctx)
-	}
-	if _, adrift := state.progress(); adrift {
+	if _, adrift := p.registry.state.progress(); adrift {
+		if why, idle := p.idle(ctx); idle {
+			p.begin(why)
+		}
 		p.watchCutOff()
 		return
 	}
-	digest, at := state.digestNow()
+	digest, at := p.registry.state.digestNow()
 	_, self := p.registry.self()
-	err := p.say(ctx, &Tick{Name: p.Name, URL: p.URL, Version: p.Version, Address: p.Address, Position: at, Digest: digest, Revision: state.list.Current().Revision})
+	err := p.say(ctx, &Tick{
+		Name: p.Name, URL: p.URL, Version: p.Version, Address: p.Address,
+		Position: at, Digest: digest, Revision: p.registry.state.list.Current().Revision, Reads: formatRead,
+	})
 	if err == nil {
 		p.prove(self.Instance)
 		p.judge(ctx)
@@ -462,16 +694,19 @@ func (p *participant) once(ctx context.Context) {
 	p.watchCutOff()
 }
 
-// idle reports whether the log has no epoch, and nothing has come through it for a
-// heartbeat.
-func (p *participant) idle() bool {
-	position, adrift := p.registry.state.progress()
+// idle reports whether nothing has come through the log for long enough, though the
+// log has answered all the time, and why another epoch is to begin then.
+func (p *participant) idle(ctx context.Context) (why string, idle bool) {
+	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
+	defer cancel()
+	log, err := p.Sequence.Bounds(ctx)
+	position, _ := p.registry.state.progress()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !adrift || !p.following || position != p.position {
+	if err != nil || !p.following || log.Last > position || position != p.position {
 		p.position, p.stood = position, time.Now()
 	}
-	return time.Since(p.stood) >= p.Heartbeat
+	return p.why, p.following && time.Since(p.stood) >= p.patience
 }
 
 // say appends an entry of the scoutmaster itself. Only beat calls it, and leave
@@ -482,11 +717,14 @@ func (p *participant) say(ctx context.Context, body Body) error {
 	return p.registry.log.Append(ctx, e)
 }
 
-// begin begins an epoch, as nothing comes through a log that has none.
-func (p *participant) begin(ctx context.Context) {
+// begin begins an epoch.
+func (p *participant) begin(why string) {
 	before, known := p.registry.state.epochs()
 	epoch := max(known+1, uint64(time.Now().UnixMilli()))
-	p.registry.log.Append(ctx, &Entry{Epoch: epoch, Body: &Begin{Before: before}}) //nolint:errcheck // tried again
+	message, err := encode(&Entry{Epoch: epoch, Body: &Begin{Before: before, Reason: why}})
+	if err == nil {
+		p.Sequence.Append(message) //nolint:errcheck // tried again
+	}
 }
 
 // prove notes that the scoutmaster's own word has come back, as that instance.
@@ -495,7 +733,7 @@ func (p *participant) prove(as Instance) {
 	defer p.registry.mu.Unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.registry.life.instance != as {
+	if p.registry.life.instance != as || !p.following {
 		return
 	}
 	if p.cutOff || !p.ready {
@@ -503,7 +741,7 @@ func (p *participant) prove(as Instance) {
 			zap.Float64("seconds", time.Since(p.proven).Seconds()))
 	}
 	changed := p.cutOff || !p.ready
-	p.proven, p.cutOff, p.ready = time.Now(), false, true
+	p.proven, p.cutOff, p.aside, p.ready = time.Now(), false, nil, true
 	if changed {
 		p.readyChanged.Wake()
 	}
@@ -514,7 +752,7 @@ func (p *participant) prove(as Instance) {
 func (p *participant) watchCutOff() {
 	p.mu.Lock()
 	silence := time.Since(p.proven)
-	cut := !p.cutOff && silence >= p.CutOff
+	cut := !p.cutOff && p.aside == nil && silence >= p.CutOff
 	p.cutOff = p.cutOff || cut
 	p.mu.Unlock()
 	if cut {

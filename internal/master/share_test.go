@@ -1,6 +1,7 @@
 package master
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -33,7 +34,7 @@ import (
 // ring is a Sequence in memory.
 type ring struct {
 	mu         sync.Mutex
-	generation int
+	generation uint64
 	first      uint64
 	messages   [][]byte
 	all        [][]byte // those too that were dropped
@@ -81,13 +82,14 @@ func (r *ring) renew() {
 // line is one scoutmaster's connection to the ring.
 type line struct {
 	*ring
-	seen int // generation
 
 	state   sync.Mutex
 	cut     bool
 	held    [][]byte     // came while it was cut, and will be in the ring later
 	faults  *rand.Rand   // nil: none
 	lag     atomic.Int64 // how long each message takes to be delivered
+	instead []byte       // is delivered in place of the next message
+	last    time.Time    // when the last message comes that is not delayed
 	pending sync.WaitGroup
 }
 
@@ -122,32 +124,40 @@ func (l *line) fate() (copies int, delay time.Duration, cut bool) {
 	return copies, delay, false
 }
 
-func (l *line) Append(ctx context.Context, message []byte) error {
+func (l *line) Append(message []byte) error {
 	copies, delay, cut := l.fate()
 	if cut {
 		l.state.Lock()
+		defer l.state.Unlock()
 		l.held = append(l.held, message)
-		l.state.Unlock()
-		<-ctx.Done()
-		return ctx.Err()
+		return nil
+	}
+	l.state.Lock()
+	defer l.state.Unlock()
+	at := time.Now().Add(delay)
+	if delay == latency && !at.After(l.last) { // in order
+		at = l.last.Add(1)
+	}
+	if delay == latency {
+		l.last = at
 	}
 	for range copies {
 		l.pending.Go(func() {
-			time.Sleep(delay)
+			time.Sleep(time.Until(at))
 			l.append(message)
 		})
 	}
 	return nil
 }
 
-func (l *line) Follow(ctx context.Context, from uint64, deliver func(uint64, []byte) error) error {
-	for {
+func (l *line) Follow(ctx context.Context, made, from uint64, deliver func(uint64, [][]byte) error) error {
+	for ctx.Err() == nil {
 		later := l.changed.Wait()
-		message, err := l.next(from)
+		messages, err := l.next(made, from)
 		if err != nil {
 			return err
 		}
-		if message == nil {
+		if messages == nil {
 			select {
 			case <-ctx.Done():
 				return ctx.Err()
@@ -156,43 +166,46 @@ func (l *line) Follow(ctx context.Context, from uint64, deliver func(uint64, []b
 			continue
 		}
 		time.Sleep(time.Duration(l.lag.Load()))
-		if err := deliver(from, message); err != nil {
+		if err := deliver(from, messages); err != nil {
 			return err
 		}
-		from++
+		from += uint64(len(messages))
 	}
+	return ctx.Err()
 }
 
-// next returns the message at a position, nil when it has not come.
-func (l *line) next(from uint64) ([]byte, error) {
+// next returns the messages from a position on, nil when none has come.
+func (l *line) next(made, from uint64) ([][]byte, error) {
 	l.state.Lock()
 	cut := l.cut
 	l.state.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.instead != nil && from >= l.first && from < l.first+uint64(len(l.messages)) {
+		defer func() { l.instead = nil }()
+		return [][]byte{l.instead}, nil
+	}
 	switch {
 	case cut:
 		return nil, nil
-	case l.seen != l.generation:
-		l.seen = l.generation
+	case made != l.generation:
 		return nil, ErrRewritten
 	case from < l.first:
 		return nil, ErrGap
 	case from >= l.first+uint64(len(l.messages)):
 		return nil, nil
 	}
-	return l.messages[from-l.first], nil
+	return slices.Clone(l.messages[from-l.first:]), nil
 }
 
-func (l *line) Bounds(ctx context.Context) (first, last uint64, err error) {
+func (l *line) Bounds(ctx context.Context) (Bounds, error) {
 	if _, _, cut := l.fate(); cut {
 		<-ctx.Done()
-		return 0, 0, ctx.Err()
+		return Bounds{}, ctx.Err()
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.seen = l.generation
-	return l.first, l.first + uint64(len(l.messages)) - 1, nil
+	return Bounds{l.generation, l.first, l.first + uint64(len(l.messages)) - 1}, nil
 }
 
 // testMaster is a scoutmaster of a testFleet.
@@ -211,6 +224,7 @@ type testFleet struct {
 	*testing.T
 	ring     *ring
 	transfer atomic.Int64 // how long it takes to give a state to another
+	newer    atomic.Bool  // states are of a newer version
 
 	mu      sync.Mutex
 	masters []*testMaster
@@ -298,7 +312,11 @@ func (p peers) State(ctx context.Context) iter.Seq2[*scoutv1.StatePart, error] {
 				message, err := proto.Marshal(part)
 				time.Sleep(latency) // entries are applied meanwhile
 				var got scoutv1.StatePart
-				if !yield(&got, errors.Join(err, proto.Unmarshal(message, &got), ctx.Err())) {
+				err = errors.Join(err, proto.Unmarshal(message, &got), ctx.Err())
+				if got.GetHead() != nil && m.fleet.newer.Load() {
+					got.Head.Format = formatRead + 1
+				}
+				if !yield(&got, err) {
 					return
 				}
 			}
@@ -656,11 +674,11 @@ func TestAnEntryOfAnotherVersion(t *testing.T) {
 		if m.logs.FilterMessage("cut off").Len() != 1 {
 			t.Error("it was not logged")
 		}
-		said := len(f.ring.all)
-		time.Sleep(2 * testCutOff)
-		if len(f.ring.all) != said {
-			t.Error("it goes on to say that it lives")
-		}
+		epoch, _ = m.state.where()
+		f.await("it begins another epoch, as nobody else lives", func() bool {
+			now, _ := m.state.where()
+			return m.Ready() == nil && now > epoch
+		})
 	})
 }
 
@@ -921,31 +939,154 @@ func TestALogThatStandsStill(t *testing.T) {
 	})
 }
 
-// A scoutmaster whose list differs from the others' takes the state of one of
-// them, and is equal again.
+// corrupt adds a name to what a scoutmaster lists of a scout.
+func (m *testMaster) corrupt(host string) {
+	s := m.state
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x := s.holders[files.Origin{Host: host, Directory: home.Directory}]
+	tx := s.list.Begin()
+	defer tx.Commit()
+	wrong := filestest.Set("wrong")
+	if _, err := tx.Change(x.source, files.Delta{Removed: filestest.Set(), Added: wrong}); err != nil {
+		m.fleet.Fatal(err)
+	}
+	s.setSource(x, x.source, Shown{x.names.Count + 1, x.names.Digest + wrong.Digest()})
+	s.digests.note(s.position, s.digest)
+}
+
+// byInstance returns the scoutmasters in the order of their instances.
+func (f *testFleet) byInstance() []*testMaster {
+	masters := f.list()
+	slices.SortFunc(masters, func(a, b *testMaster) int { return cmp.Compare(a.life.instance, b.life.instance) })
+	return masters
+}
+
+// A scoutmaster whose list differs from those of most others takes the state of
+// another, and is equal again. The others go on.
 func TestAListThatStrays(t *testing.T) {
 	inVirtualTime(t, 3, func(f *testFleet) {
-		f.masters[0].arrive("a").show("x")
+		strays, other := f.byInstance()[0], f.byInstance()[2]
+		s := other.arrive("a").show("x")
 		f.agree("x")
-		strays := slices.MaxFunc(f.masters, func(a, b *testMaster) int {
-			if a.life.instance < b.life.instance {
-				return -1
-			}
-			return 1
-		})
-		strays.state.mu.Lock()
-		tx := strays.state.list.Begin()
-		tx.Show(files.Origin{Host: "nowhere"}, filestest.Set("wrong"), nil)
-		tx.Commit()
-		strays.state.digest++
-		strays.state.digests.note(strays.state.position, strays.state.digest)
-		strays.state.mu.Unlock()
+		epoch := other.state.list.Current().Epoch
+		strays.corrupt("a")
 		f.await("it is right again", func() bool { return slices.Equal(strays.names(), []string{"x"}) })
 		f.await("it is ready", func() bool { return strays.Ready() == nil })
 		strays.arrive("b").show("y")
-		f.await("all agree", func() bool {
-			return f.all(func(m *testMaster) bool { return slices.Contains(m.names(), "y") })
-		})
+		f.agree("x", "y")
+		if s.evicted.Load() != nil || other.state.list.Current().Epoch != epoch {
+			t.Errorf("the others were disturbed: %v", s.evicted.Load())
+		}
+	})
+}
+
+// Lists that differ again and again are a reason for another epoch, but not for
+// one after the other.
+func TestListsThatStrayAgain(t *testing.T) {
+	inVirtualTime(t, 2, func(f *testFleet) {
+		rebuilt := func() (n int) {
+			for _, m := range f.list() {
+				n += m.logs.FilterMessage("log rebuilt").FilterField(zap.String("reason", "the lists of several scoutmasters differ")).Len()
+			}
+			return n
+		}
+		for i := range 40 {
+			time.Sleep(10 * time.Second)
+			host := fmt.Sprint("host-", i)
+			f.byInstance()[1].arrive(host).show("x")
+			f.await("it is listed", func() bool { return len(f.byInstance()[0].names()) > 0 })
+			f.byInstance()[0].corrupt(host)
+			time.Sleep(5 * testHeartbeat)
+			f.await("the lists are equal again", func() bool {
+				names := f.masters[0].names()
+				return f.all(func(m *testMaster) bool { return m.Ready() == nil && slices.Equal(m.names(), names) })
+			})
+			if i < 10 && rebuilt() > 0 {
+				t.Fatalf("the log was rebuilt after %d times", i)
+			}
+		}
+		if n := rebuilt(); n != 2 { // at both, once in 10 minutes
+			t.Errorf("the log was rebuilt %d times", n)
+		}
+	})
+}
+
+// A scoutmaster that meets an entry of a kind that it does not know stands aside,
+// and is back when it has a state that it understands.
+func TestAScoutmasterThatIsTooOld(t *testing.T) {
+	inVirtualTime(t, 3, func(f *testFleet) {
+		old, young := f.masters[0], f.masters[1]
+		s := old.arrive("moves").show("x")
+		f.agree("x")
+		epoch, id := young.self()
+		message, err := proto.Marshal(&scoutv1.LogEntry{Epoch: epoch, Instance: uint64(id.Instance), Serial: 1 << 40})
+		if err != nil {
+			t.Fatal(err)
+		}
+		old.line.state.Lock()
+		old.line.instead = append(binary.LittleEndian.AppendUint64(nil, xxhash.Sum64(message)), message...)
+		old.line.state.Unlock()
+		f.newer.Store(true)
+		aside := func() bool { return old.Ready() != nil && strings.Contains(old.Ready().Error(), ErrUnknown.Error()) }
+		f.await("it stands aside", aside)
+		if got := s.evicted.Load(); got != "dismissed: "+ErrUnknown.Error() {
+			t.Errorf("its scout was told %v", got)
+		}
+		if _, err := old.tryArrive("b"); err == nil {
+			t.Error("a scout is let in")
+		}
+		young.arrive("moves").show("y")
+		time.Sleep(5 * testDeadline)
+		if !aside() || old.logs.FilterMessage("cut off").Len() != 1 {
+			t.Errorf("it is ready: %v", old.Ready())
+		}
+		if names := f.masters[2].names(); !slices.Equal(names, []string{"y"}) {
+			t.Errorf("the others list %q", names)
+		}
+		f.newer.Store(false)
+		f.agree("y")
+	})
+}
+
+// Messages of strangers are counted, logged a few times, and ignored.
+func TestForeignMessages(t *testing.T) {
+	inVirtualTime(t, 2, func(f *testFleet) {
+		m := f.masters[0]
+		m.arrive("a").show("x")
+		for range 100 {
+			f.ring.append([]byte("hello, I am a stranger"))
+		}
+		m.arrive("b").show("y")
+		f.agree("x", "y")
+		if n := m.ForeignMessages(); n != 100 {
+			t.Errorf("%d were counted", n)
+		}
+		if n := m.logs.FilterMessage("foreign message ignored").Len(); n != 1 {
+			t.Errorf("%d were logged", n)
+		}
+	})
+}
+
+// A snapshot of many parts takes no round trip for each of them, and comes whole
+// through a log that drops, doubles and delays.
+func TestALargeSnapshot(t *testing.T) {
+	var names []string
+	for i := range 400_000 {
+		names = append(names, fmt.Sprintf("directory-%04d/%x", i/100, i*7919)) // about 50 parts
+	}
+	slices.Sort(names)
+	inVirtualTime(t, 2, func(f *testFleet) {
+		s := f.masters[0].arrive("large")
+		began := time.Now()
+		s.show(names...)
+		if took, parts := time.Since(began), len(f.ring.messages); took > 5*latency || parts < 40 {
+			t.Errorf("%d messages took %v", parts, took)
+		}
+		f.masters[0].line.disturb(rand.New(rand.NewPCG(1, 2)))
+		s.show(names[1:]...)
+		f.masters[0].line.disturb(nil)
+		f.agree(names[1:]...)
 	})
 }
 

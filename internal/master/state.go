@@ -27,6 +27,9 @@ var (
 	// errNotCounted: the entry does not count. The session has ended, or the
 	// scoutmaster is lost, or the entry came once already, or too early.
 	errNotCounted = errors.New("the entry does not count")
+	// errEarly: the entry does not count yet. Entries of its session that come before
+	// it are missing, and their writer appends them again.
+	errEarly = fmt.Errorf("%w: entries before it are missing", errNotCounted)
 )
 
 // heldError: a Joined does not count because another session holds the origin.
@@ -46,11 +49,13 @@ type State struct {
 	advanced wake.Broadcast // wakes when the position or the epoch changes
 
 	mu       sync.Mutex
+	made     uint64 // identifies the log, see Bounds
 	epoch    uint64
 	position uint64
 	adrift   bool   // the log was made anew, and no epoch has begun in it yet
 	blank    bool   // nothing is known but perhaps the epoch
 	wanted   uint64 // the epoch that others are in, if it is later than this one
+	format   uint32 // the latest of the entries that have counted in the epoch
 	masters  map[Instance]*scoutmaster
 	holders  map[files.Origin]*session
 	buried   []Instance // the last ones, which do not come back
@@ -67,10 +72,12 @@ type watcher interface {
 	ended(s, successor *session)
 	// master: a scoutmaster has come, or its phase has changed.
 	master(m *scoutmaster)
-	// begun: another epoch has begun, and all sessions have ended.
-	begun(epoch uint64)
-	// differs: a scoutmaster had another list than this one at a position.
-	differs(m *scoutmaster, position uint64)
+	// begun: another epoch has begun, or this State has become another's, and all
+	// sessions have ended. The reason is that of the beginning, or "".
+	begun(epoch uint64, reason string)
+	// compared: a scoutmaster had the same list as this one at a position, or had
+	// not. So many live.
+	compared(m *scoutmaster, position uint64, same bool, live int)
 }
 
 // buriedMost is how many scoutmasters are remembered after they were buried, so
@@ -146,11 +153,11 @@ func NewState(list *listing.Listing, w watcher) *State {
 // nobody is a watcher.
 type nobody struct{}
 
-func (nobody) joined(*session)              {}
-func (nobody) ended(_, _ *session)          {}
-func (nobody) master(*scoutmaster)          {}
-func (nobody) begun(uint64)                 {}
-func (nobody) differs(*scoutmaster, uint64) {}
+func (nobody) joined(*session)                          {}
+func (nobody) ended(_, _ *session)                      {}
+func (nobody) master(*scoutmaster)                      {}
+func (nobody) begun(uint64, string)                     {}
+func (nobody) compared(*scoutmaster, uint64, bool, int) {}
 
 // Apply applies the entry at a position of the log, which follows the position
 // before; an entry that was applied already changes nothing. The other errors
@@ -161,6 +168,33 @@ func (s *State) Apply(position uint64, e *Entry) error {
 	defer s.advanced.Wake()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	tx := s.list.Begin()
+	defer tx.Commit()
+	return s.step(tx, position, e)
+}
+
+// ApplyAll applies the entries from a position on, as Apply does each of them.
+// Readers of the list see the result of all at once; the history keeps them
+// apart. It returns what Apply returns for each entry but the one that it stops
+// at: the error is then ErrGap or ErrUnknown.
+func (s *State) ApplyAll(position uint64, entries []*Entry) (outcomes []error, err error) {
+	defer s.advanced.Wake()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	tx := s.list.Begin()
+	defer tx.Commit()
+	for i, e := range entries {
+		outcome := s.step(tx, position+uint64(i), e)
+		if errors.Is(outcome, ErrGap) || errors.Is(outcome, ErrUnknown) {
+			return outcomes, outcome
+		}
+		outcomes = append(outcomes, outcome)
+	}
+	return outcomes, nil
+}
+
+// step applies one entry.
+func (s *State) step(tx *listing.Tx, position uint64, e *Entry) error {
 	switch {
 	case position <= s.position:
 		return nil
@@ -172,11 +206,12 @@ func (s *State) Apply(position uint64, e *Entry) error {
 		return ErrGap
 	}
 	s.position = position
-	tx := s.list.Begin()
-	defer tx.Commit()
 	tx.Advance(position)
 	before := s.digest
 	err := s.apply(tx, e)
+	if err == nil {
+		s.format = max(s.format, formatOf(e.Body))
+	}
 	if s.digest != before {
 		s.digests.note(position, s.digest)
 	}
@@ -187,12 +222,19 @@ func (s *State) Apply(position uint64, e *Entry) error {
 var noEntry = &Entry{Session: SessionID{Number: 1}, Body: new(Status)}
 
 // Rewritten says that the log was made anew, or has gone back in time: what
-// comes next follows the position. Until another epoch has begun nothing counts,
+// comes next follows the position in the log that was made then. Until another epoch has begun nothing counts,
 // because other scoutmasters may have seen other entries before.
-func (s *State) Rewritten(position uint64) {
+func (s *State) Rewritten(made, position uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.position, s.adrift = position, true
+	s.made, s.position, s.adrift = made, position, true
+}
+
+// follows returns which log the State follows, and how far it has.
+func (s *State) follows() (made, position uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.made, s.position
 }
 
 // newcomer returns a State that knows nothing of a log that others may have
@@ -249,17 +291,21 @@ func (s *State) begin(tx *listing.Tx, epoch uint64, b *Begin) error {
 	if b.Before != s.epoch && !first || epoch <= s.epoch {
 		return errNotCounted
 	}
+	reason := ""
+	if s.epoch != 0 {
+		reason = cmp.Or(b.Reason, "another epoch begins")
+	}
 	for _, m := range s.masters {
 		for _, x := range m.sessions {
 			x.end(stream.LeftStopping)
 		}
 	}
-	s.epoch, s.adrift, s.blank = epoch, false, false
+	s.epoch, s.adrift, s.blank, s.format = epoch, false, false, 0
 	s.digest, s.digests, s.buried = 0, digests{{s.position, 0}}, nil
 	clear(s.masters)
 	clear(s.holders)
 	tx.Restart(epoch, s.position)
-	s.watch.begun(epoch)
+	s.watch.begun(epoch, reason)
 	return nil
 }
 
@@ -276,8 +322,8 @@ func (s *State) applyMaster(tx *listing.Tx, e *Entry) error {
 	switch body := e.Body.(type) {
 	case *Tick:
 		m.tick = *body
-		if d, ok := s.digests.at(body.Position); ok && d != body.Digest {
-			s.watch.differs(m, body.Position)
+		if d, ok := s.digests.at(body.Position); ok {
+			s.watch.compared(m, body.Position, d == body.Digest, s.live())
 		}
 	case *Suspect:
 		if of := s.masters[body.Of]; of != nil && of.phase == masterLive && of != m && of.suspected == 0 {
@@ -295,6 +341,29 @@ func (s *State) applyMaster(tx *listing.Tx, e *Entry) error {
 		s.setPhase(m, masterLeaving)
 	}
 	return nil
+}
+
+// live counts the scoutmasters that are live.
+func (s *State) live() (n int) {
+	for _, m := range s.masters {
+		if m.phase == masterLive {
+			n++
+		}
+	}
+	return n
+}
+
+// readByAll reports whether all scoutmasters that are live read the entries of a
+// format.
+func (s *State) readByAll(format uint32) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range s.masters {
+		if m.phase == masterLive && m.tick.Reads < format {
+			return false
+		}
+	}
+	return true
 }
 
 // meet makes a scoutmaster known by its first Tick.
@@ -352,7 +421,10 @@ func (s *State) applySession(tx *listing.Tx, e *Entry) error {
 	if e.Serial == x.serial {
 		return x.verdict
 	}
-	if e.Serial != x.serial+1 {
+	if e.Serial > x.serial+1 {
+		return errEarly
+	}
+	if e.Serial < x.serial {
 		return errNotCounted
 	}
 	m.heard, m.suspected = s.position, 0

@@ -320,6 +320,17 @@ func TestSerialsOfScoutmasters(t *testing.T) {
 	}
 }
 
+// whole yields the State's Parts.
+func (s *script) whole() iter.Seq2[*scoutv1.StatePart, error] {
+	return func(yield func(*scoutv1.StatePart, error) bool) {
+		for p := range s.Parts(1) {
+			if !yield(p, nil) {
+				return
+			}
+		}
+	}
+}
+
 // A State goes on where another was, in the middle of an update too. A state that
 // is not what it says it is is not taken.
 func TestRestore(t *testing.T) {
@@ -331,7 +342,7 @@ func TestRestore(t *testing.T) {
 	for i := range 1000 {
 		names = append(names, fmt.Sprint("f", 1000+i))
 	}
-	parts := split(snapshot(names...), 1000)
+	parts := slices.Collect(split(snapshot(names...), 1000))
 	s.must(s.say(1, 1, parts[0]))
 	s.must(s.say(1, 1, parts[1]))
 
@@ -377,11 +388,19 @@ func TestRestore(t *testing.T) {
 			return p
 		},
 	} {
-		if err := to.Restore(send(change)); err == nil || to.epoch != epoch || to.Position() != 0 {
+		if err := to.Restore(0, send(change)); err == nil || to.epoch != epoch || to.Position() != 0 {
 			t.Errorf("%s: error %v, epoch %d, position %d", name, err, to.epoch, to.Position())
 		}
 	}
-	s.must(to.Restore(send(func(_ int, p *scoutv1.StatePart) *scoutv1.StatePart { return p })))
+	if err := to.Restore(1, s.whole()); !errors.Is(err, errOld) {
+		t.Errorf("a state of another log: %v", err)
+	}
+	adrift := newScript(t)
+	adrift.Rewritten(0, 0)
+	if err := to.Restore(0, adrift.whole()); !errors.Is(err, errNotWhole) {
+		t.Errorf("of a State in which nothing counts: %v", err)
+	}
+	s.must(to.Restore(0, send(func(_ int, p *scoutv1.StatePart) *scoutv1.StatePart { return p })))
 	to.expect("x", "y")
 	if kept := to.keptOf(SessionID{1, 1}); kept == nil || kept.Bytes != 2 {
 		t.Errorf("of the names are known: %+v", kept)
@@ -401,7 +420,7 @@ func TestUpdatesInParts(t *testing.T) {
 	}
 	s := newScript(t)
 	s.must(s.say(1, 1, joining()))
-	parts := split(snapshot(names...), 1000)
+	parts := slices.Collect(split(snapshot(names...), 1000))
 	if len(parts) < 10 {
 		t.Fatalf("%d parts", len(parts))
 	}
@@ -415,7 +434,7 @@ func TestUpdatesInParts(t *testing.T) {
 	s.expect(names...)
 	s.must(s.say(1, 1, parts[0]))
 	s.must(s.say(1, 1, &Hidden{Reason: "scanning"}))
-	s.must(s.say(1, 1, split(snapshot("x"), 1000)[0]))
+	s.must(s.say(1, 1, slices.Collect(split(snapshot("x"), 1000))[0]))
 	s.expect("x")
 }
 
@@ -426,7 +445,7 @@ func TestEpochs(t *testing.T) {
 	s.must(s.say(1, 1, joining()))
 	s.must(s.say(1, 1, snapshot("x")))
 	s.epoch = 100 // so that others come after it
-	s.Rewritten(3)
+	s.Rewritten(1, 3)
 	if err := s.Apply(4, &Entry{Epoch: 100, Session: SessionID{1, 1}, Serial: 3, Body: &Hidden{}}); !errors.Is(err, errNotCounted) {
 		t.Errorf("an entry counts before the log has an epoch: %v", err)
 	}
@@ -467,7 +486,11 @@ type differing struct {
 	at []uint64
 }
 
-func (d *differing) differs(_ *scoutmaster, position uint64) { d.at = append(d.at, position) }
+func (d *differing) compared(_ *scoutmaster, position uint64, same bool, _ int) {
+	if !same {
+		d.at = append(d.at, position)
+	}
+}
 
 // A Tick tells when its writer had another list at a position.
 func TestDigestsAreCompared(t *testing.T) {
@@ -496,7 +519,7 @@ func TestCodec(t *testing.T) {
 	j := joining("x")
 	j.Origin.Directory, j.Replaces, j.Before, j.Version, j.Registered = "/\xff", SessionID{7, 8}, "b", "v", time.Unix(1, 2).UTC()
 	for _, body := range []Body{
-		&Begin{5}, &Tick{"n", "u", "v", "a", 6, 7, 13}, &Suspect{8}, &Lost{9, 10}, &Buried{11}, &Leaving{}, j,
+		&Begin{5, "r"}, &Tick{"n", "u", "v", "a", 6, 7, 13, 8}, &Suspect{8}, &Lost{9, 10}, &Buried{11}, &Leaving{}, j,
 		&Update{Reset: true, More: true, Parts: Parts{[]byte("r"), []byte("a")}},
 		&Update{Parts: Parts{nil, []byte("a")}, Revision: 3, Shown: Shown{4, 5}},
 		&Hidden{"reason", 12}, &Status{stream.Condition{Unreadable: 1, Polled: 2, Incomplete: "i", PollRound: time.Second}}, &Left{"left"},

@@ -13,10 +13,14 @@ import (
 )
 
 // Parts yields the State as it is now, for another's Restore, in messages with
-// about limit bytes of names. Entries are applied meanwhile.
+// about limit bytes of names. Entries are applied meanwhile. A State in which
+// nothing counts now has no parts.
 func (s *State) Parts(limit int) iter.Seq[*scoutv1.StatePart] {
 	head, sessions, list := s.capture()
 	return func(yield func(*scoutv1.StatePart) bool) {
+		if head == nil {
+			return
+		}
 		sets := setsOf(list)
 		if !yield(&scoutv1.StatePart{Head: head}) {
 			return
@@ -45,13 +49,17 @@ type captured struct {
 	source  *listing.Source
 }
 
-// capture returns what there is at one position.
+// capture returns what there is at one position, or nil.
 func (s *State) capture() (*scoutv1.StateHead, []captured, *listing.Version) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.adrift {
+		return nil, nil, nil
+	}
 	list := s.list.Current()
 	head := &scoutv1.StateHead{
-		Epoch: s.epoch, Position: s.position, Revision: list.Revision, Digest: s.digest, Sessions: uint64(len(s.holders)),
+		Epoch: s.epoch, Position: s.position, Revision: list.Revision, Digest: s.digest, Sessions: uint64(len(s.holders)), Format: s.format,
+		Made: s.made,
 	}
 	for _, i := range s.buried {
 		head.Buried = append(head.Buried, uint64(i))
@@ -98,13 +106,19 @@ func setsOf(list *listing.Version) map[*listing.Source]*files.Builder {
 var (
 	// errNotWhole: parts of a state are missing, or are not what they say.
 	errNotWhole = errors.New("the state is not whole")
-	// errOld: the state is of an epoch before that of an entry that came.
+	// errOld: the state is of an epoch before that of an entry that came, or of a log
+	// that was.
 	errOld = errors.New("the state is of an earlier epoch than the log")
+	// errUnsound: a state is whole, and contradicts itself.
+	errUnsound = errors.New("the state of another scoutmaster contradicts itself")
+	// errNewer: entries have made the state that this version does not know.
+	errNewer = errors.New("the state is of a newer version")
 )
 
-// Restore makes the State what Parts of another has yielded. All sessions here
-// have ended then. After an error nothing has changed.
-func (s *State) Restore(parts iter.Seq2[*scoutv1.StatePart, error]) error {
+// Restore makes the State what Parts of another has yielded that follows the log
+// that was made then. All sessions here have ended then. After an error nothing has
+// changed.
+func (s *State) Restore(made uint64, parts iter.Seq2[*scoutv1.StatePart, error]) error {
 	r, err := read(parts)
 	if err != nil {
 		return fmt.Errorf("take the state of another scoutmaster: %w", err)
@@ -113,14 +127,18 @@ func (s *State) Restore(parts iter.Seq2[*scoutv1.StatePart, error]) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	head := r.head
-	if head.GetEpoch() < s.wanted {
+	if head.GetEpoch() < s.wanted || head.GetMade() != made {
 		return errOld
+	}
+	reason := ""
+	if !s.blank && s.epoch != head.GetEpoch() {
+		reason = "another scoutmaster is in a later epoch"
 	}
 	for _, x := range s.holders {
 		x.end(stream.LeftStopping)
 	}
-	s.epoch, s.position, s.digest = head.GetEpoch(), head.GetPosition(), head.GetDigest()
-	s.digests, s.adrift, s.blank = digests{{s.position, s.digest}}, false, false
+	s.made, s.epoch, s.position, s.digest = made, head.GetEpoch(), head.GetPosition(), head.GetDigest()
+	s.digests, s.adrift, s.blank, s.format = digests{{s.position, s.digest}}, false, false, head.GetFormat()
 	s.masters, s.holders, s.buried = r.masters, make(map[files.Origin]*session, len(r.sessions)), nil
 	for _, i := range head.GetBuried() {
 		s.buried = append(s.buried, Instance(i))
@@ -135,7 +153,7 @@ func (s *State) Restore(parts iter.Seq2[*scoutv1.StatePart, error]) error {
 		}
 	}
 	tx.At(head.GetRevision())
-	s.watch.begun(s.epoch)
+	s.watch.begun(s.epoch, reason)
 	return nil
 }
 
@@ -170,14 +188,14 @@ func read(parts iter.Seq2[*scoutv1.StatePart, error]) (*received, error) {
 	digest := uint64(0)
 	for _, x := range r.sessions {
 		if x.set = x.names.Set(); uint64(x.set.Len()) != x.session.names.Count || x.set.Digest() != x.session.names.Digest {
-			return nil, errNotWhole
+			return nil, errUnsound
 		}
 		if x.listed {
 			digest += x.hash()
 		}
 	}
 	if digest != r.head.GetDigest() {
-		return nil, errNotWhole
+		return nil, errUnsound
 	}
 	return r, nil
 }
@@ -187,6 +205,9 @@ func (r *received) take(p *scoutv1.StatePart) error {
 	case p.GetHead() != nil:
 		if r.head != nil {
 			return errNotWhole
+		}
+		if p.GetHead().GetFormat() > formatRead {
+			return errNewer
 		}
 		r.head = p.GetHead()
 		for _, m := range r.head.GetScoutmasters() {

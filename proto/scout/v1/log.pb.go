@@ -27,8 +27,14 @@
 //     A LogTick with serial 1 makes one known, but never one that was buried.
 //   - An entry of a session that does not hold its origin does not count.
 //
-// A scoutmaster writes an entry of a new kind only when all others read it. One
-// that meets a kind that it does not know cannot go on.
+// # Versions
+//
+// Kinds of entries are added in formats, which are numbered. A scoutmaster writes
+// an entry only if all that live read its format, which is in their ticks. All the
+// kinds below are of format 1. One that meets a kind that it does not know, in an
+// entry of a live scoutmaster in its epoch, stands aside: it writes nothing and
+// serves nothing until it has taken a state of a format that it reads, or another
+// epoch has begun.
 //
 // # Lists of names
 //
@@ -322,8 +328,10 @@ func (*LogEntry_Left) isLogEntry_Body() {}
 // if the current epoch is `before` and less than the new one; so of several that
 // begin an epoch after the same one, the first counts.
 type LogBegin struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Before        uint64                 `protobuf:"fixed64,1,opt,name=before,proto3" json:"before,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Before uint64                 `protobuf:"fixed64,1,opt,name=before,proto3" json:"before,omitempty"`
+	// reason is for people.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -365,6 +373,13 @@ func (x *LogBegin) GetBefore() uint64 {
 	return 0
 }
 
+func (x *LogBegin) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // LogTick is a scoutmaster's sign of life.
 type LogTick struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -382,7 +397,9 @@ type LogTick struct {
 	Address string `protobuf:"bytes,6,opt,name=address,proto3" json:"address,omitempty"`
 	// revision is the position of the last entry that has changed its list, for
 	// people.
-	Revision      uint64 `protobuf:"varint,7,opt,name=revision,proto3" json:"revision,omitempty"`
+	Revision uint64 `protobuf:"varint,7,opt,name=revision,proto3" json:"revision,omitempty"`
+	// reads is the latest format that its writer reads.
+	Reads         uint32 `protobuf:"varint,8,opt,name=reads,proto3" json:"reads,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -462,6 +479,13 @@ func (x *LogTick) GetAddress() string {
 func (x *LogTick) GetRevision() uint64 {
 	if x != nil {
 		return x.Revision
+	}
+	return 0
+}
+
+func (x *LogTick) GetReads() uint32 {
+	if x != nil {
+		return x.Reads
 	}
 	return 0
 }
@@ -1612,7 +1636,13 @@ type StateHead struct {
 	// buried are the last scoutmasters that were buried, the last one last.
 	Buried []uint64 `protobuf:"fixed64,6,rep,packed,name=buried,proto3" json:"buried,omitempty"`
 	// sessions is how many follow.
-	Sessions      uint64 `protobuf:"varint,7,opt,name=sessions,proto3" json:"sessions,omitempty"`
+	Sessions uint64 `protobuf:"varint,7,opt,name=sessions,proto3" json:"sessions,omitempty"`
+	// format is the earliest format that has all kinds of entries that have made the
+	// state.
+	Format uint32 `protobuf:"varint,8,opt,name=format,proto3" json:"format,omitempty"`
+	// made identifies the log that the position is of: when it was made, in
+	// nanoseconds since 1970.
+	Made          uint64 `protobuf:"fixed64,9,opt,name=made,proto3" json:"made,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1692,6 +1722,20 @@ func (x *StateHead) GetBuried() []uint64 {
 func (x *StateHead) GetSessions() uint64 {
 	if x != nil {
 		return x.Sessions
+	}
+	return 0
+}
+
+func (x *StateHead) GetFormat() uint32 {
+	if x != nil {
+		return x.Format
+	}
+	return 0
+}
+
+func (x *StateHead) GetMade() uint64 {
+	if x != nil {
+		return x.Made
 	}
 	return 0
 }
@@ -1929,9 +1973,10 @@ const file_scout_v1_log_proto_rawDesc = "" +
 	"\x06hidden\x18\r \x01(\v2\x13.scout.v1.LogHiddenH\x00R\x06hidden\x12-\n" +
 	"\x06status\x18\x0e \x01(\v2\x13.scout.v1.LogStatusH\x00R\x06status\x12'\n" +
 	"\x04left\x18\x0f \x01(\v2\x11.scout.v1.LogLeftH\x00R\x04leftB\x06\n" +
-	"\x04body\"\"\n" +
+	"\x04body\":\n" +
 	"\bLogBegin\x12\x16\n" +
-	"\x06before\x18\x01 \x01(\x06R\x06before\"\xb3\x01\n" +
+	"\x06before\x18\x01 \x01(\x06R\x06before\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xc9\x01\n" +
 	"\aLogTick\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03url\x18\x02 \x01(\tR\x03url\x12\x18\n" +
@@ -1939,7 +1984,8 @@ const file_scout_v1_log_proto_rawDesc = "" +
 	"\bposition\x18\x04 \x01(\x04R\bposition\x12\x16\n" +
 	"\x06digest\x18\x05 \x01(\x06R\x06digest\x12\x18\n" +
 	"\aaddress\x18\x06 \x01(\tR\aaddress\x12\x1a\n" +
-	"\brevision\x18\a \x01(\x04R\brevision\"(\n" +
+	"\brevision\x18\a \x01(\x04R\brevision\x12\x14\n" +
+	"\x05reads\x18\b \x01(\rR\x05reads\"(\n" +
 	"\n" +
 	"LogSuspect\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\x06R\binstance\"?\n" +
@@ -2021,7 +2067,7 @@ const file_scout_v1_log_proto_rawDesc = "" +
 	"\tStatePart\x12'\n" +
 	"\x04head\x18\x01 \x01(\v2\x13.scout.v1.StateHeadR\x04head\x120\n" +
 	"\asession\x18\x02 \x01(\v2\x16.scout.v1.StateSessionR\asession\x12\x14\n" +
-	"\x05names\x18\x03 \x01(\fR\x05names\"\xe5\x01\n" +
+	"\x05names\x18\x03 \x01(\fR\x05names\"\x91\x02\n" +
 	"\tStateHead\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x06R\x05epoch\x12\x1a\n" +
 	"\bposition\x18\x02 \x01(\x04R\bposition\x12\x1a\n" +
@@ -2029,7 +2075,9 @@ const file_scout_v1_log_proto_rawDesc = "" +
 	"\x06digest\x18\x04 \x01(\x06R\x06digest\x12>\n" +
 	"\fscoutmasters\x18\x05 \x03(\v2\x1a.scout.v1.StateScoutmasterR\fscoutmasters\x12\x16\n" +
 	"\x06buried\x18\x06 \x03(\x06R\x06buried\x12\x1a\n" +
-	"\bsessions\x18\a \x01(\x04R\bsessions\"\xb7\x01\n" +
+	"\bsessions\x18\a \x01(\x04R\bsessions\x12\x16\n" +
+	"\x06format\x18\b \x01(\rR\x06format\x12\x12\n" +
+	"\x04made\x18\t \x01(\x06R\x04made\"\xb7\x01\n" +
 	"\x10StateScoutmaster\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\x06R\binstance\x12%\n" +
 	"\x04tick\x18\x02 \x01(\v2\x11.scout.v1.LogTickR\x04tick\x12\x14\n" +
