@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,6 +25,35 @@ func credentialFlags(c *access.Credentials) []cli.Flag {
 			},
 			netflags.File("token-file", &c.Token, "the token that this scout shows, on one line as name:secret or the secret alone"),
 		})
+}
+
+// metricsFlags are the flags for the credentials of the -metrics listener.
+func metricsFlags(f *access.Files) []cli.Flag {
+	return []cli.Flag{
+		netflags.File("metrics-tls-cert", &f.Cert, "serve -metrics over TLS with this certificate, followed by its chain, in PEM; this file and those below are read again when they change"),
+		netflags.File("metrics-tls-key", &f.Key, "the key of that certificate, in PEM and not encrypted"),
+		netflags.File("metrics-token-file", &f.HTTPTokens, "the tokens of those who may read /metrics, one a line as name:secret"),
+	}
+}
+
+// checkMetrics checks the flags of the -metrics listener together.
+func (c *config) checkMetrics() error {
+	f := c.metricsFiles
+	switch {
+	case f.Cert != "" && f.Key == "":
+		return errors.New("flag -metrics-tls-key is missing: give the key that belongs to -metrics-tls-cert")
+	case f.Key != "" && f.Cert == "":
+		return errors.New("flag -metrics-tls-cert is missing: give the certificate that -metrics-tls-key belongs to")
+	case f != (access.Files{}) && c.metrics == "":
+		return errors.New("flag -metrics is missing: give the address that the other -metrics flags are about")
+	case c.metrics == "":
+		return nil
+	}
+	if err := netflags.CheckSecret("metrics-token-file", f.HTTPTokens, c.metrics, f.Cert != "",
+		"add -metrics-tls-cert and -metrics-tls-key, or give -metrics the port alone to serve this machine only"); err != nil {
+		return err
+	}
+	return netflags.CheckListen("metrics", c.metrics, c.insecure || f.Cert != "", "-metrics-tls-cert and -metrics-tls-key")
 }
 
 // setMasters parses addresses that are separated by commas.

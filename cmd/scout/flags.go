@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"slices"
 	"time"
 
 	"scout/cmd/internal/cli"
@@ -22,6 +23,8 @@ type config struct {
 	metrics   string // host:port; empty: not served
 	pprof     string // host:port of loopback; empty: not served
 	access    access.Credentials
+
+	metricsFiles access.Files // credentials of the -metrics listener
 }
 
 // program describes the scout; its flags fill c.
@@ -46,8 +49,9 @@ recovers by itself from the loss of the scoutmaster, the network or the director
 			{Command: "MONITOR_DIR=/srv/data SCOUT_MASTER_ADDRESS=list.example:3000 scout -insecure", Meaning: "report to another machine, on a network that you trust"},
 		},
 		EnvPrefix: "SCOUT_",
-		Flags:     append(c.flags(), credentialFlags(&c.access)...),
+		Flags:     slices.Concat(c.flags(), credentialFlags(&c.access), metricsFlags(&c.metricsFiles)),
 		Check:     c.check,
+		Probe:     c.probe,
 	}
 }
 
@@ -56,10 +60,10 @@ func (c *config) check() error {
 	if err := c.checkMasters(); err != nil {
 		return err
 	}
-	if err := netflags.CheckProfiles(c.pprof); err != nil || c.metrics == "" {
+	if err := netflags.CheckProfiles(c.pprof); err != nil {
 		return err
 	}
-	return netflags.CheckListen("metrics", c.metrics, c.insecure, "")
+	return c.checkMetrics()
 }
 
 func (c *config) flags() []cli.Flag {
@@ -92,7 +96,7 @@ func (c *config) flags() []cli.Flag {
 		netflags.Insecure(&c.insecure, "allow a scoutmaster or a -metrics listener beyond this machine, without encryption"),
 		{
 			Name: "metrics", Value: "ADDRESS", Set: cli.To(&c.metrics, hostport.ParseListen),
-			Usage: "serve metrics for Prometheus at /metrics on this address: a port (this machine only) or host:port; off unless given",
+			Usage: "serve metrics for Prometheus at /metrics, and health at /healthz and /readyz, on this address: a port (this machine only) or host:port; off unless given",
 		},
 		netflags.Profiles(&c.pprof),
 	}

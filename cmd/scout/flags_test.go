@@ -24,6 +24,9 @@ func TestFlags(t *testing.T) {
 		{args: required + "-recursive false -poll 1m", want: with(func(c *config) { c.recursive, c.poll = false, time.Minute })},
 		{args: required + "-exclude *.{o,tmp} --exclude=.git", want: with(func(c *config) { c.exclude = []string{"*.{o,tmp}", ".git"} })},
 		{args: required + "-metrics 9100 -pprof localhost:1", want: with(func(c *config) { c.metrics, c.pprof = "127.0.0.1:9100", "localhost:1" })},
+		{args: required + "-metrics :9101 -metrics-tls-cert c -metrics-tls-key k -metrics-token-file t", want: with(func(c *config) {
+			c.metrics, c.metricsFiles = ":9101", access.Files{Cert: "c", Key: "k", HTTPTokens: "t"}
+		})},
 		{args: "-dir d -master web-01:3000 -tls-ca a -tls-cert c -tls-key k -tls-server-name n -token-file t", want: with(func(c *config) {
 			c.masters = []string{"web-01:3000"}
 			c.access = access.Credentials{CA: "a", Cert: "c", Key: "k", ServerName: "n", Token: "t"}
@@ -59,12 +62,16 @@ func TestFlags(t *testing.T) {
 func TestWrongFlags(t *testing.T) {
 	const required = "-dir d -master localhost:3000 "
 	for args, want := range map[string]string{
-		required + "-metrics :9100":      "flag -metrics: :9100 can be reached from other machines and is not encrypted: give the port alone to serve this machine only, or add -insecure if you trust the network",
-		required + "-pprof :1 -insecure": "flag -pprof: :1 can be reached from other machines, and profiles show what is in memory: give the port alone",
-		"":                               "flag -dir is missing: give -dir DIR or set MONITOR_DIR (the directory to watch; a relative path and links in it are resolved)",
-		required + "-dir e":              "flag -dir is given twice: a scout watches one directory: start one scout for each",
-		"-dir d":                         "flag -master is missing: give -master HOST:PORT or set SCOUT_MASTER_ADDRESS (the scoutmaster's gRPC address; several, separated by commas, and a name that stands for several addresses, are tried in turn)",
-		"-dir d -master web:3000":        "flag -master: web:3000 is beyond this machine and the connection is not encrypted: add -tls-ca, use a tunnel that ends on this machine, or add -insecure if you trust the network",
+		required + "-metrics :9100":                              "flag -metrics: :9100 can be reached from other machines and is not encrypted: give the port alone to serve this machine only, add -metrics-tls-cert and -metrics-tls-key, or add -insecure if you trust the network",
+		required + "-metrics-tls-cert c":                         "flag -metrics-tls-key is missing: give the key that belongs to -metrics-tls-cert",
+		required + "-metrics 1 -metrics-tls-key k":               "flag -metrics-tls-cert is missing: give the certificate that -metrics-tls-key belongs to",
+		required + "-metrics-token-file t":                       "flag -metrics is missing: give the address that the other -metrics flags are about",
+		required + "-metrics :1 -insecure -metrics-token-file t": "flag -metrics-token-file: tokens would travel to :1 unencrypted, which -insecure does not allow either: add -metrics-tls-cert and -metrics-tls-key, or give -metrics the port alone to serve this machine only",
+		required + "-pprof :1 -insecure":                         "flag -pprof: :1 can be reached from other machines, and profiles show what is in memory: give the port alone",
+		"":                                                       "flag -dir is missing: give -dir DIR or set MONITOR_DIR (the directory to watch; a relative path and links in it are resolved)",
+		required + "-dir e":                                      "flag -dir is given twice: a scout watches one directory: start one scout for each",
+		"-dir d":                                                 "flag -master is missing: give -master HOST:PORT or set SCOUT_MASTER_ADDRESS (the scoutmaster's gRPC address; several, separated by commas, and a name that stands for several addresses, are tried in turn)",
+		"-dir d -master web:3000":                                "flag -master: web:3000 is beyond this machine and the connection is not encrypted: add -tls-ca, use a tunnel that ends on this machine, or add -insecure if you trust the network",
 		"-dir d -master web:3000 -insecure -token-file t": "flag -token-file: tokens would travel to web:3000 unencrypted, which -insecure does not allow either: " +
 			"add -tls-ca, or use a tunnel that ends on this machine",
 		required + "-tls-cert c":                       "flag -tls-key is missing: give the key that belongs to -tls-cert",

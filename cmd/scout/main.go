@@ -8,12 +8,14 @@ import (
 
 	"scout/cmd/internal/cli"
 	"scout/cmd/internal/logging"
+	"scout/internal/wake"
 )
 
 func main() {
 	var c config
-	p := c.program()
+	p, reload := c.program(), wake.NewSignal()
+	p.Reload = reload.Set
 	p.Status = new(logging.Status)
-	p.Run = func(ctx context.Context, log *zap.Logger) error { return run(ctx, c, p.Status, log) }
+	p.Run = func(ctx context.Context, log *zap.Logger) error { return run(ctx, c, reload, p.Status, log) }
 	cli.Main(p)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
@@ -11,16 +12,19 @@ import (
 	"scout/cmd/internal/memory"
 	"scout/cmd/internal/systemd"
 	"scout/cmd/internal/version"
+	"scout/internal/access"
 	"scout/internal/dial"
 	"scout/internal/files"
 	"scout/internal/metrics"
 	"scout/internal/stream"
+	"scout/internal/wake"
 	"scout/internal/watch"
 )
 
 // run runs the scout until ctx is done: it claims the directory, watches it, and
-// reports its files to the scoutmaster.
-func run(ctx context.Context, c config, status *logging.Status, log *zap.Logger) error {
+// reports its files to the scoutmaster. Each signal of reload reads the credentials of
+// -metrics again; those for the scoutmaster are read for each connection.
+func run(ctx context.Context, c config, reload wake.Signal, status *logging.Status, log *zap.Logger) error {
 	memory.Tune(log)
 	claim, err := watch.Claim(c.dir)
 	if err != nil {
@@ -38,11 +42,17 @@ func run(ctx context.Context, c config, status *logging.Status, log *zap.Logger)
 		return err
 	}
 	counts := metrics.NewScout(version.String(), watcher.View)
-	measured, err := debughttp.Listen(ctx, "metrics", c.metrics, debughttp.Metrics(counts.Handler(logging.Library(log, "metrics"))), log)
+	gate, err := access.NewGate(c.metricsFiles, log)
 	if err != nil {
 		return err
 	}
-	profiles, err := debughttp.Listen(ctx, "pprof", c.pprof, debughttp.Profiles(), log)
+	health := debughttp.Health{Alive: func() error { return alive(watcher) }, Ready: func() error { return ready(counts, watcher.View()) }}
+	protection := debughttp.Protection{TLS: gate.ConsumerTLS(), Tokens: c.metricsFiles.HTTPTokens != "", Check: gate.Consumer}
+	measured, err := debughttp.Listen(ctx, "metrics", c.metrics, debughttp.Metrics(counts.Handler(logging.Library(log, "metrics")), health), protection, log)
+	if err != nil {
+		return err
+	}
+	profiles, err := debughttp.Listen(ctx, "pprof", c.pprof, debughttp.Profiles(), debughttp.Protection{}, log)
 	if err != nil {
 		return err
 	}
@@ -66,6 +76,17 @@ func run(ctx context.Context, c config, status *logging.Status, log *zap.Logger)
 		return nil
 	})
 	group.Go(func() error { return service.Run(ctx) })
+	group.Go(func() error { return gate.Run(ctx) })
+	group.Go(func() error {
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-reload:
+				gate.Reload()
+			}
+		}
+	})
 	group.Go(func() error { return measured.Run(ctx) })
 	group.Go(func() error { return profiles.Run(ctx) })
 	if err := group.Wait(); err != nil {
@@ -73,4 +94,28 @@ func run(ctx context.Context, c config, status *logging.Status, log *zap.Logger)
 	}
 	log.Info("stopped")
 	return nil
+}
+
+// alive returns an error if the watcher is stuck.
+func alive(w interface{ Alive() bool }) error {
+	if w.Alive() {
+		return nil
+	}
+	return errors.New("the scout is stuck")
+}
+
+// ready returns an error unless the scout is registered and shows its directory.
+func ready(counts *metrics.Scout, v files.View) error {
+	switch {
+	case !counts.IsRegistered():
+		return errors.New("the scout is not registered at a scoutmaster")
+	case v.Set == nil:
+		return errors.New(v.Reason)
+	}
+	return nil
+}
+
+// probe asks the scout that runs with the same flags whether it is ready.
+func (c *config) probe(ctx context.Context) error {
+	return debughttp.Probe(ctx, "metrics", c.metrics, c.metricsFiles.Cert != "")
 }

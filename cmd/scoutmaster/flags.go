@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"scout/cmd/internal/cli"
+	"scout/cmd/internal/debughttp"
 	"scout/cmd/internal/netflags"
 	"scout/internal/access"
 	"scout/internal/hostport"
@@ -86,6 +88,7 @@ stops or dies go to another.`,
 			},
 		}, c.sharing.flags(), credentialFlags(&c.files), c.limits.flags()),
 		Check: c.check,
+		Probe: func(ctx context.Context) error { return debughttp.Probe(ctx, "http", c.http, c.files.Cert != "") },
 	}
 }
 

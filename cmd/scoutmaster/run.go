@@ -48,7 +48,7 @@ func run(ctx context.Context, c config, reload wake.Signal, log *zap.Logger) err
 	if err != nil {
 		return err
 	}
-	profiles, err := debughttp.Listen(ctx, "pprof", c.pprof, debughttp.Profiles(), log)
+	profiles, err := debughttp.Listen(ctx, "pprof", c.pprof, debughttp.Profiles(), debughttp.Protection{}, log)
 	if err != nil {
 		return err
 	}

@@ -78,6 +78,9 @@ func one(is bool) float64 {
 // Handler serves the metrics.
 func (s *Scout) Handler(log *zap.Logger) http.Handler { return s.handler(log) }
 
+// IsRegistered reports whether the scout is registered now.
+func (s *Scout) IsRegistered() bool { return s.registered.Load() }
+
 // Registered is part of [stream.ScoutRecorder].
 func (s *Scout) Registered() {
 	s.registered.Store(true)

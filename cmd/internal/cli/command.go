@@ -48,11 +48,11 @@ func (p Program) command(words []string, out io.Writer, action func() error) *cl
 			return fmt.Errorf("argument %q belongs to no flag: remove it; see %s -help", c.Args().First(), p.Name)
 		}
 		for _, f := range all {
-			if err := f.finish(); err != nil {
+			if err := f.finish(*p.probing); err != nil {
 				return err
 			}
 		}
-		if p.Check != nil {
+		if p.Check != nil && !*p.probing {
 			if err := p.Check(); err != nil {
 				return err
 			}

@@ -140,13 +140,14 @@ func (p *parsed) set(value string) error {
 	return nil
 }
 
-// finish sets the default if no value was given, and returns the first error.
-func (p *parsed) finish() error {
+// finish sets the default if no value was given, and returns the first error. A probe
+// needs no required flag.
+func (p *parsed) finish(probing bool) error {
 	switch {
 	case p.given == 0 && p.Default != "":
 		p.source = "default of flag -" + p.Name
 		p.err = p.set(p.Default)
-	case p.given == 0 && p.Required:
+	case p.given == 0 && p.Required && !probing:
 		return fmt.Errorf("flag -%s is missing: give %s or set %s (%s)", p.Name, p.Syntax(), p.Env, p.Usage)
 	}
 	return p.err

@@ -10,6 +10,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -32,6 +33,9 @@ const (
 
 	// flushTime bounds how long a program that ends waits for its log's reader.
 	flushTime = 200 * time.Millisecond
+
+	// probeTime bounds a probe.
+	probeTime = 3 * time.Second
 )
 
 // Program is a command line program.
@@ -53,9 +57,16 @@ type Program struct {
 	// Reload is called for each SIGHUP while Run runs. It may be nil.
 	Reload func()
 
+	// Probe returns nil if the program that runs with the same flags is ready. If it is
+	// not nil, the program has the flag -probe, which calls it instead of Run. Required
+	// flags may then be missing, and Check is not called.
+	Probe func(ctx context.Context) error
+
 	// Run does the work. It is called once all flags have their values. It
 	// returns nil after ctx is cancelled and everything is closed.
 	Run func(ctx context.Context, log *zap.Logger) error
+
+	probing *bool // the value of -probe; nil until the program is complete
 }
 
 // Main runs the program as this process and exits. It does not return.
@@ -107,6 +118,13 @@ func (o *logOptions) flags(terminal bool) []Flag {
 // flag's Env, DefaultText and Choices.
 func (p Program) complete(logs *logOptions, terminal bool) Program {
 	p.Flags = append(slices.Clone(p.Flags), logs.flags(terminal)...)
+	p.probing = new(bool)
+	if p.Probe != nil {
+		p.Flags = append(p.Flags, Flag{
+			Name: "probe", Default: "false", Set: To(p.probing, OnOff),
+			Usage: "ask the " + p.Name + " that runs here with the same flags or variables whether it is ready, and exit with 0 or 1",
+		})
+	}
 	for i, f := range p.Flags {
 		p.Flags[i].Env = cmp.Or(f.Env, p.EnvPrefix+strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_")))
 		p.Flags[i].DefaultText = cmp.Or(f.DefaultText, f.Default)
@@ -129,7 +147,11 @@ func (p Program) main(args []string, sys system) int {
 	err := p.execute(args, sys.stdout, func() error {
 		log := logging.New(p.Status.Attach(out, sys.terminal, logs.format), logs.format, logs.level)
 		logging.RedirectGRPC(log)
-		code = p.run(log, out, sys)
+		if *p.probing {
+			code = p.probe(log, sys.stdout)
+		} else {
+			code = p.run(log, out, sys)
+		}
 		return nil
 	})
 	if err != nil {
@@ -153,6 +175,18 @@ func (p Program) formatInForce(args []string, terminal bool) logging.Format {
 		return format
 	}
 	return logging.DefaultFormat(terminal)
+}
+
+// probe calls Probe and returns the exit code.
+func (p Program) probe(log *zap.Logger, stdout io.Writer) int {
+	ctx, cancel := context.WithTimeout(context.Background(), probeTime)
+	defer cancel()
+	if err := p.Probe(ctx); err != nil {
+		log.Error("failed", zap.Error(err))
+		return exitError
+	}
+	fmt.Fprintln(stdout, "ready") //nolint:errcheck // the exit code says it too
+	return exitOK
 }
 
 // run calls Run and returns the exit code.

@@ -133,6 +133,26 @@ func TestHelpAndVersion(t *testing.T) {
 }
 
 // A mistake in the environment does not hide the help.
+// -probe calls Probe instead of Run. It needs no required flag, and prints one line.
+func TestProbe(t *testing.T) {
+	for _, unready := range []error{nil, errors.New("not ready: it is asleep")} {
+		var s sample
+		p := s.program()
+		p.Probe = func(context.Context) error { return unready }
+		var stdout, stderr output
+		code := p.main([]string{"-probe"}, system{stdout: &stdout, stderr: &stderr})
+		if unready == nil && (code != exitOK || stdout.String() != "ready\n" || stderr.String() != "") {
+			t.Errorf("ready: exit %d, %q, %q", code, stdout.String(), stderr.String())
+		}
+		if unready != nil && (code != exitError || stdout.String() != "" || !strings.Contains(stderr.String(), unready.Error())) {
+			t.Errorf("not ready: exit %d, %q, %q", code, stdout.String(), stderr.String())
+		}
+		if s.ran {
+			t.Error("a probe runs the program")
+		}
+	}
+}
+
 func TestHelpWithWrongEnvironment(t *testing.T) {
 	t.Setenv("SAMPLE_MAX_WAIT", "soon")
 	for _, arg := range []string{"-help", "help", "-version", "version", "man", "completion=zsh"} {

@@ -1,10 +1,11 @@
-// Package debughttp serves a program's metrics and profiles over HTTP, each on a
-// listener of its own. It knows neither which metrics there are nor what the
-// program does.
+// Package debughttp serves a program's metrics, health and profiles over HTTP, on
+// listeners beside those of its work, and asks for the health of a program. It knows
+// neither which metrics there are nor what the program does.
 package debughttp
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
@@ -34,9 +35,20 @@ type Server struct {
 	server   *http.Server
 }
 
+// Protection decides who is served. The zero value serves everybody, in plaintext.
+type Protection struct {
+	TLS *tls.Config // nil: plaintext
+	// Tokens reports whether Check asks for tokens. Without them a listener on
+	// loopback answers only to names of this machine.
+	Tokens bool
+	// Check returns what is wrong with the credentials of a request, or nil. It may be
+	// nil. /healthz and /readyz need none.
+	Check func(*http.Request) error
+}
+
 // Listen opens the address of a flag. Run serves h there. Without an address
 // Listen returns nil.
-func Listen(ctx context.Context, flag, address string, h http.Handler, log *zap.Logger) (*Server, error) {
+func Listen(ctx context.Context, flag, address string, h http.Handler, p Protection, log *zap.Logger) (*Server, error) {
 	if address == "" {
 		return nil, nil //nolint:nilnil // a nil Server serves nothing
 	}
@@ -45,10 +57,28 @@ func Listen(ctx context.Context, flag, address string, h http.Handler, log *zap.
 		return nil, err
 	}
 	log.Info("listening", zap.String("for", flag), zap.Stringer("address", l.Addr()))
-	if hostport.IsLoopback(l.Addr().String()) {
+	if p.Check != nil {
+		h = p.admit(h)
+	}
+	if !p.Tokens && hostport.IsLoopback(l.Addr().String()) {
 		h = localOnly(h)
 	}
-	return &Server{l, newServer(h, log)}, nil
+	s := &Server{l, newServer(h, log)}
+	s.server.TLSConfig = p.TLS
+	return s, nil
+}
+
+// admit rejects requests without valid credentials.
+func (p Protection) admit(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		public := r.URL.Path == "/healthz" || r.URL.Path == "/readyz"
+		if err := p.Check(r); err != nil && !public {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			http.Error(w, err.Error()+": send Authorization: Bearer and a secret of the token file", http.StatusUnauthorized)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // localOnly rejects requests of web pages that have made their own name resolve
@@ -83,16 +113,25 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	stop := context.AfterFunc(ctx, func() { s.server.Close() }) //nolint:errcheck // the process is about to end
 	defer stop()
-	if err := s.server.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+	if err := s.serve(); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
 }
 
-// Metrics serves h at /metrics.
-func Metrics(h http.Handler) http.Handler {
+func (s *Server) serve() error {
+	if s.server.TLSConfig != nil {
+		return s.server.ServeTLS(s.listener, "", "")
+	}
+	return s.server.Serve(s.listener)
+}
+
+// Metrics serves h at /metrics, and the program's health at /healthz and /readyz.
+func Metrics(h http.Handler, health Health) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", h)
+	mux.Handle("GET /healthz", answerHealth(health.Alive))
+	mux.Handle("GET /readyz", answerHealth(health.Ready))
 	return mux
 }
 

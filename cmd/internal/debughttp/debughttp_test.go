@@ -16,6 +16,8 @@ import (
 	"go.uber.org/zap"
 )
 
+var healthy = Health{Alive: func() error { return nil }, Ready: func() error { return nil }}
+
 func TestProfiles(t *testing.T) {
 	h := Profiles()
 	for path, want := range map[string]string{
@@ -35,7 +37,7 @@ func TestProfiles(t *testing.T) {
 // A server accepts connections from Listen until Run's context is done.
 func TestServer(t *testing.T) {
 	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "counted") })
-	d, err := Listen(t.Context(), "metrics", "127.0.0.1:0", Metrics(h), zap.NewNop())
+	d, err := Listen(t.Context(), "metrics", "127.0.0.1:0", Metrics(h, healthy), Protection{}, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +53,7 @@ func TestServer(t *testing.T) {
 	if body, err := io.ReadAll(r.Body); err != nil || string(body) != "counted" {
 		t.Errorf("%s: %q, %v", url, body, err)
 	}
-	if _, err := Listen(t.Context(), "metrics", d.listener.Addr().String(), h, zap.NewNop()); err == nil || !strings.Contains(err.Error(), "flag -metrics") {
+	if _, err := Listen(t.Context(), "metrics", d.listener.Addr().String(), h, Protection{}, zap.NewNop()); err == nil || !strings.Contains(err.Error(), "flag -metrics") {
 		t.Errorf("a taken address: %v", err)
 	}
 	cancel()
@@ -77,7 +79,7 @@ func TestUnknownHost(t *testing.T) {
 // out.
 func TestConnectionsAreBounded(t *testing.T) {
 	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "counted") })
-	s, err := Listen(t.Context(), "metrics", "127.0.0.1:0", Metrics(h), zap.NewNop())
+	s, err := Listen(t.Context(), "metrics", "127.0.0.1:0", Metrics(h, healthy), Protection{}, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +123,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 }
 
 func TestNoAddress(t *testing.T) {
-	d, err := Listen(t.Context(), "pprof", "", nil, zap.NewNop())
+	d, err := Listen(t.Context(), "pprof", "", nil, Protection{}, zap.NewNop())
 	if d != nil || err != nil || d.Run(t.Context()) != nil {
 		t.Errorf("%v, %v", d, err)
 	}
@@ -131,7 +133,7 @@ func TestNoAddress(t *testing.T) {
 // connection.
 func TestDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &Server{server: newServer(Metrics(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "counted") })), zap.NewNop())}
+		s := &Server{server: newServer(Metrics(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "counted") }), healthy), zap.NewNop())}
 		l := pipeListener{make(chan net.Conn)}
 		s.listener = l
 		ctx, cancel := context.WithCancel(t.Context())

@@ -34,9 +34,6 @@ var masterEvents = []event{
 	{"limit exceeded", "", "host, directory, session, peer, limit, withheld", "a scout exceeded a limit; its stream has ended"},
 	{"permission withdrawn", "", "host, directory, session, peer, reason, identity, withheld", "the token or rule of a scout is gone; its stream has ended"},
 	{"peer refused", "", "listener, address, reason, refused", "a handshake failed, or one address has too many connections; at most once a second, with the number of refusals"},
-	{"credentials reloaded, credentials not reloaded", "", "files, reason", "a file changed; the new version, or the last valid one, is active"},
-	{"secret readable by all", "", "file, mode, cure", "every user of this machine can read tokens or a key"},
-	{"certificate expired", "", "file, expired, cure", "peers refuse the scoutmaster's certificate"},
 	{"protocol violation", "", "host, directory, session, peer, rule, withheld", "a scout broke a rule; its stream has ended"},
 	{"session refused", "", "host, directory, session, peer, reason, withheld", "a peer did not get as far as registering, or memory is short"},
 	{"connections refused", "", "listener, refused, limit, raise", "more connections than open files allow; at most once a second, with the number of refusals"},
@@ -90,6 +87,9 @@ var scoutEvents = []event{
 // commonEvents are the events of both programs.
 var commonEvents = []event{
 	{"listening", "", "for, address", "`-metrics` or `-pprof` is served here"},
+	{"credentials reloaded, credentials not reloaded", "", "files, reason", "a file changed; the new version, or the last valid one, is active"},
+	{"secret readable by all", "", "file, mode, cure", "every user of this machine can read tokens or a key"},
+	{"certificate expired", "", "file, expired, cure", "peers refuse the program's certificate"},
 	{"stuck", "", "since", "the service manager will restart the program"},
 	{"service manager unreachable", "", "error", "systemd was not told of the state"},
 	{"memory limit unknown", "debug", "error", "the container's limit cannot be read"},
