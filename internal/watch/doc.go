@@ -18,14 +18,15 @@
 //	watcher.go    what the rest of the program sees
 //	forest.go     the trees of the watched directory, and the View of all
 //	mounts.go     the table of mounts, and kinds of file systems
-//	loop.go       the goroutine of a tree: events, poll, watches, rescans
+//	loop.go       the goroutine of a tree: events, poll, rescans
+//	watches.go    which directories are watched, and which are to be
 //	tree.go       what a tree knows
 //	directory.go  one directory, and how much its stamp proves
 //	scan.go       lists a tree for the first time
 //	verify.go     finds what has changed in a directory
 //	changes.go    gathers changes and makes them known
 //	events.go     which names to examine, as events tell
-//	notifier.go   the library that tells them
+//	notifier*.go  the library that tells them, and generations of its watches
 //	recovery.go   what to do when events were lost
 //	disk_*.go     calls to the system
 //	claim*.go     no two scouts on one directory

@@ -119,8 +119,6 @@ type router struct {
 
 	mu     sync.Mutex
 	routes []route // of nested trees the inner one comes first
-	second time.Time
-	count  int // of events since then
 }
 
 // route leads to one tree.
@@ -146,8 +144,9 @@ func (r *router) set(routes []route) {
 	r.routes = routes
 }
 
-// add passes on that something happened at the absolute path.
-func (r *router) add(path string, c change) {
+// add passes on that something happened at the absolute path, and reports whether
+// that is in a tree.
+func (r *router) add(path string, c change) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, to := range r.routes {
@@ -159,32 +158,34 @@ func (r *router) add(path string, c change) {
 				a.events.add(a.to+path[len(a.from):], c)
 			}
 		}
-		r.tally()
-		return
+		return true
 	}
-}
-
-// tally counts events by the second. A queue that overflowed, the kernel's or
-// the library's, is a queue that was full: what it held arrives all at once when
-// it is read.
-func (r *router) tally() {
-	if now := time.Now(); now.Sub(r.second) >= time.Second {
-		r.second, r.count = now, 0
-	}
-	if r.count++; r.count >= r.flood {
-		r.loseAll()
-	}
+	return false
 }
 
 // lose tells all trees that events may have been lost.
 func (r *router) lose() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.loseAll()
-}
-
-func (r *router) loseAll() {
 	for _, to := range r.routes {
 		to.events.lose()
 	}
+}
+
+// tally counts the events of one queue by the second. A queue that overflowed,
+// the kernel's or the library's, is a queue that was full: what it held arrives
+// all at once when it is read.
+type tally struct {
+	flood  int // so many events in a second, and some may be lost
+	second time.Time
+	count  int // of events since then
+}
+
+// add counts an event and reports whether events may have been lost.
+func (t *tally) add() bool {
+	if now := time.Now(); now.Sub(t.second) >= time.Second {
+		t.second, t.count = now, 0
+	}
+	t.count++
+	return t.count >= t.flood
 }

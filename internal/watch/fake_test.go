@@ -24,8 +24,14 @@ func (n *fakeNotifier) watch(path string) error {
 	return nil
 }
 
-func (n *fakeNotifier) tidy() []string { return nil }
-func (n *fakeNotifier) close()         {}
+func (n *fakeNotifier) renew(string, uint32) error            { return nil }
+func (n *fakeNotifier) tidy() []string                        { return nil }
+func (n *fakeNotifier) left()                                 {}
+func (n *fakeNotifier) generations() (current, newest uint32) { return 1, 1 }
+func (n *fakeNotifier) due(int) bool                          { return false }
+func (n *fakeNotifier) begin()                                {}
+func (n *fakeNotifier) finish()                               {}
+func (n *fakeNotifier) close()                                {}
 
 func quietNotifier(*Watcher) notifier { return new(fakeNotifier) }
 

@@ -42,8 +42,9 @@ type forest struct {
 	remount  wake.Signal // the table of mounts may say something else by now
 	ended    chan *tree
 	mounts   atomic.Pointer[points]
-	round    uint64 // of rescans
-	asking   bool   // a round is under way
+	round    uint64      // of rescans
+	asking   bool        // a round is under way
+	hurry    atomic.Bool // see hasten
 
 	mu      sync.Mutex
 	set     *files.Set
@@ -105,6 +106,7 @@ func (f *forest) run(ctx context.Context) error {
 				late = time.After(remoteGrace)
 			}
 			f.finish()
+			f.renewWatches()
 		case <-late:
 			f.mu.Lock()
 			f.late = true
@@ -113,6 +115,7 @@ func (f *forest) run(ctx context.Context) error {
 		case now := <-tick.C:
 			f.monitor(monitor, now)
 			f.finish()
+			f.renewWatches()
 		}
 	}
 }
@@ -295,6 +298,58 @@ func (f *forest) finish() {
 		f.asking = false
 		f.requests.done()
 	}
+}
+
+// renewWatches begins and finishes generations of the notifier: what has left the
+// tree is to hold no watch and no memory.
+func (f *forest) renewWatches() {
+	if f.notifier == nil {
+		return
+	}
+	current, newest := f.notifier.generations()
+	switch {
+	case newest > current && (f.hurry.Swap(false) || f.isRenewed(newest)):
+		f.notifier.finish()
+		f.log.Debug("watches renewed")
+	case newest == current && f.notifier.due(f.directories()):
+		f.hurry.Store(false)
+		f.notifier.begin()
+	default:
+		return
+	}
+	for _, t := range f.trees {
+		t.events.ready.Set()
+	}
+}
+
+// directories is how many there are.
+func (f *forest) directories() (n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, t := range f.trees {
+		n += t.report.directories
+	}
+	return n
+}
+
+// isRenewed reports whether every directory is watched in the new generation. It
+// does not wait for trees that do not answer: they find out.
+func (f *forest) isRenewed(generation uint32) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, t := range f.trees {
+		if t.following.Load() && !f.aside[t] && t.renewed.Load() != generation {
+			return false
+		}
+	}
+	return true
+}
+
+// hasten makes the new generation the current one at once: there is no room for
+// two. Directories that are not in it yet are polled until they are.
+func (f *forest) hasten() {
+	f.hurry.Store(true)
+	f.answered.Set()
 }
 
 // monitor is what was last seen of each tree.

@@ -58,3 +58,7 @@ func (l *limits) relieved() {
 	defer l.mu.Unlock()
 	clear(l.warned)
 }
+
+// isLimit reports whether err says that a limit of the system keeps a directory
+// from being watched.
+func isLimit(err error) bool { return errors.Is(err, syscall.ENOSPC) || isShortage(err) }

@@ -3,7 +3,6 @@ package watch
 import (
 	"context"
 	"fmt"
-	"runtime/debug"
 	"time"
 
 	"go.uber.org/zap"
@@ -19,8 +18,6 @@ const (
 	retryEvery = 250 * time.Millisecond
 	// yieldInterval is after how many directories a rescan pauses to follow events.
 	yieldInterval = 64
-	// watchSlice is for how long watches are set before events are followed.
-	watchSlice = 5 * time.Millisecond
 	// patrolShare is the share of one core that goes into the verification of
 	// watched directories.
 	patrolShare = 0.01
@@ -144,7 +141,9 @@ func (t *tree) loop() error {
 	asked, again := t.asked, (<-chan time.Time)(nil)
 	now := make(chan struct{})
 	close(now)
+	t.startWatching()
 	for {
+		t.followGenerations()
 		if err := t.settle(); err != nil {
 			return err
 		}
@@ -242,13 +241,6 @@ func (t *tree) checkMount() error {
 		t.root.each(t.unwatch)
 	}
 	return nil
-}
-
-func (t *tree) unwatch(d *directory) {
-	if d.watched {
-		t.setWatched(d, false)
-		t.unwatched = append(t.unwatched, d)
-	}
 }
 
 // answerRescan rescans for those who wait for it, and returns for how long the
@@ -413,100 +405,4 @@ func roughly(before, now time.Duration) time.Duration {
 		return before
 	}
 	return now
-}
-
-// canWatch reports whether there are directories to watch.
-func (t *tree) canWatch() bool { return len(t.unwatched) > 0 && !t.limits.reached.Load() }
-
-// watchSome watches directories for a moment, parents first.
-func (t *tree) watchSome() {
-	until := time.Now().Add(watchSlice)
-	for t.canWatch() && time.Now().Before(until) {
-		d := t.unwatched[0]
-		if t.unwatched = t.unwatched[1:]; len(t.unwatched) == 0 {
-			t.unwatched = nil
-		}
-		t.watch(d)
-	}
-	if len(t.unwatched) == 0 {
-		t.tidy()
-		t.deepest = ""
-		t.relieve()
-	}
-}
-
-// watch watches d, and finds what has changed since it was listed.
-func (t *tree) watch(d *directory) {
-	if d.detached || d.watched {
-		return
-	}
-	path := t.pathToKeep(d)
-	t.calls.enter()
-	err := t.notifier.watch(path)
-	t.calls.leave()
-	if err != nil {
-		t.limits.refused(path, err)
-		return
-	}
-	t.setWatched(d, true)
-	if d.trust < trustStamp {
-		d.trust = min(d.trust, trustNothing)
-		t.relist(d)
-		return
-	}
-	t.verify(d)
-}
-
-// largeTree is from how many directories on the scratch memory of a scan is
-// given back to the system at once.
-const largeTree = 4096
-
-// relieve gives back the memory that the first scan has taken beyond what is
-// kept.
-func (t *tree) relieve() {
-	if t.size >= largeTree && !t.relieved {
-		t.relieved = true
-		go debug.FreeOSMemory() // takes a while
-	}
-}
-
-// pathToKeep returns the absolute path of d for the library, which keeps it. It
-// is a part of the path of a directory further down, if there is one: to watch
-// that is next, and the library keeps one text instead of two.
-func (t *tree) pathToKeep(d *directory) string {
-	path := t.absolute(d.path())
-	if !isWithin(t.deepest, path) {
-		for deep := d; ; deep = deep.subs[0] {
-			if len(deep.subs) == 0 {
-				t.deepest = t.absolute(deep.path())
-				break
-			}
-		}
-	}
-	return t.deepest[:len(path)]
-}
-
-// tidy is called when all directories are watched. What a link leads to may have
-// lost its watch: it is watched again.
-func (t *tree) tidy() {
-	t.calls.enter()
-	links := t.notifier.tidy()
-	for _, path := range links {
-		t.strayed[followed(path)] = struct{}{}
-	}
-	t.calls.leave()
-}
-
-// findStrayed has those directories watched again that may have lost their
-// watches to another path: they were seen there, and are not there any more.
-func (t *tree) findStrayed() {
-	if len(t.strayed) == 0 {
-		return
-	}
-	t.root.each(func(d *directory) {
-		if _, ok := t.strayed[d.stamp.id]; ok {
-			t.unwatch(d)
-		}
-	})
-	clear(t.strayed)
 }

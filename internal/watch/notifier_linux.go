@@ -4,24 +4,58 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	_ "unsafe" // for go:linkname
 
 	"github.com/rjeczalik/notify"
 )
 
-// eventSet is what a directory is watched for: the coming and going of entries.
-var eventSet = []notify.Event{notify.InCreate, notify.InDelete, notify.InMovedFrom, notify.InMovedTo}
-
-// eventSelf is what the watched directory itself is watched for besides; what
-// becomes of others their parents tell.
-var eventSelf = []notify.Event{notify.InDeleteSelf, notify.InMoveSelf}
-
 const (
-	// eventMore makes the set of events grow as the library sees it, and stay
-	// as it is for the kernel.
-	eventMore = notify.Create
-	// eventMoved is among the events of a thing that was moved to the path.
-	eventMoved = notify.InMovedTo
+	// eventSet is what a directory is watched for: the coming and going of entries.
+	eventSet = notify.InCreate | notify.InDelete | notify.InMovedFrom | notify.InMovedTo
+	// eventSelf is what the watched directory itself is watched for besides; what
+	// becomes of others their parents tell.
+	eventSelf = notify.InDeleteSelf | notify.InMoveSelf
 )
+
+// instance is one instance of the library's watcher, which is what it has for
+// inotify.
+//
+// The functions that the library exports use one instance for the whole process,
+// which cannot be closed, and put a tree of all paths above it, which forgets
+// nothing, does not watch a path again that it has watched before, and examines each
+// part of each path. The constructor of the watcher is not exported, so it is
+// linked by name. Its name and type are those of version 0.9.3; TestInstances fails
+// if they change.
+//
+// The watcher follows links: see [tree.watch].
+type instance struct{ watcher libraryWatcher }
+
+// libraryWatcher is the library's interface of that kind.
+type libraryWatcher interface {
+	Watch(path string, event notify.Event) error
+	Unwatch(path string) error
+	Rewatch(path string, old, now notify.Event) error
+	Close() error
+}
+
+//go:linkname newWatcher github.com/rjeczalik/notify.newWatcher
+func newWatcher(c chan<- notify.EventInfo) libraryWatcher
+
+func newInstance(events chan<- notify.EventInfo) *instance { return &instance{newWatcher(events)} }
+
+func (i *instance) watch(path string, set notify.Event) error { return i.watcher.Watch(path, set) }
+
+func (i *instance) tidy() []string { return nil }
+
+// close ends all watches. Somebody must read the events until it returns.
+func (i *instance) close() { _ = i.watcher.Close() }
+
+func changeOf(e notify.EventInfo) change {
+	if e.Event()&notify.InMovedTo != 0 {
+		return movedHere
+	}
+	return 0
+}
 
 // floodLevel is a quarter of what the kernel's queue holds.
 func floodLevel() int {

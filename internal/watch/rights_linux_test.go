@@ -116,6 +116,29 @@ func TestNoMoreInstances(t *testing.T) {
 	s.until("all directories watched", func(v files.View) bool { return v.Polled == 0 })
 }
 
+// Watches are renewed even if there is no room for those of two generations.
+func TestRenewalWithinTheLimits(t *testing.T) {
+	if !inChild(t, namespace()) {
+		return
+	}
+	for limit, most := range map[string]string{"max_inotify_watches": "50", "max_inotify_instances": "1"} {
+		setLimit(t, limit, most)
+		dir := in(t)
+		shell(t, dir, "mkdir {1..40} ../archive")
+		s := start(t, dir, modes[0].options)
+		s.until("all watches", func(v files.View) bool { return v.Set != nil && v.Polled == 0 && watches(t) == 41 })
+		shell(t, dir, "mv {1..20} ../archive")
+		s.until("fewer watches", func(v files.View) bool { return v.Polled == 0 && watches(t) == 21 })
+		shell(t, dir, "touch {21..40}/f")
+		s.converge()
+		if n := s.logs.FilterMessage("watch limit reached").Len() + s.logs.FilterMessage("watches unavailable").Len(); n > 0 {
+			t.Errorf("%s: %d warnings", limit, n)
+		}
+		s.stop()
+		setLimit(t, limit, "1000")
+	}
+}
+
 // What the process has too little of says nothing about the directory.
 func TestOutOfDescriptors(t *testing.T) {
 	if !inChild(t, nobody()) {

@@ -37,12 +37,9 @@ type tree struct {
 	step     uint32 // counts how often changes were applied
 	buffer   []byte // scratch: a path
 
-	unwatched []*directory        // are to be watched
-	strayed   map[uint64]struct{} // identities of watched directories that left the tree: their watches may name another path
-	relieved  bool                // see relieve
-	deepest   string              // see pathToKeep
-	flaws     map[*directory]flaw // why a directory is not listed, or not completely
-	mountID   uint64              // of its own directory
+	watching
+	flaws   map[*directory]flaw // why a directory is not listed, or not completely
+	mountID uint64              // of its own directory
 
 	size    int // directories
 	polled  int // those that cannot be watched, or are not yet
@@ -56,16 +53,18 @@ type tree struct {
 	ctx      context.Context
 
 	// Any goroutine may use these.
-	calls    calls
-	found    atomic.Int64  // files, during the first scan
-	alive    atomic.Uint64 // counts signs of life
-	asked    wake.Signal   // a rescan is wanted
-	wanted   atomic.Uint64 // the last rescan that is
-	answered atomic.Uint64 // the last rescan that is done
-	done     chan struct{} // closed when its goroutine has ended,
-	err      error         // and then why
-	cancel   context.CancelFunc
-	cleared  chan struct{} // closed when the outer tree lists nothing here any more
+	calls     calls
+	found     atomic.Int64  // files, during the first scan
+	alive     atomic.Uint64 // counts signs of life
+	asked     wake.Signal   // a rescan is wanted
+	wanted    atomic.Uint64 // the last rescan that is
+	answered  atomic.Uint64 // the last rescan that is done
+	following atomic.Bool   // the generations of the notifier
+	renewed   atomic.Uint32 // the last generation that has all its directories
+	done      chan struct{} // closed when its goroutine has ended,
+	err       error         // and then why
+	cancel    context.CancelFunc
+	cleared   chan struct{} // closed when the outer tree lists nothing here any more
 
 	// The forest's lock guards these.
 	state  treeState
@@ -84,9 +83,9 @@ const (
 
 // report is what a tree says of itself.
 type report struct {
-	unreadable, polled int
-	incomplete         string
-	round              time.Duration
+	directories, unreadable, polled int
+	incomplete                      string
+	round                           time.Duration
 }
 
 // calls counts the calls to a file system, so that it shows when one hangs.
@@ -130,7 +129,7 @@ func newTree(f *forest, path string, m mount, n notifier) *tree {
 		forest: f, path: path, mount: m, log: log, limits: newLimits(log),
 		notifier: n, events: newEvents(f.absolute(path)),
 		root: &directory{name: path}, set: new(files.Set),
-		strayed: map[uint64]struct{}{}, flaws: map[*directory]flaw{},
+		watching: watching{strayed: map[uint64]struct{}{}}, flaws: map[*directory]flaw{},
 		demand: trustEvents, recovery: newRecovery(log),
 		patrol: patrol{budget: throttle.NewBudget(patrolShare, time.Duration(float64(f.poll)*patrolShare))},
 		asked:  wake.NewSignal(), done: make(chan struct{}), cleared: make(chan struct{}),
@@ -238,13 +237,14 @@ func (t *tree) forget(d *directory) {
 	delete(t.flaws, d)
 	if d.watched {
 		t.strayed[d.stamp.id] = struct{}{}
+		t.notifier.left()
 	}
 	d.detached = true
 }
 
 // condition describes the tree for the forest.
 func (t *tree) condition() report {
-	r := report{unreadable: len(t.flaws), polled: t.polled, round: t.patrol.round}
+	r := report{directories: t.size, unreadable: len(t.flaws), polled: t.polled, round: t.patrol.round}
 	var first *directory
 	for d := range t.flaws {
 		if first == nil || compareDirectories(d.path(), first.path()) < 0 {

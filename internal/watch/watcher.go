@@ -114,29 +114,37 @@ func (w *Watcher) pulse() { w.beat.Store(int64(time.Since(processStart))) }
 // Run watches until the context ends, and then returns nil, at once even if a
 // file system does not answer. It may be called once.
 func (w *Watcher) Run(ctx context.Context) error {
-	var n notifier
-	if w.notify != nil {
-		n = w.notify(w.router)
-		defer func() {
-			if len(w.running) > 0 { // a tree hangs, and perhaps the library
-				go n.close()
-				return
-			}
-			n.close()
-		}()
-	}
 	for ctx.Err() == nil {
 		w.pulse()
-		err := w.newForest(n).run(ctx)
-		if ctx.Err() != nil {
-			break
-		}
-		w.unavailable(err)
-		if !errors.Is(err, errReplaced) && !errors.Is(err, errScanAgain) {
-			wait(ctx, min(w.check, retryEvery))
+		if err := w.serve(ctx); ctx.Err() == nil {
+			w.unavailable(err)
+			if !errors.Is(err, errReplaced) && !errors.Is(err, errScanAgain) {
+				wait(ctx, min(w.check, retryEvery))
+			}
 		}
 	}
 	return nil
+}
+
+// serve watches the directory that is there now until it is lost, or ctx done.
+// The error, never nil, says why.
+func (w *Watcher) serve(ctx context.Context) error {
+	if w.notify == nil {
+		return w.newForest(nil).run(ctx)
+	}
+	n := w.notify(w.router)
+	defer func() {
+		closed := make(chan struct{})
+		go func() {
+			defer close(closed)
+			n.close()
+		}()
+		select {
+		case <-closed:
+		case <-time.After(endGrace): // a tree hangs, and perhaps the library
+		}
+	}()
+	return w.newForest(n).run(ctx)
 }
 
 func (w *Watcher) unavailable(err error) {
