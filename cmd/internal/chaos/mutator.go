@@ -357,6 +357,17 @@ func (n *node) size() int {
 	return size
 }
 
+// directories is how many directories there are at and below n.
+func (n *node) directories() (dirs int) {
+	if n.dir {
+		dirs = 1
+	}
+	for _, c := range n.children {
+		dirs += c.directories()
+	}
+	return dirs
+}
+
 // files calls yield with the path of each node below n, or n itself, that is
 // not a directory.
 func (n *node) files(at string, yield func(path string)) {

@@ -366,11 +366,30 @@ func (r *run) converge() error {
 	limit := time.Now().Add(r.bounds.Recovery + r.bounds.Late)
 	for {
 		err := r.compareList(want)
+		if err == nil {
+			err = r.compareWatches()
+		}
 		if err == nil || time.Now().After(limit) {
 			return err
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
+}
+
+// compareWatches makes sure that scouts hold no watches of directories that have
+// left their trees.
+func (r *run) compareWatches() error {
+	const spare = 8 // for the directory itself, and those that are renewed
+	for i, s := range r.scouts {
+		watches, err := s.process.Watches()
+		if err != nil {
+			return err
+		}
+		if dirs := s.tree.root.directories(); watches > dirs+spare {
+			return fmt.Errorf("scout %d holds %d watches for %d directories", i, watches, dirs)
+		}
+	}
+	return nil
 }
 
 func (r *run) compareList(want [][]string) error {

@@ -257,3 +257,39 @@ func TestMountsShowAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// Directories that have left the tree hold no watch.
+func TestDirectoriesThatHaveLeft(t *testing.T) {
+	t.Parallel()
+	m, s, at := script(t)
+	archive := tempDir(t)
+	write(t, at("stays"), "file")
+	converges(t, m, s)
+	before, err := s.Watches()
+	must(t, err)
+	for i := range rounds(300) {
+		name := fmt.Sprint("d", i)
+		write(t, at(name), "file")
+		if i%10 == 0 {
+			converges(t, m, s)
+		}
+		must(t, os.Rename(at(name), filepath.Join(archive, name)))
+	}
+	converges(t, m, s)
+	within(t, patience, func() error {
+		after, err := s.Watches()
+		if err == nil && after > before {
+			err = fmt.Errorf("%d watches are held, %d before", after, before)
+		}
+		return err
+	})
+	from := len(s.Events())
+	for i := range rounds(300) {
+		write(t, archive, fmt.Sprint("d", i), "more")
+	}
+	write(t, at("last"))
+	converges(t, m, s)
+	if lost := events(s.Process, from, "events lost"); len(lost) > 0 {
+		t.Errorf("changes elsewhere are noticed: %v", lost)
+	}
+}
