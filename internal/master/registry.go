@@ -153,14 +153,15 @@ func (r *Registry) member(id SessionID) *member {
 	return r.life.members[id.Number]
 }
 
-// append appends an entry until it is known what has become of it.
+// append appends an entry until it is known what has become of it. It appends
+// nothing once ctx is done.
 func (r *Registry) append(ctx context.Context, e *Entry) error {
-	for {
-		err := r.log.Append(ctx, e)
-		if !errors.Is(err, ErrUncertain) || ctx.Err() != nil {
+	for ctx.Err() == nil {
+		if err := r.log.Append(ctx, e); !errors.Is(err, ErrUncertain) {
 			return err
 		}
 	}
+	return ctx.Err()
 }
 
 // joined is part of watcher.
@@ -173,12 +174,20 @@ func (r *Registry) joined(s *session) {
 	}
 }
 
-// abandon ends a session whose Joined has counted after the scout had left. Its
-// second entry is that it has left.
+// abandon ends a session whose scout has not learned that it was let in. Its second
+// entry is that it has left. The scout tries again, at whatever scoutmaster, so what is
+// listed of it stays listed for the deadline meanwhile.
 func (r *Registry) abandon(id SessionID) {
 	r.mu.Lock()
 	l := r.life
 	r.mu.Unlock()
+	if r.fleet != nil {
+		select {
+		case <-l.ctx.Done():
+			return
+		case <-time.After(r.fleet.Deadline):
+		}
+	}
 	e := &Entry{Epoch: l.epoch, Session: id, Serial: 2, Body: &Left{string(stream.LeftBroken)}}
 	r.append(l.ctx, e) //nolint:errcheck // after any other error the life is over, and the session with it
 }
@@ -265,6 +274,7 @@ type member struct {
 	peer     stream.Peer
 	log      *scoutLog
 	kept     *stream.Kept // nil: nothing
+	moves    bool         // from another session, of which something is listed
 
 	// One goroutine, that of the session, uses what follows.
 	serial    uint64
@@ -273,6 +283,7 @@ type member struct {
 	names     Shown  // what the scout shows
 	hiddenFor string // the reason, while it is hidden
 	synced    bool   // it was shown once
+	heard     bool   // the scout has said something
 	condition stream.Condition
 }
 
@@ -309,7 +320,10 @@ func (m *member) join(ctx context.Context) error {
 
 // keep notes what the list has kept of the scout.
 func (m *member) keep() {
-	if m.kept = m.registry.state.keptOf(m.id); m.kept == nil {
+	var listed bool
+	m.kept, listed = m.registry.state.keptOf(m.id)
+	m.moves = listed && m.registry.fleet != nil
+	if m.kept == nil {
 		return
 	}
 	m.names, m.synced = Shown(m.kept.SentState), true
@@ -345,6 +359,7 @@ func (m *member) identity() zap.Field {
 
 // show appends an Update, in parts if the log is shared.
 func (m *member) show(u Update) error {
+	m.heard = true
 	if m.registry.fleet == nil {
 		m.update = u
 		defer func() { m.update = Update{} }() // it would keep the names
@@ -401,6 +416,7 @@ func (m *member) logSynced(added, removed int, now Shown, by stream.Arrival) {
 
 // Hide removes what is shown.
 func (m *member) Hide(reason string, scanned uint64) {
+	m.heard = true
 	if reason == "" {
 		reason = "the scout gives no reason"
 	}
@@ -425,6 +441,7 @@ func (m *member) hidingLevel() zapcore.Level {
 
 // Report notes the condition of the scout's directory.
 func (m *member) Report(c stream.Condition) {
+	m.heard = true
 	before := m.condition
 	before.PollRound = c.PollRound // is no matter for the log lines
 	if c == before && similar(c.PollRound, m.condition.PollRound) {
@@ -458,8 +475,15 @@ func isDegraded(c stream.Condition) bool {
 	return c.Unreadable > 0 || c.Polled > 0 || c.Incomplete != ""
 }
 
-// Leave ends the registration.
+// Leave ends the registration. In a fleet a scout that moves, and whose stream breaks
+// before it has said anything, may not have learned that it was let in.
 func (m *member) Leave(reason stream.LeaveReason) {
+	if m.moves && !m.heard && reason == stream.LeftBroken {
+		m.logDropped(reason)
+		m.end()
+		go m.registry.abandon(m.id)
+		return
+	}
 	m.append(m.life.ctx, &Left{string(reason)}) //nolint:errcheck // it has left, or its scoutmaster's life is over
 	m.end()
 }

@@ -245,13 +245,16 @@ type participant struct {
 	patience  time.Duration // how long it is to be that until another epoch begins
 	why       string        // it would begin
 
-	heard map[Instance]sign // only beat uses it
+	// Only beat uses these:
+	heard   map[Instance]sign
+	judged  time.Time     // when the others were judged last
+	audible time.Duration // how long they could be heard so far
 }
 
 // sign is the last sign of life of a scoutmaster.
 type sign struct {
 	position uint64
-	at       time.Time // when it was noticed
+	at       time.Duration // when it was noticed, in audible time
 }
 
 // Share returns the Registry of a scoutmaster that shares its list with others.
@@ -765,16 +768,21 @@ func (p *participant) watchCutOff() {
 // judge suspects the scoutmasters of which nothing has come for the deadline, and
 // buries those that are lost. The scoutmaster's own word has just come back, so
 // everything that the others have said before is known.
+//
+// Silence counts as long as that word comes back each heartbeat. When the log has
+// stood still, the others and their scouts have as long as ever from then on.
 func (p *participant) judge(ctx context.Context) {
 	now := time.Now()
+	p.audible += min(now.Sub(p.judged), 2*p.Heartbeat)
+	p.judged = now
 	seen := make(map[Instance]sign, len(p.heard))
 	_, self := p.registry.self()
 	for _, m := range p.registry.state.scoutmasters() {
 		last, known := p.heard[m.instance]
 		if !known || last.position != m.heard {
-			last = sign{position: m.heard, at: now}
+			last = sign{position: m.heard, at: p.audible}
 		}
-		silence := now.Sub(last.at)
+		silence := p.audible - last.at
 		switch {
 		case m.instance == self.Instance:
 		case m.phase != masterLive && silence >= 2*p.Deadline:

@@ -423,12 +423,29 @@ func (m *testMaster) arrive(host string) *testScout {
 	return s
 }
 
+// arriveWith registers a scout that was in a session before, and has sent these names.
+func (m *testMaster) arriveWith(host string, names ...string) *testScout {
+	m.fleet.Helper()
+	s, err := m.arriveAs(context.Background(), host, names...)
+	if err != nil {
+		m.fleet.Fatal(err)
+	}
+	return s
+}
+
 func (m *testMaster) tryArrive(host string) (*testScout, error) {
+	return m.arriveAs(context.Background(), host)
+}
+
+func (m *testMaster) arriveAs(ctx context.Context, host string, names ...string) (*testScout, error) {
 	s := &testScout{fakePeer: fakePeer{answers: true}, at: m}
 	p := s.peer("session of " + host)
 	p.Origin.Host = host
+	if names != nil {
+		p.Before, p.Sent = p.Session, []stream.SentState{stream.SentState(shownOf(names...))}
+	}
 	var err error
-	s.Member, err = m.Join(context.Background(), p)
+	s.Member, err = m.Join(ctx, p)
 	return s, err
 }
 
@@ -913,6 +930,108 @@ func TestBarrierAcrossTheFleet(t *testing.T) {
 		f.masters[1].line.setCut(true)
 		barrier(4, 2*time.Second, "host-1: its scoutmaster \"master-1\" did not answer")
 	})
+}
+
+// A scoutmaster that dies while the log stands still leaves its scouts as much time
+// as ever, once the log goes on.
+func TestADeathWhileTheLogStandsStill(t *testing.T) {
+	inVirtualTime(t, 3, func(f *testFleet) {
+		f.masters[0].arrive("stays").show("stays")
+		f.masters[0].arrive("moves").show("moves")
+		f.agree("moves", "stays")
+		f.masters[0].kill()
+		time.Sleep(2 * testHeartbeat)
+		for _, m := range f.list()[1:] {
+			m.line.setCut(true)
+		}
+		time.Sleep(3 * testDeadline)
+		for _, m := range f.list()[1:] {
+			m.line.setCut(false)
+		}
+		resumed := time.Now()
+		time.Sleep(2*testDeadline - 5*testHeartbeat)
+		f.agree("moves", "stays")
+		f.masters[2].arrive("moves")
+		f.await("what has not moved is dropped", func() bool { return len(f.masters[1].names()) == 1 })
+		if took := time.Since(resumed); took > 2*testDeadline+3*testHeartbeat {
+			t.Errorf("it was dropped after %v", took)
+		}
+		f.agree("moves")
+	})
+}
+
+// When all scoutmasters were cut off, and have ended their sessions, the scouts that
+// come back go on with what is listed.
+func TestAllCutOff(t *testing.T) {
+	inVirtualTime(t, 2, func(f *testFleet) {
+		s := f.masters[0].arrive("a").show("x")
+		f.agree("x")
+		for _, m := range f.list() {
+			m.line.setCut(true)
+		}
+		f.await("all are cut off", func() bool { return f.all(func(m *testMaster) bool { return errors.Is(m.Ready(), ErrCutOff) }) })
+		s.Leave(stream.LeftStopping)
+		for _, m := range f.list() {
+			m.line.setCut(false)
+		}
+		f.await("all are back", func() bool { return f.all(func(m *testMaster) bool { return m.Ready() == nil }) })
+		f.agree("x")
+		again := f.masters[1].arriveWith("a", "x")
+		if again.Kept() == nil {
+			t.Error("nothing is kept")
+		}
+		time.Sleep(3 * testDeadline)
+		f.agree("x")
+	})
+}
+
+// A scout that has not learned that it was let in tries again, here or there, and its
+// files stay listed meanwhile; but no longer than the deadline.
+func TestAScoutThatHasNotHeardItsWelcome(t *testing.T) {
+	for name, tc := range map[string]struct {
+		stands bool // the log, until the scout has given up; else the Welcome is lost
+		reason stream.LeaveReason
+	}{
+		"the log stands still": {true, stream.LeftBroken},
+		"the welcome is lost":  {false, stream.LeftBroken},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inVirtualTime(t, 3, func(f *testFleet) {
+				f.masters[0].arrive("a").show("x", "y")
+				f.masters[0].arrive("b").show("z")
+				f.agree("x", "y", "z")
+				if err := f.masters[0].Stop(f.Context()); err != nil {
+					t.Fatal(err)
+				}
+				f.masters[0].kill()
+				m := f.masters[1]
+				for _, host := range []string{"a", "b"} {
+					if tc.stands {
+						m.line.lag.Store(int64(500 * time.Millisecond))
+						ctx, cancel := context.WithTimeout(f.Context(), 100*time.Millisecond)
+						defer cancel()
+						if _, err := m.arriveAs(ctx, host, "w"); err == nil {
+							t.Error("it was let in at once")
+						}
+					} else {
+						m.arriveWith(host, "w").Leave(tc.reason)
+					}
+				}
+				gaveUp := time.Now()
+				m.line.lag.Store(0)
+				time.Sleep(testDeadline / 2)
+				f.agree("x", "y", "z")
+				f.masters[2].arriveWith("a", "w")
+				f.agree("x", "y", "z")
+				f.await("what has not come again is dropped", func() bool { return len(m.names()) == 2 })
+				if took := time.Since(gaveUp); took > testDeadline+2*testHeartbeat {
+					t.Errorf("it was dropped after %v", took)
+				}
+				time.Sleep(3 * testDeadline)
+				f.agree("x", "y")
+			})
+		})
+	}
 }
 
 // A log that stands still for longer than the deadline, and shorter than the

@@ -497,16 +497,20 @@ func (j *Joined) follows(other *Joined) bool {
 	return j.Before != "" && (j.Before == other.Session || j.Before == other.Before)
 }
 
-// keptOf returns what a session has adopted, before its first Update, or nil.
-func (s *State) keptOf(id SessionID) *stream.Kept {
+// keptOf returns what a session has adopted, or nil, and whether something is listed
+// of it, before its first Update.
+func (s *State) keptOf(id SessionID) (kept *stream.Kept, listed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m := s.masters[id.Instance]
-	if m == nil || m.sessions[id.Number] == nil || m.sessions[id.Number].phase != shown {
-		return nil
+	if m == nil || m.sessions[id.Number] == nil {
+		return nil, false
 	}
 	x := m.sessions[id.Number]
-	return &stream.Kept{SentState: stream.SentState(x.names), Bytes: x.bytes}
+	if x.phase == shown {
+		kept = &stream.Kept{SentState: stream.SentState(x.names), Bytes: x.bytes}
+	}
+	return kept, x.source != nil
 }
 
 // update takes in a part, and shows the Update when it is whole. An Update that

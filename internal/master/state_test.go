@@ -234,9 +234,12 @@ func TestTakeover(t *testing.T) {
 			if (s.digest == digest) != (tc.shown != nil) {
 				t.Errorf("the digest was %x and is %x", digest, s.digest)
 			}
-			kept := s.keptOf(SessionID{2, 1})
+			kept, listed := s.keptOf(SessionID{2, 1})
 			if want := (stream.Kept{SentState: stream.SentState(shownOf("x", "y")), Bytes: 2}); (kept != nil) != tc.adopted || kept != nil && *kept != want {
 				t.Errorf("kept: %+v", kept)
+			}
+			if listed != (tc.shown != nil) {
+				t.Errorf("listed: %v", listed)
 			}
 			if got := s.find(SessionID{2, 1}).revision; tc.adopted != (got == 1) {
 				t.Errorf("revision %d", got)
@@ -248,7 +251,7 @@ func TestTakeover(t *testing.T) {
 			if adopted := err == nil; adopted != tc.adopted {
 				t.Errorf("adopted: %v, %v", adopted, err)
 			}
-			if kept := s.keptOf(SessionID{2, 1}); tc.adopted && kept.Bytes != 1 {
+			if kept, _ := s.keptOf(SessionID{2, 1}); tc.adopted && kept.Bytes != 1 {
 				t.Errorf("%d bytes are left", kept.Bytes)
 			}
 			s.must(s.say(2, 1, snapshot("new")))
@@ -402,7 +405,7 @@ func TestRestore(t *testing.T) {
 	}
 	s.must(to.Restore(0, send(func(_ int, p *scoutv1.StatePart) *scoutv1.StatePart { return p })))
 	to.expect("x", "y")
-	if kept := to.keptOf(SessionID{1, 1}); kept == nil || kept.Bytes != 2 {
+	if kept, _ := to.keptOf(SessionID{1, 1}); kept == nil || kept.Bytes != 2 {
 		t.Errorf("of the names are known: %+v", kept)
 	}
 	for _, p := range parts[2:] {
