@@ -55,7 +55,7 @@ func BenchmarkQuery(b *testing.B) {
 		"host=host-0042", "prefix=team", "match=**/*.dat", "match=**/nothing", "match=team-042/**", "limit=1000",
 		"format=ndjson", "format=text", "format=nul", "limit=400&offset=999000", "limit=400&from=team-09", "limit=1&match=**/*.dat&count=true", "match=**/*nothing*&ignore_case=true",
 	} {
-		p, refused := newPlan(raw, http.Header{})
+		p, refused := newPlan(raw, http.Header{}, render.AnyFormat)
 		if refused != nil {
 			b.Fatal(refused.detail)
 		}

@@ -95,7 +95,7 @@ func TestPollMissesNoChange(t *testing.T) {
 	source := list.Show(files.Origin{Host: "h", Directory: "/"}, filestest.Set("a"), nil)
 	defer list.Watch()()
 	h := NewHandler(list, nobody{list}, func() error { return nil }, Options{}, zap.NewNop())
-	p, refused := newPlan("", http.Header{})
+	p, refused := newPlan("", http.Header{}, render.AnyFormat)
 	if refused != nil {
 		t.Fatal(refused)
 	}

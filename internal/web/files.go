@@ -23,9 +23,19 @@ const unconfirmedHeader = "Scout-Unconfirmed"
 // countHeader says how many entries the conditions of a request select.
 const countHeader = "Scout-Count"
 
-// files answers GET /files.
+// filePaths are the paths of the list, with their formats: so that programs that
+// are generated from a description know what each one answers.
+var filePaths = map[string]render.Format{
+	"/files":        render.AnyFormat,
+	"/files.ndjson": render.NDJSON,
+	"/files.txt":    render.Text,
+	"/files.nul":    render.NUL,
+	"/files.events": render.Events,
+}
+
+// files answers GET /files, and the paths with a format.
 func (h *Handler) files(w http.ResponseWriter, r *http.Request) {
-	p, refused := newPlan(r.URL.RawQuery, r.Header)
+	p, refused := newPlan(r.URL.RawQuery, r.Header, filePaths[r.URL.Path])
 	if refused != nil {
 		refused.answer(w)
 		return

@@ -427,3 +427,26 @@ func merge(t *testing.T, l *listing.Listing) {
 		t.Fatal(err)
 	}
 }
+
+// A path with a format answers what /files answers with that format.
+func TestPathsWithFormats(t *testing.T) {
+	h := newTestHandler(sample())
+	for path, format := range filePaths {
+		if format == render.AnyFormat || format == render.Events {
+			continue
+		}
+		want, got := ask(t, h, "GET", "/files?limit=2&format="+format.String()), ask(t, h, "GET", path+"?limit=2")
+		if w, g := body(t, want), body(t, got); !bytes.Equal(g, w) || got.Header.Get("Content-Type") != want.Header.Get("Content-Type") {
+			t.Errorf("%s: %s, want %s", path, g, w)
+		}
+		if link := got.Header.Get("Link"); !strings.HasPrefix(link, "<"+strings.TrimPrefix(path, "/")+"?after=") {
+			t.Errorf("%s: the link is %s", path, link)
+		}
+		if r := ask(t, h, "GET", path+"?format=json"); r.StatusCode != http.StatusBadRequest {
+			t.Errorf("%s?format=json: %s", path, r.Status)
+		}
+	}
+	if got := route("/files.txt"); got != "/files" {
+		t.Errorf("the route of /files.txt is %s", got)
+	}
+}

@@ -62,7 +62,9 @@ func NewHandler(l *listing.Listing, scouts Scouts, ready func() error, o Options
 		deadline: o.Deadline, log: log,
 		watchers: newWatchers(o.Watchers, log),
 	}
-	h.route("/files", h.files)
+	for path := range filePaths {
+		h.route(path, h.files)
+	}
 	h.route("/openapi.json", h.describe)
 	h.routePage()
 	h.route("/scouts", h.scouts)

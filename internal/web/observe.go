@@ -47,7 +47,7 @@ func Observe(h http.Handler, rec Recorder) http.Handler {
 }
 
 // route returns the path of a pattern of a ServeMux. All files of the page are one
-// route.
+// route, and so are all paths of the list.
 func route(pattern string) string {
 	_, path, found := strings.Cut(pattern, " ")
 	if !found {
@@ -58,6 +58,8 @@ func route(pattern string) string {
 		return RouteOther
 	case path == "/{$}":
 		return "/"
+	case strings.HasPrefix(path, "/files."):
+		return "/files"
 	case strings.HasPrefix(path, "/page/"):
 		return "/page/"
 	case strings.HasPrefix(path, problemPath):

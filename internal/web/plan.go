@@ -31,11 +31,18 @@ const (
 	planEvents                 // the answer goes on for as long as there are changes
 )
 
-// newPlan returns the plan for a request, or why it is refused.
-func newPlan(rawQuery string, header http.Header) (*plan, *refusal) {
+// newPlan returns the plan for a request, or why it is refused. format is that of
+// the path, or AnyFormat.
+func newPlan(rawQuery string, header http.Header, format render.Format) (*plan, *refusal) {
 	q, err := parseQuery(rawQuery)
 	if err != nil {
 		return nil, refuse(badQuery, err.Error())
+	}
+	if format != render.AnyFormat {
+		if q.format != render.AnyFormat && q.format != format {
+			return nil, refuse(badQuery, fmt.Sprintf("format: this path is for %s; ask /files for %s", format, q.format))
+		}
+		q.format = format
 	}
 	p := &plan{query: q, format: q.format, coding: acceptedCoding(header.Values("Accept-Encoding"))}
 	if p.format == render.AnyFormat {

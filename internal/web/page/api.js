@@ -44,10 +44,10 @@ export async function scouts(signal) {
   return (await askJSON("scouts", { signal })).body;
 }
 
-// address returns the address of a part of the list.
-export function address(query, more = {}) {
+// address returns the address of a part of the list: files, or files.txt and so on.
+export function address(query, more = {}, format = "") {
   const q = new URLSearchParams([...query, ...Object.entries(more)]);
-  return `files?${q}`;
+  return `files${format && `.${format}`}${q.size > 0 ? `?${q}` : ""}`;
 }
 
 // files returns one page of the list, {entries, next, count, offset, id}. next is

@@ -1,7 +1,7 @@
 // The page: which files exist, which scouts and scoutmasters there are, and how
 // that changes.
 
-import { pathOf, scouts, setToken, visible, watch } from "./api.js";
+import { address, pathOf, scouts, setToken, visible, watch } from "./api.js";
 import { Fleet } from "./fleet.js";
 import { ListView } from "./list.js";
 import { Plot } from "./plot.js";
@@ -209,7 +209,7 @@ function found(window) {
 function offer(query) {
   for (const link of document.querySelectorAll("[data-format]")) {
     if (query === null) link.removeAttribute("href");
-    else link.href = `files?${new URLSearchParams([...query, ["format", link.dataset.format]])}`;
+    else link.href = address(query, {}, link.dataset.format);
   }
   $("copy").disabled = query === null;
 }

@@ -6,7 +6,7 @@ const mostCopied = 100_000; // lines
 
 // copyPaths copies the paths of the selected files, and returns what it has done.
 export async function copyPaths(query) {
-  const answer = await ask(address(query, { format: "text", limit: mostCopied }));
+  const answer = await ask(address(query, { limit: mostCopied }, "txt"));
   const text = await answer.text();
   await copy(text);
   const n = text.split("\n").length - 1;
