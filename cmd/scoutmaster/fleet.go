@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -241,6 +242,7 @@ type fleetSide struct {
 	conn     *jetstream.Conn
 	fleet    *fleet.Fleet
 	registry *master.Registry
+	replicas atomic.Int64 // copies of the log that are current; 0: not known
 }
 
 // newFleetSide connects to the NATS servers, and makes the registry of a scoutmaster
@@ -259,10 +261,11 @@ func newFleetSide(ctx context.Context, p parts) (*fleetSide, error) {
 		return nil, fmt.Errorf("flag -nats: %w", err)
 	}
 	f := fleet.New(conn)
-	return &fleetSide{name, conn, f, master.Share(p.list, master.Sharing{
+	registry := master.Share(p.list, master.Sharing{
 		Sequence: f, Peers: f, Name: name, URL: advertised, Version: version.String(), Address: f.Address(),
 		Heartbeat: c.heartbeat, Deadline: c.deadline, CutOff: c.cutOff,
-	}, p.log)}, nil
+	}, p.log)
+	return &fleetSide{name: name, conn: conn, fleet: f, registry: registry}, nil
 }
 
 // Run takes part in the fleet until ctx is done.
@@ -271,12 +274,34 @@ func (f *fleetSide) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return f.registry.Run(ctx) })
 	group.Go(func() error { return f.fleet.Serve(ctx, f.registry) })
+	group.Go(func() error {
+		f.countReplicas(ctx)
+		return nil
+	})
 	return group.Wait()
+}
+
+// replicasInterval is how often the copies of the log are counted.
+const replicasInterval = 15 * time.Second
+
+// countReplicas counts the copies of the log, for the metrics, until ctx is done.
+func (f *fleetSide) countReplicas(ctx context.Context) {
+	tick := time.NewTicker(replicasInterval)
+	defer tick.Stop()
+	for {
+		_, current, _ := f.conn.Replicas(ctx) // 0 after an error
+		f.replicas.Store(int64(current))
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 // warnOfOneCopy logs that the log is lost with the server that it is on.
 func (f *fleetSide) warnOfOneCopy(ctx context.Context, log *zap.Logger) {
-	n, err := f.conn.Replicas(ctx)
+	n, _, err := f.conn.Replicas(ctx)
 	if err == nil && n == 1 {
 		log.Warn("log not replicated", zap.Int("replicas", n),
 			zap.String("reason", "there are fewer than three NATS servers, or -replicas is 1: if the server with the log is lost, all scouts send their files again"))

@@ -65,6 +65,7 @@ func run(ctx context.Context, c config, reload wake.Signal, log *zap.Logger) err
 	}
 	defer p.http.Close() //nolint:errcheck // likewise
 	runners, place := []runner{p.list, profiles, gate}, []zap.Field(nil)
+	replicas := func() int { return 0 }
 	if len(c.nats) > 0 {
 		fleet, err := newFleetSide(ctx, p)
 		if err != nil {
@@ -73,12 +74,13 @@ func run(ctx context.Context, c config, reload wake.Signal, log *zap.Logger) err
 		fleet.warnOfOneCopy(ctx, log)
 		p.registry, p.shared = fleet.registry, true
 		runners = append(runners, fleet)
+		replicas = func() int { return int(fleet.replicas.Load()) }
 		place = []zap.Field{zap.String("fleet", c.fleet), zap.String("name", fleet.name)}
 	} else {
 		p.registry = master.NewRegistry(p.list, log)
 	}
-	p.counts.Scouts(p.registry.StateCounts, func() int { return p.list.Current().Len })
-	service := &systemd.Service{Check: func() { p.registry.StateCounts() }, Log: log}
+	p.counts.Read(p.registry.Counts, replicas)
+	service := &systemd.Service{Check: func() { p.registry.Counts() }, Log: log}
 	runners = append(runners, service, newScoutSide(p), newConsumerSide(p))
 	log.With(place...).Info("serving", zap.Stringer("grpc", p.grpc.Addr()), zap.Stringer("http", p.http.Addr()),
 		zap.Duration("heartbeat", c.heartbeat), zap.Duration("deadline", c.deadline), zap.String("version", version.String()))

@@ -196,9 +196,7 @@ func TestLeaderDies(t *testing.T) {
 	servers := natstest.Start(t, 3)
 	o := options(servers...)
 	c := open(t, o)
-	if n, err := c.Replicas(t.Context()); err != nil || n != 3 {
-		t.Fatalf("%d replicas (%v), want 3", n, err)
-	}
+	expectReplicas(t, c, 3)
 	f := follow(t, c, 1)
 	for round := range 2 {
 		appendAll(t, c, fmt.Sprintf("calm%d-", round), 20)
@@ -208,7 +206,23 @@ func TestLeaderDies(t *testing.T) {
 		appendAll(t, c, fmt.Sprintf("storm%d-", round), 20)
 		t.Logf("appended again %s after the leader was killed", time.Since(began).Round(time.Millisecond))
 		f.await(40 * (round + 1))
+		expectReplicas(t, c, 2)
 		leader.Start()
+		expectReplicas(t, c, 3)
+	}
+}
+
+// expectReplicas waits until so many of three copies of the log are current.
+func expectReplicas(t *testing.T, c *jetstream.Conn, want int) {
+	t.Helper()
+	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		wanted, current, err := c.Replicas(t.Context())
+		if err == nil && wanted == 3 && current == want {
+			return
+		}
+		if time.Since(began) > patience {
+			t.Fatalf("%d of %d replicas are current (%v), want %d", current, wanted, err, want)
+		}
 	}
 }
 

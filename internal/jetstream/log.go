@@ -88,13 +88,22 @@ func (c *Conn) Bounds(ctx context.Context) (Bounds, error) {
 
 func madeAt(info *natsjs.StreamInfo) uint64 { return uint64(info.Created.UnixNano()) }
 
-// Replicas returns how many copies of the log there are.
-func (c *Conn) Replicas(ctx context.Context) (int, error) {
+// Replicas returns how many copies of the log there are to be, and how many of them
+// are current: their servers run and have what the leader has.
+func (c *Conn) Replicas(ctx context.Context) (wanted, current int, err error) {
 	info, err := c.info(ctx)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	return info.Config.Replicas, nil
+	current = 1 // the leader has answered
+	if info.Cluster != nil {
+		for _, r := range info.Cluster.Replicas {
+			if r.Current && !r.Offline {
+				current++
+			}
+		}
+	}
+	return info.Config.Replicas, current, nil
 }
 
 // info asks for the stream, which it makes again if the servers have lost it.

@@ -32,7 +32,8 @@ type Registry struct {
 
 	mu      sync.Mutex // may be taken while a State is locked, and not the other way round
 	life    *life
-	gone    gone
+	gone    gone // of the fleet
+	ownGone gone // that were registered here
 	lost    lostMasters
 	left    recent[files.Origin, roster.Left]
 	refused recent[refusal, roster.Refused]
@@ -169,6 +170,7 @@ func (r *Registry) joined(s *session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.gone.remove(s.scout.Origin)
+	r.ownGone.remove(s.scout.Origin)
 	if s.id.Instance == r.life.instance && r.life.members[s.id.Number] == nil {
 		go r.abandon(s.id)
 	}
@@ -200,10 +202,14 @@ func (r *Registry) ended(s, successor *session) {
 	r.left.note(origin, roster.Left{
 		Origin: origin, Reason: string(reason), When: time.Now(), Session: s.scout.Session, Address: s.scout.Address,
 	})
-	if successor == nil && reason != stream.LeftDeregistered {
+	own, gone := s.id.Instance == r.life.instance, successor == nil && reason != stream.LeftDeregistered
+	if gone {
 		r.gone.add(origin)
 	}
-	if s.id.Instance != r.life.instance {
+	if gone && own {
+		r.ownGone.add(origin)
+	}
+	if !own {
 		return
 	}
 	if m := r.life.members[s.id.Number]; m != nil {

@@ -2,6 +2,7 @@ package master
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -145,24 +146,40 @@ func (x *session) reason() string {
 	return x.hiddenFor
 }
 
-// StateCounts counts the registered scouts by state, and those that are gone.
-// Any goroutine may call it.
-func (r *Registry) StateCounts() map[roster.State]int {
-	counts := r.state.counts()
+// Counts returns totals for monitoring. It costs some nanoseconds a scout. Any
+// goroutine may call it.
+func (r *Registry) Counts() roster.Counts {
+	_, self := r.self()
+	var c roster.Counts
+	c.Own, c.Fleet = r.state.tally(self.Instance)
+	if r.fleet != nil {
+		c.CutOff, c.Lag, c.Foreign = errors.Is(r.Ready(), ErrCutOff), r.fleet.lag(), r.ForeignMessages()
+		c.Scoutmasters = make(map[roster.ScoutmasterState]int, len(roster.ScoutmasterStates))
+		for _, m := range r.scoutmasters() {
+			c.Scoutmasters[m.State]++
+		}
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	counts[roster.Gone] = r.gone.count()
-	return counts
+	c.Own.Scouts[roster.Gone], c.Fleet.Scouts[roster.Gone] = r.ownGone.count(), r.gone.count()
+	return c
 }
 
-func (s *State) counts() map[roster.State]int {
+// tally counts the scouts of one scoutmaster, and all.
+func (s *State) tally(i Instance) (own, all roster.Tally) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	counts := make(map[roster.State]int, len(roster.States)+1)
+	own.Scouts, all.Scouts = make(map[roster.State]int), make(map[roster.State]int)
 	for _, x := range s.holders {
-		counts[x.state()]++
+		state, files := x.state(), int(x.names.Count)
+		all.Scouts[state]++
+		all.Files += files
+		if x.id.Instance == i {
+			own.Scouts[state]++
+			own.Files += files
+		}
 	}
-	return counts
+	return own, all
 }
 
 // scoutmasters returns the scoutmasters that share the list, by name. It is nil if

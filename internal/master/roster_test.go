@@ -133,12 +133,15 @@ func BenchmarkRoster(b *testing.B) {
 	}
 }
 
-func TestStateCounts(t *testing.T) {
+func TestCounts(t *testing.T) {
 	r, _ := observed()
 	peer := new(fakePeer).peer("s1")
 	expect := func(want map[roster.State]int) {
 		t.Helper()
-		got := r.StateCounts()
+		got := r.Counts().Fleet.Scouts
+		if own := r.Counts().Own.Scouts; !maps.Equal(own, got) {
+			t.Errorf("alone, its own are %v of %v", own, got)
+		}
 		if delete(got, roster.Gone); !maps.Equal(got, want) {
 			t.Errorf("got %v, want %v", got, want)
 		}
@@ -181,7 +184,7 @@ func TestGone(t *testing.T) {
 		}
 		expect := func(when string, want int) {
 			t.Helper()
-			if got := r.StateCounts()[roster.Gone]; got != want {
+			if got := r.Counts().Fleet.Scouts[roster.Gone]; got != want {
 				t.Errorf("%s: %d are gone, want %d", when, got, want)
 			}
 			if got := r.Roster().Gone; got != want {

@@ -35,9 +35,9 @@ func TestFilesSyncedSumsUp(t *testing.T) {
 					m.Hide("away", 0)
 					checkSums(t, logs, updates, added, removed)
 					continue
-				case len(shown) == 0 || r.IntN(30) == 0 || registry.StateCounts()["live"] == 0:
+				case len(shown) == 0 || r.IntN(30) == 0 || registry.Counts().Own.Scouts["live"] == 0:
 					removedNow := 0
-					if registry.StateCounts()["live"] == 1 {
+					if registry.Counts().Own.Scouts["live"] == 1 {
 						removedNow = len(shown)
 					}
 					shown = map[string]bool{"kept": true}

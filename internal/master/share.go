@@ -231,6 +231,7 @@ type participant struct {
 
 	mu        sync.Mutex // may be taken while the Registry is locked, and not the other way round
 	proven    time.Time  // when the scoutmaster's own word came back last
+	said      time.Time  // when it said that
 	cutOff    bool
 	ready     bool              // the State is another's, or of an epoch, and its own word has come back
 	aside     error             // the log has an entry that this version does not know
@@ -267,7 +268,7 @@ func Share(l *listing.Listing, how Sharing, log *zap.Logger) *Registry {
 	s := &shared{sequence: how.Sequence, state: r.state, waiting: make(map[written]chan error)}
 	r.log = s
 	p := &participant{
-		Sharing: how, registry: r, shared: s, log: log, heard: make(map[Instance]sign), anew: wake.NewSignal(),
+		Sharing: how, registry: r, shared: s, log: log, heard: make(map[Instance]sign), anew: wake.NewSignal(), said: time.Now(),
 		foreign: throttle.Limiter{Interval: foreignLines}, differing: make(map[Instance]bool), silent: make(chan struct{}),
 	}
 	p.quieted, p.quiet = context.WithCancel(context.Background())
@@ -283,7 +284,9 @@ func (r *Registry) Run(ctx context.Context) error {
 		return nil
 	}
 	now := time.Now()
-	r.fleet.proven, r.fleet.stood, r.fleet.begunAt = now, now, now
+	r.fleet.mu.Lock()
+	r.fleet.proven, r.fleet.said, r.fleet.stood, r.fleet.begunAt = now, now, now, now
+	r.fleet.mu.Unlock()
 	var parts sync.WaitGroup
 	parts.Go(func() { r.fleet.follow(ctx) })
 	parts.Go(func() {
@@ -686,12 +689,13 @@ func (p *participant) once(ctx context.Context) {
 	}
 	digest, at := p.registry.state.digestNow()
 	_, self := p.registry.self()
+	said := time.Now()
 	err := p.say(ctx, &Tick{
 		Name: p.Name, URL: p.URL, Version: p.Version, Address: p.Address,
 		Position: at, Digest: digest, Revision: p.registry.state.list.Current().Revision, Reads: formatRead,
 	})
 	if err == nil {
-		p.prove(self.Instance)
+		p.prove(self.Instance, said)
 		p.judge(ctx)
 	}
 	p.watchCutOff()
@@ -731,7 +735,7 @@ func (p *participant) begin(why string) {
 }
 
 // prove notes that the scoutmaster's own word has come back, as that instance.
-func (p *participant) prove(as Instance) {
+func (p *participant) prove(as Instance, said time.Time) {
 	p.registry.mu.Lock() // it does not begin anew meanwhile
 	defer p.registry.mu.Unlock()
 	p.mu.Lock()
@@ -744,10 +748,17 @@ func (p *participant) prove(as Instance) {
 			zap.Float64("seconds", time.Since(p.proven).Seconds()))
 	}
 	changed := p.cutOff || !p.ready
-	p.proven, p.cutOff, p.aside, p.ready = time.Now(), false, nil, true
+	p.proven, p.said, p.cutOff, p.aside, p.ready = time.Now(), said, false, nil, true
 	if changed {
 		p.readyChanged.Wake()
 	}
+}
+
+// lag is the time since the scoutmaster said what has come back to it last.
+func (p *participant) lag() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return time.Since(p.said)
 }
 
 // watchCutOff ends the sessions when nothing has come through the log for too

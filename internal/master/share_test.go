@@ -491,7 +491,7 @@ func TestSharedList(t *testing.T) {
 				t.Errorf("a message has %d bytes", len(message))
 			}
 		}
-		if counts := f.masters[0].StateCounts(); counts[roster.Live] != 4 || counts[roster.Gone] != 1 {
+		if counts := f.masters[0].Counts().Fleet.Scouts; counts[roster.Live] != 4 || counts[roster.Gone] != 1 {
 			t.Errorf("%v", counts)
 		}
 	})
@@ -544,7 +544,7 @@ func TestADeadScoutmaster(t *testing.T) {
 			t.Errorf("it was dropped after %v", took)
 		}
 		f.agree("elsewhere", "moves", "new")
-		if n := f.masters[2].StateCounts()[roster.Gone]; n != 1 {
+		if n := f.masters[2].Counts().Fleet.Scouts[roster.Gone]; n != 1 {
 			t.Errorf("%d scouts are gone", n)
 		}
 	})
@@ -857,6 +857,18 @@ func TestRosterOfAFleet(t *testing.T) {
 			}
 		}
 
+		files, live := 0, 0
+		for i, m := range f.list() {
+			c := m.Counts()
+			files, live = files+c.Own.Files, live+c.Own.Scouts[roster.Live]
+			if c.Fleet.Files != 4 || c.Fleet.Scouts[roster.Live] != 4 || c.CutOff || c.Lag > 2*testHeartbeat || c.Scoutmasters[roster.ScoutmasterLive] != 3 {
+				t.Errorf("at %d: %+v", i, c)
+			}
+		}
+		if files != 4 || live != 4 {
+			t.Errorf("%d files of %d scouts in sum", files, live)
+		}
+
 		f.masters[2].kill()
 		time.Sleep(testDeadline + 3*testHeartbeat)
 		expect(0, "master-0 live 1", "master-1 live 1", "master-2 cut off 2")
@@ -864,6 +876,9 @@ func TestRosterOfAFleet(t *testing.T) {
 		expect(0, "master-0 live 2", "master-1 live 1", "master-2 cut off 1")
 		time.Sleep(testDeadline + 2*testHeartbeat)
 		expect(0, "master-0 live 2", "master-1 live 1", "master-2 gone 0")
+		if c, other := f.masters[0].Counts(), f.masters[1].Counts(); c.Fleet.Scouts[roster.Gone] != 1 || c.Own.Scouts[roster.Gone] != 0 || other.Fleet.Scouts[roster.Gone] != 1 {
+			t.Errorf("%+v, %+v, and one is gone", c, other)
+		}
 		again := f.startAs("master-2")
 		f.await("it is back", func() bool { return again.Ready() == nil })
 		again.arrive("host-2")
@@ -882,6 +897,9 @@ func TestRosterOfAFleet(t *testing.T) {
 		f.masters[0].line.setCut(true)
 		f.await("it is cut off", func() bool { return f.masters[0].Ready() != nil })
 		expect(0, "master-0 cut off 2", "master-2 live 1")
+		if c := f.masters[0].Counts(); !c.CutOff || c.Lag < testCutOff || c.Scoutmasters[roster.ScoutmasterCutOff] != 1 {
+			t.Errorf("%+v", c)
+		}
 		f.masters[0].line.setCut(false)
 		f.await("it is back", func() bool { return f.masters[0].Ready() == nil })
 		expect(0, "master-0 live 0", "master-2 live 1")

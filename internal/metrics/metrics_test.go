@@ -25,7 +25,14 @@ import (
 // busyMaster returns the metrics of a scoutmaster after one event of each kind.
 func busyMaster() *Scoutmaster {
 	m := NewScoutmaster("v1")
-	m.Scouts(func() map[roster.State]int { return map[roster.State]int{roster.Live: 3, roster.Gone: 2} }, func() int { return 42 })
+	m.Read(func() roster.Counts {
+		return roster.Counts{
+			Own:          roster.Tally{Scouts: map[roster.State]int{roster.Live: 3, roster.Gone: 2}, Files: 42},
+			Fleet:        roster.Tally{Scouts: map[roster.State]int{roster.Live: 9, roster.Gone: 3}, Files: 142},
+			Scoutmasters: map[roster.ScoutmasterState]int{roster.ScoutmasterLive: 2, roster.ScoutmasterCutOff: 1},
+			CutOff:       true, Lag: 1500 * time.Millisecond, Foreign: 5,
+		}
+	}, func() int { return 3 })
 	m.Refused(stream.RefusedHeld)
 	m.Left(stream.LeftSilent)
 	m.Snapshot(1000, 14000, time.Second)
@@ -70,6 +77,17 @@ func TestExposition(t *testing.T) {
 			`scoutmaster_scouts{state="unavailable"} 0`,
 			`scoutmaster_scouts{state="gone"} 2`,
 			`scoutmaster_files 42`,
+			`scoutmaster_fleet_scouts{state="live"} 9`,
+			`scoutmaster_fleet_scouts{state="gone"} 3`,
+			`scoutmaster_fleet_scouts{state="scanning"} 0`,
+			`scoutmaster_fleet_files 142`,
+			`scoutmaster_fleet_scoutmasters{state="live"} 2`,
+			`scoutmaster_fleet_scoutmasters{state="cut off"} 1`,
+			`scoutmaster_fleet_scoutmasters{state="gone"} 0`,
+			`scoutmaster_cut_off 1`,
+			`scoutmaster_log_lag_seconds 1.5`,
+			`scoutmaster_log_foreign_messages_total 5`,
+			`scoutmaster_log_replicas 3`,
 			`scoutmaster_registrations_refused_total{reason="held"} 1`,
 			`scoutmaster_scouts_dropped_total{reason="silent past deadline"} 1`,
 			`scoutmaster_scouts_dropped_total{reason="replaced"} 0`,

@@ -89,29 +89,63 @@ func (m *Scoutmaster) addHTTP() {
 	})
 }
 
-// Scouts adds the metrics that are read at each scrape: the registered scouts by
-// state, and how many files are listed. It is called once, before Handler.
-func (m *Scoutmaster) Scouts(counts func() map[roster.State]int, files func() int) {
-	m.registry.MustRegister(stateCounts{
-		counts: counts,
-		scouts: prometheus.NewDesc(m.prefix+"scouts", "Registered scouts by state; `gone` counts hosts and directories whose scouts left without deregistering in the last day and have not come back.", []string{"state"}, nil),
-	})
-	m.gauge("files", "Listed files.", func() float64 { return float64(files()) })
-}
-
-// stateCounts collects how many scouts are in each state.
-type stateCounts struct {
-	counts func() map[roster.State]int
-	scouts *prometheus.Desc
-}
-
-func (c stateCounts) Describe(descs chan<- *prometheus.Desc) { descs <- c.scouts }
-
-func (c stateCounts) Collect(metrics chan<- prometheus.Metric) {
-	counts := c.counts()
-	for _, state := range append(roster.States[:], roster.Gone) {
-		metrics <- prometheus.MustNewConstMetric(c.scouts, prometheus.GaugeValue, float64(counts[state]), string(state))
+// Read adds the metrics that are read at each scrape. It is called once, before
+// Handler. replicas returns how many copies of the log are current.
+//
+// Metrics of the scoutmaster's own scouts add up over the scoutmasters of a fleet.
+// Those of the fleet are the same at each of them.
+func (m *Scoutmaster) Read(counts func() roster.Counts, replicas func() int) {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc(m.prefix+name, help, labels, nil)
 	}
+	m.registry.MustRegister(totals{
+		counts: counts, replicas: replicas,
+		scouts:       desc("scouts", "Scouts that are registered with this scoutmaster, by state; `gone` counts hosts and directories whose scouts left it without deregistering in the last day and have not come back to any.", "state"),
+		files:        desc("files", "Listed files of the scouts that are registered with this scoutmaster."),
+		fleetScouts:  desc("fleet_scouts", "Scouts of the whole fleet, by state, as this scoutmaster knows them: about the same at each, so take the maximum and not the sum.", "state"),
+		fleetFiles:   desc("fleet_files", "Files in the list that this scoutmaster serves, of the whole fleet."),
+		scoutmasters: desc("fleet_scoutmasters", "Scoutmasters of the fleet, by state, as this one knows them; all 0 without -nats.", "state"),
+		cutOff:       desc("cut_off", "1 while nothing comes to this scoutmaster through the log of its fleet, so that it does not answer."),
+		lag:          desc("log_lag_seconds", "Time since this scoutmaster wrote what has come back to it last through the log: about a heartbeat while it keeps up, 0 without -nats."),
+		foreign:      desc("log_foreign_messages_total", "Messages in the log that are no entries of the fleet and were ignored."),
+		copies:       desc("log_replicas", "Copies of the log that are current; 0 without -nats or as long as that is not known."),
+	})
+}
+
+// totals collects what a scoutmaster counts.
+type totals struct {
+	counts   func() roster.Counts
+	replicas func() int
+
+	scouts, files, fleetScouts, fleetFiles *prometheus.Desc
+	scoutmasters, cutOff, lag, foreign     *prometheus.Desc
+	copies                                 *prometheus.Desc
+}
+
+func (t totals) Describe(descs chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{t.scouts, t.files, t.fleetScouts, t.fleetFiles, t.scoutmasters, t.cutOff, t.lag, t.foreign, t.copies} {
+		descs <- d
+	}
+}
+
+func (t totals) Collect(metrics chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
+		metrics <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
+	c := t.counts()
+	for _, state := range append(roster.States[:], roster.Gone) {
+		gauge(t.scouts, float64(c.Own.Scouts[state]), string(state))
+		gauge(t.fleetScouts, float64(c.Fleet.Scouts[state]), string(state))
+	}
+	gauge(t.files, float64(c.Own.Files))
+	gauge(t.fleetFiles, float64(c.Fleet.Files))
+	for _, state := range roster.ScoutmasterStates {
+		gauge(t.scoutmasters, float64(c.Scoutmasters[state]), string(state))
+	}
+	gauge(t.cutOff, one(c.CutOff))
+	gauge(t.lag, c.Lag.Seconds())
+	metrics <- prometheus.MustNewConstMetric(t.foreign, prometheus.CounterValue, float64(c.Foreign))
+	gauge(t.copies, float64(t.replicas()))
 }
 
 // Handler serves the metrics.

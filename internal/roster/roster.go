@@ -103,6 +103,29 @@ type Scoutmaster struct {
 	Version  string
 }
 
+// Counts are totals for monitoring. What is a scoutmaster's own adds up, over all
+// scoutmasters of a fleet, to what each of them says of the fleet, but for what one
+// that is lost has left behind.
+type Counts struct {
+	Own, Fleet Tally
+	// Scoutmasters counts the scoutmasters of the fleet by state. It is empty for
+	// one that is alone.
+	Scoutmasters map[ScoutmasterState]int
+	// CutOff: nothing comes through the log.
+	CutOff bool
+	// Foreign counts the messages in the log that are no entries of the fleet.
+	Foreign uint64
+	// Lag is the time since the scoutmaster wrote what has come back to it last
+	// through the log; 0 for one that is alone.
+	Lag time.Duration
+}
+
+// Tally counts scouts and files.
+type Tally struct {
+	Scouts map[State]int // registered, by state, and those that are Gone
+	Files  int           // listed
+}
+
 // Left is a registration that has ended. Registrations of one host and directory
 // are reported as one.
 type Left struct {

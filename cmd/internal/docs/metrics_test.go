@@ -25,7 +25,7 @@ const root = "../../.."
 
 func TestMetrics(t *testing.T) {
 	master := metrics.NewScoutmaster("")
-	master.Scouts(func() map[roster.State]int { return nil }, func() int { return 0 })
+	master.Read(func() roster.Counts { return roster.Counts{} }, func() int { return 0 })
 	master.Answered(web.Answer{Route: "/files", Status: http.StatusOK})
 	scout := metrics.NewScout("", func() files.View { return files.View{} })
 	for program, handler := range map[string]http.Handler{"scoutmaster": master.Handler(zap.NewNop()), "scout": scout.Handler(zap.NewNop())} {
