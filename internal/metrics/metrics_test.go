@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -211,6 +212,9 @@ func TestDashboardIsWhole(t *testing.T) {
 	}
 }
 
+// The panels of the dashboard are in rows, one below the other, and each shows
+// values of one unit. Where a metric is one that other programs have too, only
+// those of scoutmasters are asked for.
 func TestDashboardIsADashboard(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(docs, "grafana-dashboard.json"))
 	if err != nil {
@@ -218,12 +222,14 @@ func TestDashboardIsADashboard(t *testing.T) {
 	}
 	var dashboard struct {
 		Title, UID string
+		Templating struct{ List []map[string]any }
 		Panels     []struct {
-			ID      int
-			Title   string
-			Type    string
-			GridPos struct{ H, W, X, Y int }
-			Targets []struct{ Expr string }
+			ID          int
+			Title       string
+			Type        string
+			GridPos     struct{ H, W, X, Y int }
+			FieldConfig struct{ Defaults struct{ Unit string } }
+			Targets     []struct{ Expr string }
 		}
 	}
 	if err := json.Unmarshal(text, &dashboard); err != nil {
@@ -232,17 +238,76 @@ func TestDashboardIsADashboard(t *testing.T) {
 	if dashboard.Title == "" || dashboard.UID == "" || len(dashboard.Panels) == 0 {
 		t.Errorf("it lacks a title, a uid or panels")
 	}
-	seen := map[int]bool{}
-	for _, p := range dashboard.Panels {
+	for _, v := range dashboard.Templating.List {
+		if v["allValue"] != nil {
+			t.Errorf("All of the variable %s is %q; without it, it is what the query finds", v["name"], v["allValue"])
+		}
+	}
+	seen, taken := map[int]bool{}, map[[2]int]string{}
+	for i, p := range dashboard.Panels {
 		if seen[p.ID] || p.Title == "" || p.Type == "" || p.GridPos.W == 0 || p.GridPos.X+p.GridPos.W > 24 {
 			t.Errorf("panel %d, %q: its id is taken, or it lacks a title, a type or a place", p.ID, p.Title)
 		}
 		seen[p.ID] = true
-		for _, target := range p.Targets {
-			if target.Expr == "" {
-				t.Errorf("panel %q asks nothing", p.Title)
+		if i == 0 && p.Type != "row" {
+			t.Errorf("panel %q is in no row", p.Title)
+		}
+		for x := range p.GridPos.W {
+			for y := range p.GridPos.H {
+				place := [2]int{p.GridPos.X + x, p.GridPos.Y + y}
+				if taken[place] != "" {
+					t.Fatalf("panel %q covers %q", p.Title, taken[place])
+				}
+				taken[place] = p.Title
 			}
 		}
+		for _, target := range p.Targets {
+			if units := unitsOf(target.Expr); !slices.Contains(units, p.FieldConfig.Defaults.Unit) {
+				t.Errorf("panel %q has the unit %s for %s, not one of %s", p.Title, p.FieldConfig.Defaults.Unit, target.Expr, units)
+			}
+			common := regexp.MustCompile(`\b(go|process|scoutmaster)_`).MatchString(target.Expr)
+			if common && !strings.Contains(target.Expr, `job=~"$job"`) {
+				t.Errorf("panel %q: %s is of programs that are no scoutmasters", p.Title, target.Expr)
+			}
+		}
+	}
+}
+
+// unitsOf returns the units, as Grafana names them, that fit the value of an
+// expression.
+func unitsOf(expr string) []string {
+	perSecond := strings.Contains(expr, "rate(") && !strings.Contains(expr, "histogram_quantile(")
+	switch {
+	case strings.Contains(expr, "cpu_seconds_total"):
+		return []string{"short"} // cores
+	case strings.Contains(expr, "_bytes") && perSecond:
+		return []string{"Bps"}
+	case strings.Contains(expr, "_bytes"):
+		return []string{"bytes"}
+	case strings.Contains(expr, "_seconds"):
+		return []string{"s"}
+	case perSecond:
+		return []string{"cps", "reqps"}
+	}
+	return []string{"short"}
+}
+
+// Each alert has a line in the runbook, and each line of it an alert.
+func TestRunbook(t *testing.T) {
+	names := func(file, pattern string) (found []string) {
+		text, err := os.ReadFile(filepath.Join(docs, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(string(text), -1) {
+			found = append(found, m[1])
+		}
+		return found
+	}
+	alerts := names("alerts.yml", `(?m)^ +- alert: (\w+)$`)
+	runbook := names("operations.md", "(?m)^\\| `([A-Z]\\w+)` \\| .+ \\| .+ \\|$")
+	if len(alerts) == 0 || !slices.Equal(runbook, alerts) {
+		t.Errorf("the runbook has %q, and the alerts are %q", runbook, alerts)
 	}
 }
 
