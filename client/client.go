@@ -63,8 +63,9 @@ type Options struct {
 }
 
 // New returns a Client for the scoutmasters at the addresses, URLs such as
-// http://localhost:3001, separated by commas. If one does not answer, the next one
-// is asked. New does not connect.
+// http://localhost:3001, separated by commas. If one does not answer, is cut off or
+// is behind what the Client has seen, the next one is asked, with the same tag,
+// cursor or id. New does not connect.
 func New(addresses string, o Options) (*Client, error) {
 	c := &Client{http: o.HTTP, token: func() (string, error) { return o.Token, nil }}
 	for base := range strings.SplitSeq(addresses, ",") {
@@ -194,6 +195,9 @@ type ProblemError struct {
 	Title  string `json:"title"`
 	Status int    `json:"status"`
 	Detail string `json:"detail"`
+	// RetryAfter is when to ask again, in the opinion of the scoutmaster; 0: it has
+	// none.
+	RetryAfter time.Duration `json:"-"`
 }
 
 func (p *ProblemError) Error() string { return fmt.Sprintf("%s (%d)", p.Detail, p.Status) }
@@ -335,14 +339,22 @@ func (c *Client) Wait(ctx context.Context, q Query, tag string, within time.Dura
 	return answer.Header.Get("ETag"), answer.StatusCode != http.StatusNotModified, nil
 }
 
+// answerTime is how long a scoutmaster may take to begin its answer, beyond the time
+// that the request lets it wait, if there is another one to ask: a frozen machine
+// accepts connections.
+const answerTime = 10 * time.Second
+
+var errNoAnswer = errors.New("the scoutmaster did not answer in time")
+
 // get requests a path. If it returns no error, the status is 200 or 304 and the
 // caller has to close the body. It asks one scoutmaster after the other, from the
-// one that answered last, until one is there and ready.
+// one that answered last, until one is there and ready and has the revision that
+// the request has seen.
 func (c *Client) get(ctx context.Context, path string, values url.Values, header http.Header) (answer *http.Response, err error) {
 	first := int(c.current.Load())
 	for i := range c.bases {
 		at := (first + i) % len(c.bases)
-		answer, err = c.getFrom(ctx, c.bases[at], path, values, header)
+		answer, err = c.getInTime(ctx, c.bases[at], path, values, header)
 		p, isProblem := errors.AsType[*ProblemError](err)
 		if err == nil || ctx.Err() != nil || isProblem && !p.passing() {
 			c.current.Store(uint32(at))
@@ -350,6 +362,50 @@ func (c *Client) get(ctx context.Context, path string, values url.Values, header
 		}
 	}
 	return nil, err
+}
+
+// getInTime is getFrom that does not wait for ever if there are other scoutmasters.
+func (c *Client) getInTime(ctx context.Context, base *url.URL, path string, values url.Values, header http.Header) (*http.Response, error) {
+	if len(c.bases) == 1 {
+		return c.getFrom(ctx, base, path, values, header)
+	}
+	limit := answerTime
+	for _, wait := range []string{"wait", "fresh"} {
+		if d, err := time.ParseDuration(values.Get(wait)); err == nil {
+			limit += d
+		}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	late := time.AfterFunc(limit, func() { cancel(errNoAnswer) })
+	answer, err := c.getFrom(ctx, base, path, values, header)
+	late.Stop()
+	if err != nil {
+		err = orCause(ctx, err)
+		cancel(nil)
+		return nil, err
+	}
+	answer.Body = &endingBody{answer.Body, func() { cancel(nil) }}
+	return answer, nil
+}
+
+// orCause returns errNoAnswer if that is why ctx is done, else err.
+func orCause(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); errors.Is(cause, errNoAnswer) {
+		return cause
+	}
+	return err
+}
+
+// endingBody calls end when it is closed.
+type endingBody struct {
+	io.ReadCloser
+
+	end func()
+}
+
+func (b *endingBody) Close() error {
+	defer b.end()
+	return b.ReadCloser.Close()
 }
 
 func (c *Client) getFrom(ctx context.Context, base *url.URL, path string, values url.Values, header http.Header) (*http.Response, error) {
@@ -393,6 +449,9 @@ func problemOf(answer *http.Response) error {
 		p = &ProblemError{Detail: "this is not an answer of a scoutmaster: " + answer.Status}
 	}
 	p.Status = answer.StatusCode
+	if seconds, err := strconv.Atoi(answer.Header.Get("Retry-After")); err == nil && seconds > 0 {
+		p.RetryAfter = time.Duration(seconds) * time.Second
+	}
 	return p
 }
 
