@@ -337,5 +337,6 @@ func isTLS(err error) bool {
 		return true
 	}
 	_, record := errors.AsType[tls.RecordHeaderError](err)
-	return record || errors.Is(err, nats.ErrTLS) || errors.Is(err, nats.ErrSecureConnRequired) || errors.Is(err, nats.ErrSecureConnWanted)
+	_, alert := errors.AsType[tls.AlertError](err)
+	return record || alert || errors.Is(err, nats.ErrTLS) || errors.Is(err, nats.ErrSecureConnRequired) || errors.Is(err, nats.ErrSecureConnWanted)
 }

@@ -96,7 +96,7 @@ func (s *stage) start(ctx context.Context, l *lab) (err error) {
 	context.AfterFunc(ctx, s.master.Kill)
 	ctx, s.leave = context.WithCancel(ctx)
 	s.left = make(chan struct{})
-	f := testfleet.PlayedScouts{Master: s.master.GRPC, Directories: s.sources}
+	f := testfleet.PlayedScouts{Masters: []string{s.master.GRPC}, Directories: s.sources}
 	go func() {
 		defer close(s.left)
 		s.err = f.Run(ctx)

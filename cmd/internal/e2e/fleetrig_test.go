@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -15,6 +16,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"scout/cmd/internal/testfleet"
 	"scout/internal/jetstream/natsserver"
@@ -58,8 +62,22 @@ func newFleetWith(t *testing.T, c testfleet.FleetConfig) *fleet {
 	f := &fleet{t: t, masters: make([]*master, c.Masters), running: make([]bool, c.Masters)}
 	f.Fleet, err = testfleet.NewFleet(c)
 	must(t, err)
-	t.Cleanup(f.Close)
+	t.Cleanup(func() {
+		f.Close()
+		if t.Failed() {
+			f.tellNATS()
+		}
+	})
 	return f
+}
+
+// tellNATS logs how the logs of the NATS servers end.
+func (f *fleet) tellNATS() {
+	for i, s := range f.Servers {
+		text, err := os.ReadFile(s.Log())
+		lines := strings.Split(string(text), "\n")
+		f.t.Logf("NATS server n%d at %s, %v:\n%s", i, s.Address(), err, strings.Join(lines[max(0, len(lines)-30):], "\n"))
+	}
 }
 
 // startFleet starts a fleet and waits until all scoutmasters are ready.
@@ -231,6 +249,7 @@ type hopper struct {
 	mu     sync.Mutex
 	away   map[int]bool        // these need not answer
 	kept   map[*scout][]string // these are listed in every answer
+	least  int                 // so many files are
 	stalls bool                // the log may stand still, so that scoutmasters may be behind the tag
 	tag    string
 	epoch  string
@@ -250,8 +269,11 @@ func (f *fleet) hop(scouts ...*scout) *hopper {
 	for _, s := range scouts {
 		h.kept[s] = find(f.t, s.dir)
 	}
-	for _, m := range f.masters {
-		h.urls = append(h.urls, "http://"+m.HTTP+"/files")
+	for i, m := range f.masters {
+		h.urls = append(h.urls, "http://")
+		if m != nil {
+			h.urls[i] += m.HTTP + "/files"
+		}
 	}
 	h.ended.Go(h.run)
 	f.t.Cleanup(h.done)
@@ -325,6 +347,9 @@ func (h *hopper) read(i int) error {
 			return fmt.Errorf("%s lacks %d of %d names of %s, such as %.99q", h.f.Name(i), len(missing), len(names), s.host, missing[0])
 		}
 	}
+	if len(entries) < h.least {
+		return fmt.Errorf("%s lists %d files", h.f.Name(i), len(entries))
+	}
 	return h.advance(answer.Header.Get("ETag"))
 }
 
@@ -377,4 +402,93 @@ func (h *hopper) advance(tag string) error {
 	}
 	h.tag, h.epoch, h.at = tag, epoch, revision
 	return nil
+}
+
+// jetStream connects to a NATS server of the fleet, as its operator.
+func (f *fleet) jetStream(server int) jetstream.JetStream {
+	f.t.Helper()
+	nc, err := nats.Connect(f.Servers[server].URL())
+	must(f.t, err)
+	f.t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	must(f.t, err)
+	return js
+}
+
+// streamName is the stream of the fleet that the tests use.
+const streamName = "SCOUT_scout"
+
+// leader returns which NATS server leads the log.
+func (f *fleet) leader() (leader int) {
+	f.t.Helper()
+	js := f.jetStream(0)
+	within(f.t, patience, func() error {
+		s, err := js.Stream(f.t.Context(), streamName)
+		if err != nil {
+			return err
+		}
+		if c := s.CachedInfo().Cluster; c != nil && c.Leader != "" {
+			_, err := fmt.Sscanf(c.Leader, "n%d", &leader)
+			return err
+		}
+		return errors.New("the log has no leader")
+	})
+	return leader
+}
+
+// replicated waits until all NATS servers have the whole log.
+func (f *fleet) replicated() {
+	f.t.Helper()
+	js := f.jetStream(0)
+	within(f.t, patience, func() error {
+		s, err := js.Stream(f.t.Context(), streamName)
+		if err != nil {
+			return err
+		}
+		c := s.CachedInfo().Cluster
+		if len(c.Replicas) != len(f.Servers)-1 {
+			return fmt.Errorf("%d followers", len(c.Replicas))
+		}
+		for _, r := range c.Replicas {
+			if !r.Current || r.Offline || r.Lag > 0 {
+				return fmt.Errorf("%s is not current", r.Name)
+			}
+		}
+		return nil
+	})
+}
+
+// restart starts a NATS server again.
+func (f *fleet) restart(server int) {
+	f.t.Helper()
+	must(f.t, f.Servers[server].Start())
+	must(f.t, f.Servers[server].Await())
+}
+
+// isCutOff waits until a scoutmaster says that it is cut off, to everybody.
+func (f *fleet) isCutOff(i, from int) {
+	f.t.Helper()
+	awaitFrom(f.t, f.masters[i].Process, from, "cut off")
+	for _, path := range []string{"/readyz", "/files", "/files?watch=true&format=ndjson", "/files?fresh=1s"} {
+		r, err := client.Get("http://" + f.masters[i].HTTP + path)
+		must(f.t, err)
+		body, err := io.ReadAll(r.Body)
+		must(f.t, err)
+		must(f.t, r.Body.Close())
+		if r.StatusCode != http.StatusServiceUnavailable || !strings.Contains(string(body), "/problems/cut-off") || r.Header.Get("Retry-After") == "" {
+			f.t.Errorf("%s is cut off and answers to %s: %s, Retry-After %q: %.300s", f.Name(i), path, r.Status, r.Header.Get("Retry-After"), body)
+		}
+	}
+}
+
+// never fails if a scoutmaster has logged an event.
+func (f *fleet) never(msgs ...string) {
+	f.t.Helper()
+	for i, m := range f.masters {
+		for _, msg := range msgs {
+			if found := events(m.Process, 0, msg); len(found) > 0 {
+				f.t.Errorf("%s logged %v", f.Name(i), found)
+			}
+		}
+	}
 }

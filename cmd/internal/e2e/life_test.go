@@ -227,9 +227,14 @@ func TestStopInAnyState(t *testing.T) {
 // other than 0, and one line at level error, which is the last. It returns that.
 func failure(t *testing.T, p *testfleet.Process) testfleet.Event {
 	t.Helper()
-	code, err := p.AwaitExit(soon + time.Second) // it starts in no time only on an idle machine
+	return failureWithin(t, p, soon)
+}
+
+func failureWithin(t *testing.T, p *testfleet.Process, limit time.Duration) testfleet.Event {
+	t.Helper()
+	code, err := p.AwaitExit(limit + time.Second) // it starts in no time only on an idle machine
 	if err != nil {
-		t.Errorf("it did not end within %s: %s", soon, tail(p))
+		t.Errorf("it did not end within %s: %s", limit, tail(p))
 		p.Kill()
 	} else if code <= 0 {
 		t.Errorf("exit code %d: %s", code, tail(p))

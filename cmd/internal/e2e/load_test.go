@@ -35,7 +35,7 @@ func TestLoad(t *testing.T) {
 		ports = append(ports, "-deadline", "15s")
 	}
 	m := startMaster(t, ports...)
-	play(t, m, n)
+	play(t, []string{m.GRPC}, n)
 	t.Logf("%d scouts: all listed %s after the first began", n, m.listsAll(t, n))
 
 	must(t, m.Rest(t.Context(), restTime))
@@ -68,7 +68,7 @@ func TestLoad(t *testing.T) {
 }
 
 // play plays n scouts of one file each until the test ends.
-func play(t *testing.T, m *master, n int) {
+func play(t *testing.T, masters []string, n int) {
 	t.Helper()
 	sources := make([]*testfleet.Directory, n)
 	for i := range sources {
@@ -76,7 +76,7 @@ func play(t *testing.T, m *master, n int) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- (&testfleet.PlayedScouts{Master: m.GRPC, Directories: sources}).Run(ctx) }()
+	go func() { ended <- (&testfleet.PlayedScouts{Masters: masters, Directories: sources}).Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {

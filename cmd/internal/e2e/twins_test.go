@@ -16,8 +16,10 @@ import (
 
 // twin is a scout in a separate container. At the path where it sees another
 // directory than other programs.
-func twin(m *master, dir, where string) *exec.Cmd {
-	scout := scoutCommand(m.GRPC, "twin", where)
+func twin(m *master, dir, where string) *exec.Cmd { return twinOf(m.GRPC, dir, where) }
+
+func twinOf(masters, dir, where string) *exec.Cmd {
+	scout := scoutCommand(masters, "twin", where)
 	return command("unshare", append([]string{"-m", "sh", "-c", `mount --bind "$0" "$1" && shift && exec "$@"`, dir, where}, scout.Args...)...)
 }
 

@@ -29,6 +29,7 @@ type FleetConfig struct {
 	Dir       string // for the data of the NATS servers
 	Servers   int
 	NATSLines []string // of the NATS servers' configuration
+	NATSOpen  bool     // other machines may connect to the NATS servers
 	Masters   int
 	Args      []string // of each scoutmaster
 }
@@ -49,7 +50,7 @@ func NewFleet(c FleetConfig) (*Fleet, error) {
 		f.masters = append(f.masters, place{fmt.Sprint("master-", i), grpc, http})
 	}
 	var err error
-	f.Servers, err = natsserver.Start(natsserver.Config{Binary: c.NATS, Dir: c.Dir, Servers: c.Servers, Lines: c.NATSLines})
+	f.Servers, err = natsserver.Start(natsserver.Config{Binary: c.NATS, Dir: c.Dir, Servers: c.Servers, Lines: c.NATSLines, Open: c.NATSOpen})
 	return f, err
 }
 

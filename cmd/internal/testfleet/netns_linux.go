@@ -41,6 +41,7 @@ func NewNamespace() (*Namespace, error) {
 		"ip link set LINK up",
 		"ip -n NS addr add THERE/30 dev eth0",
 		"ip -n NS link set eth0 up",
+		"ip -n NS link set lo up",
 	)
 	if err != nil {
 		ns.Close()

@@ -24,7 +24,7 @@ const atOnce = 64
 
 // PlayedScouts are scouts that watch no disk, one for each directory.
 type PlayedScouts struct {
-	Master      string // the scoutmaster's gRPC address, on this machine
+	Masters     []string // the scoutmasters' gRPC addresses, on this machine
 	Directories []*Directory
 }
 
@@ -64,7 +64,7 @@ func (p *PlayedScouts) scout(i int, dir *Directory, listed func()) *stream.Scout
 	return &stream.Scout{
 		Origin:  OriginOf(i),
 		Version: "load", Directory: dir, Log: zap.New(listedCore{listed}),
-		Dialer:      &dial.Dialer{Masters: []string{p.Master}},
+		Dialer:      &dial.Dialer{Masters: p.Masters, Spread: OriginOf(i).Host},
 		Credentials: plaintext,
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -39,7 +40,8 @@ func Build(dir string) (string, error) {
 type Server struct {
 	binary string
 	port   int
-	dir    string // has the configuration, the log and the data
+	dir    string   // has the configuration, the log and the data
+	lines  []string // of the configuration that stay
 
 	cmd  *exec.Cmd
 	done chan struct{} // closed when the process has ended
@@ -51,6 +53,7 @@ type Config struct {
 	Dir     string   // for their data
 	Servers int      // a cluster if there are several
 	Lines   []string // of each server's configuration, besides addresses and data
+	Open    bool     // clients may connect from other machines
 }
 
 // Start starts servers and waits until they answer. Each has to be killed in the
@@ -70,7 +73,7 @@ func Start(c Config) (servers []*Server, err error) {
 	clients, routes := ports[:c.Servers], ports[c.Servers:]
 	for i := range c.Servers {
 		s := &Server{binary: c.Binary, port: clients[i], dir: filepath.Join(c.Dir, fmt.Sprint("n", i))}
-		if err := s.configure(i, routes, c.Lines); err != nil {
+		if err := s.configure(i, c, routes); err != nil {
 			return servers, err
 		}
 		if err := s.Start(); err != nil {
@@ -90,10 +93,14 @@ func Start(c Config) (servers []*Server, err error) {
 }
 
 // configure writes the configuration of the i-th server.
-func (s *Server) configure(i int, routes []int, more []string) error {
-	lines := []string{
+func (s *Server) configure(i int, c Config, routes []int) error {
+	host := "127.0.0.1"
+	if c.Open {
+		host = "0.0.0.0"
+	}
+	s.lines = []string{
 		fmt.Sprintf("server_name: n%d", i),
-		fmt.Sprintf("listen: 127.0.0.1:%d", s.port),
+		fmt.Sprintf("listen: %s:%d", host, s.port),
 		fmt.Sprintf("jetstream { store_dir: %q }", s.data()),
 	}
 	if len(routes) > 1 {
@@ -101,18 +108,34 @@ func (s *Server) configure(i int, routes []int, more []string) error {
 		for n, port := range routes {
 			urls[n] = fmt.Sprintf("nats://127.0.0.1:%d", port)
 		}
-		lines = append(lines, fmt.Sprintf("cluster { name: scout, listen: 127.0.0.1:%d, routes: [%s], no_advertise: true }",
+		s.lines = append(s.lines, fmt.Sprintf("cluster { name: scout, listen: 127.0.0.1:%d, routes: [%s], no_advertise: true }",
 			routes[i], strings.Join(urls, ", ")))
 	}
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return err
 	}
-	text := strings.Join(append(lines, more...), "\n") + "\n"
+	return s.write(c.Lines)
+}
+
+func (s *Server) write(more []string) error {
+	text := strings.Join(slices.Concat(s.lines, more), "\n") + "\n"
 	return os.WriteFile(s.path("nats.conf"), []byte(text), 0o600)
+}
+
+// Reconfigure replaces the lines of the configuration that Config gave, in the
+// server that runs.
+func (s *Server) Reconfigure(lines ...string) error {
+	if err := s.write(lines); err != nil {
+		return err
+	}
+	return s.cmd.Process.Signal(syscall.SIGHUP)
 }
 
 func (s *Server) path(name string) string { return filepath.Join(s.dir, name) }
 func (s *Server) data() string            { return s.path("data") }
+
+// Log is the file with the server's log.
+func (s *Server) Log() string { return s.path("log") }
 
 // Address is where clients connect.
 func (s *Server) Address() string { return "127.0.0.1:" + strconv.Itoa(s.port) }

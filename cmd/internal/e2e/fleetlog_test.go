@@ -1,0 +1,355 @@
+//go:build linux
+
+package e2e
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/proto"
+
+	"scout/cmd/internal/testfleet"
+	"scout/internal/access/accesstest"
+	scoutv1 "scout/proto/scout/v1"
+)
+
+// What is wrong with NATS at the start is one line with the cause and the cure,
+// within 10 s.
+func TestFleetWrongStarts(t *testing.T) {
+	t.Parallel()
+	plain := newFleet(t, 1, 0)
+	locked := newFleetWith(t, testfleet.FleetConfig{Servers: 1, NATSLines: []string{
+		`accounts {
+			WITH { jetstream: enabled, users: [
+				{ user: some, password: p, permissions: { publish: "scout.>", subscribe: ">" } }
+				{ user: all, password: p }
+			] }
+			WITHOUT { users: [ { user: without, password: p } ] }
+			SYS { users: [ { user: sys, password: p } ] }
+		}
+		system_account: SYS`,
+	}})
+	ca, other := accesstest.NewAuthority(t, "ca"), accesstest.NewAuthority(t, "other")
+	pair := ca.Issue("localhost")
+	secret := newFleetWith(t, testfleet.FleetConfig{Servers: 1, NATSLines: []string{
+		fmt.Sprintf("tls { cert_file: %q, key_file: %q, ca_file: %q, verify: true }", pair.Cert, pair.Key, ca.File),
+	}})
+	js := plain.jetStream(0)
+	for name, metadata := range map[string]map[string]string{"other": nil, "newer": {"scout.format": "99"}} {
+		_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{
+			Name: "SCOUT_" + name, Subjects: []string{"scout." + name + ".log"}, Metadata: metadata,
+		})
+		must(t, err)
+	}
+	web := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(web.Close)
+	mute := make([]string, 4)
+	for i := range mute {
+		mute[i] = serve(t, func(net.Conn) {})
+	}
+	at := func(f *fleet, user string) string {
+		if user != "" {
+			user += ":p@"
+		}
+		return "nats://" + user + "localhost:" + port(f.Servers[0].Address())
+	}
+	creds := secretFile(t, "no credentials")
+	for name, test := range map[string]struct {
+		args []string
+		want []string
+	}{
+		"nobody listens":           {[]string{"-nats", "127.0.0.1:" + freePort(t)}, []string{"no server answers", "start nats-server -js there, or correct -nats"}},
+		"a web server":             {[]string{"-nats", web.Listener.Addr().String()}, []string{"correct -nats"}},
+		"servers that say nothing": {[]string{"-nats", strings.Join(mute, ",")}, []string{"-nats"}},
+		"no user":                  {[]string{"-nats", at(locked, "")}, []string{"uthorization", "correct -nats-creds"}},
+		"a wrong user":             {[]string{"-nats", at(locked, "nobody")}, []string{"uthorization", "correct -nats-creds"}},
+		"no file of credentials":   {[]string{"-nats", at(plain, ""), "-nats-creds", "/nowhere"}, []string{"/nowhere", "correct -nats-creds"}},
+		"a file of something else": {[]string{"-nats", at(plain, ""), "-nats-creds", creds}, []string{"correct -nats-creds"}},
+		"no JetStream":             {[]string{"-nats", at(locked, "without")}, []string{"JetStream is not enabled", "-js"}},
+		"no permission":            {[]string{"-nats", at(locked, "some")}, []string{"ermissions", "docs/operations.md"}},
+		"another program's stream": {[]string{"-nats", at(plain, ""), "-fleet", "other"}, []string{"belongs to another program", "choose another -fleet"}},
+		"an incompatible fleet":    {[]string{"-nats", at(plain, ""), "-fleet", "newer"}, []string{"format 99", "run the version that the others run"}},
+		"too few servers":          {[]string{"-nats", at(plain, ""), "-replicas", "3"}, []string{"lower -replicas, or start more NATS servers"}},
+		"no TLS here":              {[]string{"-nats", at(secret, "")}, []string{"correct -nats-ca"}},
+		"no certificate here":      {[]string{"-nats", at(secret, ""), "-nats-ca", ca.File}, []string{"tls", "-nats-cert"}},
+		"another authority":        {[]string{"-nats", at(secret, ""), "-nats-ca", other.File, "-nats-cert", pair.Cert, "-nats-key", pair.Key}, []string{"correct -nats-ca"}},
+		"no TLS there":             {[]string{"-nats", at(plain, ""), "-nats-ca", ca.File}, []string{"secure connection not available", "correct -nats-ca"}},
+		"no file of authorities":   {[]string{"-nats", at(plain, ""), "-nats-ca", "/nowhere"}, []string{"/nowhere", "correct -nats-ca"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			began := time.Now()
+			e := failureWithin(t, launch(t, programs.MasterCommand(test.args...)), 10*time.Second)
+			if took := time.Since(began); took > 10*time.Second {
+				t.Errorf("it took %s", took)
+			}
+			for _, part := range test.want {
+				if !strings.Contains(e.Text("error"), part) {
+					t.Errorf("%q does not say %q", e.Text("error"), part)
+				}
+			}
+			if text := e.Text("error"); strings.Contains(text, "\n") || strings.Contains(text, ":p@") {
+				t.Errorf("%q has two lines, or a password", text)
+			}
+		})
+	}
+	t.Run("right", func(t *testing.T) {
+		t.Parallel()
+		client := ca.Issue("scoutmaster")
+		m := startMaster(t, "-nats", at(secret, ""), "-nats-ca", ca.File, "-nats-cert", client.Cert, "-nats-key", client.Key)
+		within(t, patience, m.isReady)
+		if e := await(t, m.Process, "log not replicated"); e.Number("replicas") != 1 {
+			t.Errorf("%v", e)
+		}
+	})
+}
+
+// F2: one NATS server of three is lost, or comes back without its data, and the log
+// goes on. While another leader is elected the list stands still and is not shorter.
+func TestFleetLosesOneNATSServer(t *testing.T) {
+	t.Parallel()
+	f := startFleet(t, 3, 2, "-cut-off", "15s")
+	scouts := f.startScouts(50)
+	f.agree(scouts...)
+	h := f.hop(scouts...)
+	h.set(func() { h.stalls = true })
+	leader := f.leader()
+	follower := (leader + 1) % 3
+
+	f.Servers[follower].Kill()
+	write(t, scouts[0].dir, "made without a follower")
+	f.agree(scouts...)
+	must(t, f.Servers[follower].Erase())
+	f.restart(follower)
+	write(t, scouts[0].dir, "made while a follower comes back empty")
+	f.agree(scouts...)
+	f.replicated() // no more than one may be missing
+
+	f.Servers[leader].Kill()
+	write(t, scouts[0].dir, "made without a leader")
+	t.Logf("the leader was killed: a change was seen after %s", converges(t, f.masters[0], scouts...).Round(time.Millisecond))
+	f.agree(scouts...)
+	f.restart(leader)
+	f.replicated()
+	if *long {
+		leader = f.leader()
+		f.Servers[leader].Freeze()
+		write(t, scouts[0].dir, "made while the leader is frozen")
+		t.Logf("the leader was frozen: a change was seen after %s", converges(t, f.masters[0], scouts...).Round(time.Millisecond))
+		f.agree(scouts...)
+		f.Servers[leader].Thaw()
+		write(t, scouts[0].dir, "made after the leader has thawed")
+		f.agree(scouts...)
+	}
+	h.done()
+	f.never("cut off", "log rebuilt", "scoutmaster lost", "scout dropped", "list differs")
+}
+
+// F2: without a majority of the NATS servers all scoutmasters are cut off. They say
+// so, and come back by themselves with the list that was.
+func TestFleetLosesMostNATSServers(t *testing.T) {
+	t.Parallel()
+	f := startFleet(t, 3, 2)
+	scouts := f.startScouts(50)
+	f.agree(scouts...)
+	from := f.logged()
+	leader := f.leader()
+	f.Servers[leader].Kill()
+	f.Servers[(leader+1)%3].Kill()
+	write(t, scouts[0].dir, "made without a majority")
+	for i := range f.masters {
+		f.isCutOff(i, from[i])
+	}
+	for _, s := range scouts {
+		if e := await(t, s.Process, "master lost"); e.Text("reason") != "NOT_SERVING: nothing comes through the log of this scoutmaster" {
+			t.Errorf("%v", e)
+		}
+	}
+	f.restart(leader)
+	f.restart((leader + 1) % 3)
+	for i, m := range f.masters {
+		awaitFrom(t, m.Process, from[i], "caught up")
+	}
+	f.agree(scouts...)
+	f.never("log rebuilt")
+}
+
+// F2: all NATS servers stop. With their data the history goes on; without, another
+// begins, and the scouts send their files again.
+func TestFleetLosesAllNATSServers(t *testing.T) {
+	t.Parallel()
+	f := startFleet(t, 1, 2)
+	scouts := f.startScouts(50)
+	f.agree(scouts...)
+	for _, erased := range []bool{false, true} {
+		from := f.logged()
+		f.Servers[0].Kill()
+		for i := range f.masters {
+			f.isCutOff(i, from[i])
+		}
+		if erased {
+			must(t, f.Servers[0].Erase())
+		}
+		write(t, scouts[0].dir, fmt.Sprint("made without NATS ", erased))
+		f.restart(0)
+		for i, m := range f.masters {
+			awaitFrom(t, m.Process, from[i], "caught up")
+		}
+		f.agree(scouts...)
+		for i, m := range f.masters {
+			if rebuilt := len(events(m.Process, from[i], "log rebuilt")) > 0; rebuilt != erased {
+				t.Errorf("erased: %t, %s", erased, m.Tail())
+			}
+		}
+	}
+}
+
+// F6: the operator purges the stream. Nothing depends on what was in it.
+func TestFleetPurgedStream(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 1, 3)
+	f.start(0)
+	f.start(1)
+	scouts := f.startScouts(50)
+	f.agree(scouts...)
+	h := f.hop(scouts...)
+	h.isAway(2)
+	stream, err := f.jetStream(0).Stream(t.Context(), streamName)
+	must(t, err)
+	must(t, stream.Purge(t.Context()))
+	write(t, scouts[0].dir, "made after the purge")
+	f.agree(scouts...)
+	f.start(2) // has to take the state
+	f.agree(scouts...)
+	h.done()
+	f.never("log rebuilt", "scout dropped")
+}
+
+// F6, F11: the stream is deleted by hand, or made anew with as many messages as it
+// had. Scoutmasters notice, and take their scouts' files again.
+func TestFleetDeletedStream(t *testing.T) {
+	t.Parallel()
+	f := startFleet(t, 1, 2)
+	scouts := f.startScouts(50)
+	f.agree(scouts...)
+	js := f.jetStream(0)
+	for _, fits := range []bool{false, true} {
+		from := f.logged()
+		stream, err := js.Stream(t.Context(), streamName)
+		must(t, err)
+		info := stream.CachedInfo()
+		must(t, js.DeleteStream(t.Context(), streamName))
+		if fits {
+			_, err := js.CreateStream(t.Context(), info.Config)
+			must(t, err)
+			for range info.State.LastSeq {
+				_, err := js.Publish(t.Context(), info.Config.Subjects[0], []byte("of a stranger"))
+				must(t, err)
+			}
+		}
+		for i, m := range f.masters {
+			if e := awaitFrom(t, m.Process, from[i], "log rebuilt"); e.Text("reason") == "" {
+				t.Errorf("%v", e)
+			}
+		}
+		write(t, scouts[0].dir, fmt.Sprint("made after the deletion ", fits))
+		f.agree(scouts...)
+	}
+}
+
+// F6: messages of strangers in the stream are ignored.
+func TestFleetStrangersMessages(t *testing.T) {
+	t.Parallel()
+	f := startFleet(t, 1, 2)
+	scouts := f.startScouts(50)
+	f.agree(scouts...)
+	h := f.hop(scouts...)
+	js := f.jetStream(0)
+	for _, message := range []string{"", "x", strings.Repeat("\x00", 64<<10)} {
+		_, err := js.Publish(t.Context(), "scout.scout.log", []byte(message))
+		must(t, err)
+	}
+	write(t, scouts[0].dir, "made after the strangers' messages")
+	f.agree(scouts...)
+	h.done()
+	f.never("cut off", "log rebuilt", "scout dropped", "list differs")
+}
+
+// F6: the permission to write to the log is withdrawn, and given again.
+func TestFleetPermissionWithdrawn(t *testing.T) {
+	t.Parallel()
+	user := func(permissions string) string {
+		return `authorization { users: [ { user: u, password: p ` + permissions + ` } ] }`
+	}
+	f := newFleetWith(t, testfleet.FleetConfig{
+		Servers: 1, Masters: 2, NATSLines: []string{user("")},
+	})
+	for i := range f.masters {
+		f.launch(f.MasterCommand(i, "-nats", "nats://u:p@"+f.Servers[0].Address()), i)
+	}
+	for i := range f.masters {
+		f.ready(i)
+	}
+	scouts := f.startScouts(50)
+	f.agree(scouts...)
+	from := f.logged()
+	must(t, f.Servers[0].Reconfigure(user(`, permissions: { publish: { deny: "scout.scout.log" } }`)))
+	for i := range f.masters {
+		f.isCutOff(i, from[i])
+	}
+	must(t, f.Servers[0].Reconfigure(user("")))
+	for i := range f.masters {
+		awaitFrom(t, f.masters[i].Process, from[i], "caught up")
+	}
+	write(t, scouts[0].dir, "made with permission")
+	f.agree(scouts...)
+	f.never("log rebuilt")
+}
+
+// F7: the log has an entry of a kind that this version does not know. Scoutmasters
+// stand aside: they say so, serve nobody, and stay.
+func TestFleetUnknownEntry(t *testing.T) {
+	t.Parallel()
+	f := startFleet(t, 1, 2)
+	stream, err := f.jetStream(0).Stream(t.Context(), streamName)
+	must(t, err)
+	last, err := stream.GetLastMsgForSubject(t.Context(), "scout.scout.log")
+	must(t, err)
+	var tick scoutv1.LogEntry
+	must(t, proto.Unmarshal(last.Data[8:], &tick))
+	if tick.GetTick() == nil {
+		t.Fatalf("the last entry of an idle fleet is %v", &tick)
+	}
+	from := f.logged()
+	js := f.jetStream(0)
+	within(t, patience, func() error {
+		tick.Serial++
+		tick.Body = nil
+		message, err := proto.MarshalOptions{}.MarshalAppend(make([]byte, 8), &tick)
+		must(t, err)
+		binary.LittleEndian.PutUint64(message, xxhash.Sum64(message[8:]))
+		_, err = js.Publish(t.Context(), "scout.scout.log", message)
+		must(t, err)
+		if err := f.masters[0].isReady(); err == nil {
+			return errors.New("it is ready")
+		}
+		return nil
+	})
+	for i, m := range f.masters {
+		if e := awaitFrom(t, m.Process, from[i], "cut off"); !strings.Contains(e.Text("reason"), "a kind that this version does not know") {
+			t.Errorf("%v", e)
+		}
+		if err := m.isReady(); err == nil || m.Ended() {
+			t.Errorf("%s is ready, or has ended", f.Name(i))
+		}
+	}
+}
