@@ -274,6 +274,24 @@ func TestStreamMadeAnew(t *testing.T) {
 	}
 }
 
+// A stream that was removed is noticed and made again, even if nobody else does.
+func TestStreamRemoved(t *testing.T) {
+	server := natstest.Start(t, 1)
+	c := open(t, options(server...))
+	f := follow(t, c, 1)
+	appendAll(t, c, "old", 10)
+	f.await(10)
+	js, closeJS := admin(t, server[0])
+	defer closeJS()
+	if err := js.DeleteStream(t.Context(), "SCOUT_test"); err != nil {
+		t.Fatal(err)
+	}
+	f.ends(jetstream.ErrRewritten)
+	if b, err := c.Bounds(t.Context()); err != nil || b.Last != 0 {
+		t.Errorf("the log has bounds %+v, %v", b, err)
+	}
+}
+
 // A server that lost its data has lost the stream.
 func TestServerRestartedEmpty(t *testing.T) {
 	server := natstest.Start(t, 1)

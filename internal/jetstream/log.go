@@ -7,6 +7,7 @@ import (
 	"hash/maphash"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -157,6 +158,7 @@ type follower struct {
 	next    uint64  // the sequence of the entry that has to come next
 	batch   []Entry // those that have come and are not delivered yet
 	bytes   int     // of the batch
+	taken   atomic.Uint64
 
 	made   uint64 // identifies the log
 	seed   maphash.Seed
@@ -184,11 +186,8 @@ func (f *follower) follow(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var watching sync.WaitGroup
 	watching.Go(func() {
-		select {
-		case <-again:
-			cancel()
-		case <-ctx.Done():
-		}
+		f.watch(ctx, again)
+		cancel()
 	})
 	defer watching.Wait()
 	defer cancel()
@@ -202,9 +201,35 @@ func (f *follower) follow(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		f.taken.Add(1)
 		if err := f.take(ctx, msg); err != nil {
 			return err
 		}
+	}
+}
+
+// quietTime is how long nothing may come until the follower looks at the stream: one
+// that was removed sends nothing.
+const quietTime = 2 * time.Second
+
+// watch waits until something may be missing: after a reconnect, and when nothing
+// has come for quietTime.
+func (f *follower) watch(ctx context.Context, reconnected <-chan struct{}) {
+	tick := time.NewTicker(quietTime)
+	defer tick.Stop()
+	for before := f.taken.Load(); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-reconnected:
+			return
+		case <-tick.C:
+		}
+		taken := f.taken.Load()
+		if taken == before {
+			return
+		}
+		before = taken
 	}
 }
 
