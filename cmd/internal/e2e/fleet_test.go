@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -547,12 +548,15 @@ func TestFleetRingOverruns(t *testing.T) {
 	s := launchScout(t, scoutCommand(f.Address(1), "h", dir), "h", dir)
 	await(t, s.Process, "registered")
 	f.agree(s)
-	from := f.logged()
+	from, before := f.logged(), f.stream().State.LastSeq
 	way.Set(testfleet.Condition{Cut: true})
 	f.running[0] = false
-	for round := range 4 {
+	for round := 0; f.stream().State.FirstSeq <= before+1; round++ {
+		if round > 10 {
+			t.Fatal("the ring does not overrun")
+		}
 		for i := range 3000 {
-			write(t, dir, fmt.Sprintf("%0200d", round*3000+i))
+			write(t, dir, strings.Repeat(fmt.Sprintf("%x", sha256.Sum256(fmt.Append(nil, round, i))), 3))
 		}
 		converges(t, f.masters[1], s)
 	}

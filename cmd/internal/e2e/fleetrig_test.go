@@ -418,6 +418,14 @@ func (f *fleet) jetStream(server int) jetstream.JetStream {
 // streamName is the stream of the fleet that the tests use.
 const streamName = "SCOUT_scout"
 
+// stream returns what the first NATS server says about the log.
+func (f *fleet) stream() *jetstream.StreamInfo {
+	f.t.Helper()
+	s, err := f.jetStream(0).Stream(f.t.Context(), streamName)
+	must(f.t, err)
+	return s.CachedInfo()
+}
+
 // leader returns which NATS server leads the log.
 func (f *fleet) leader() (leader int) {
 	f.t.Helper()

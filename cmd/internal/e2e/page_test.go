@@ -203,7 +203,7 @@ func TestPageOfManyFiles(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	many := &testfleet.PlayedScouts{Master: m.GRPC, Directories: []*testfleet.Directory{testfleet.NewDirectory(filestest.Set(names...))}}
+	many := &testfleet.PlayedScouts{Masters: []string{m.GRPC}, Directories: []*testfleet.Directory{testfleet.NewDirectory(filestest.Set(names...))}}
 	go many.Run(ctx) //nolint:errcheck // it ends with the test
 	dir := tempDir(t)
 	write(t, dir, "zz/last")
