@@ -230,6 +230,7 @@ func failure(t *testing.T, p *testfleet.Process) testfleet.Event {
 	return failureWithin(t, p, soon)
 }
 
+// failureWithin is failure for a start that may take longer.
 func failureWithin(t *testing.T, p *testfleet.Process, limit time.Duration) testfleet.Event {
 	t.Helper()
 	code, err := p.AwaitExit(limit + time.Second) // it starts in no time only on an idle machine
