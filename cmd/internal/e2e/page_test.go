@@ -252,6 +252,27 @@ func TestPageOfManyFiles(t *testing.T) {
 // each other.
 const inSequence = `((n) => n.length > 20 && n.every((x, i) => i === 0 || x === n[i - 1] + 1))(` + rowsShown + `.map((name) => +name.slice(2, 8)))`
 
+// The page of any scoutmaster of a fleet shows all of them, and where each scout is.
+func TestPageOfAFleet(t *testing.T) {
+	b, f := openBrowser(t), startFleet(t, 1, 2)
+	dir := tempDir(t)
+	write(t, dir, "one")
+	s := f.startScout("web-01", dir)
+	home := f.home(s)
+	b.open(f.masters[1-home])
+	b.await(rowsShown + `.join() === "one"`)
+	const masters = `[...document.querySelectorAll("#masters tr")].map((tr) => tr.cells[0].innerText + " " + tr.cells[2].innerText).sort().join()`
+	b.await(masters + ` === "live 0,live 1"`)
+	row := fmt.Sprintf(`document.querySelector("#scouts tr .master")?.innerText === document.querySelectorAll("#masters tr")[%d].cells[1].innerText`, home)
+	b.await(row)
+	b.screenshot("fleet")
+
+	f.kill(home)
+	write(t, dir, "two")
+	b.await(masters + ` === "gone 0,live 1" && !(` + row + `)`)
+	b.await(rowsShown + `.join() === "one,two" && document.querySelector("#link.live")`)
+}
+
 // What is selected can be copied and saved, with and without a token.
 func TestPageTakesTheSelection(t *testing.T) {
 	for _, token := range []string{"", "0123456789abcdef0123456789abcdef"} {
