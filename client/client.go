@@ -249,27 +249,37 @@ func (c *Client) List(ctx context.Context, q Query) iter.Seq2[File, error] {
 }
 
 // Unconfirmed is a scout that did not confirm in time that the list has all its
-// files.
-type Unconfirmed struct{ Host, Directory, Reason string }
+// files; or, without Host and Directory, a scoutmaster of the fleet that did not
+// answer.
+type Unconfirmed struct{ Host, Directory, Reason, Scoutmaster string }
 
-// UnmarshalJSON decodes an unconfirmed scout.
+// String returns what is unconfirmed, and the reason.
+func (u Unconfirmed) String() string {
+	if u.Scoutmaster != "" {
+		return fmt.Sprintf("scoutmaster %s: %s", u.Scoutmaster, u.Reason)
+	}
+	return fmt.Sprintf("%s: %s: %s", u.Host, u.Directory, u.Reason)
+}
+
+// UnmarshalJSON decodes an unconfirmed scout or scoutmaster.
 func (u *Unconfirmed) UnmarshalJSON(text []byte) error {
 	var s struct {
 		Host            string `json:"host"`
 		Directory       string `json:"directory"`
 		DirectoryBase64 []byte `json:"directory_base64"`
 		Reason          string `json:"reason"`
+		Scoutmaster     string `json:"scoutmaster"`
 	}
 	if err := json.Unmarshal(text, &s); err != nil {
 		return err
 	}
-	*u = Unconfirmed{s.Host, exact(s.Directory, s.DirectoryBase64), s.Reason}
+	*u = Unconfirmed{s.Host, exact(s.Directory, s.DirectoryBase64), s.Reason, s.Scoutmaster}
 	return nil
 }
 
 // Fresh makes every live scout look at its disk, and then returns the files. They
 // include every change that was made before the call, except on the unconfirmed
-// scouts, which Fresh returns as well.
+// scouts, which Fresh returns as well, and scouts of unconfirmed scoutmasters.
 func (c *Client) Fresh(ctx context.Context, q Query, within time.Duration) ([]File, []Unconfirmed, error) {
 	values := q.values()
 	values.Set("fresh", within.String())

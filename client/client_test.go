@@ -170,12 +170,15 @@ func TestToken(t *testing.T) {
 
 func TestFreshNamesWhatIsLacking(t *testing.T) {
 	m, c := open(t)
-	m.unconfirmed = []roster.Unconfirmed{{Origin: files.Origin{Host: "db-01", Directory: "/x\xfe"}, Reason: "no answer in time"}}
+	m.unconfirmed = []roster.Unconfirmed{
+		{Scoutmaster: "b", Reason: "it did not answer"}, {Origin: files.Origin{Host: "db-01", Directory: "/x\xfe"}, Reason: "no answer in time"},
+	}
 	list, lacking, err := c.Fresh(t.Context(), client.Query{Hosts: []string{"web-02"}}, time.Second)
 	if err != nil || len(list) != 1 || list[0].Path() != "/etc/hosts" {
 		t.Errorf("%v, %v", list, err)
 	}
-	if want := []client.Unconfirmed{{"db-01", "/x\xfe", "no answer in time"}}; !slices.Equal(lacking, want) {
+	want := []client.Unconfirmed{{Scoutmaster: "b", Reason: "it did not answer"}, {Host: "db-01", Directory: "/x\xfe", Reason: "no answer in time"}}
+	if !slices.Equal(lacking, want) || fmt.Sprint(lacking) != "[scoutmaster b: it did not answer db-01: /x\xfe: no answer in time]" {
 		t.Errorf("%v, want %v", lacking, want)
 	}
 }

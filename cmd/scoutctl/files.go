@@ -61,7 +61,7 @@ func list(ctx context.Context, c *cli.Command, q client.Query, t terminal) (iter
 		return nil, err
 	}
 	for _, u := range unconfirmed {
-		fmt.Fprintf(t.err, "scoutctl: not confirmed by %s: %s: %s\n", u.Host, printable(u.Directory), u.Reason) //nolint:errcheck // a remark
+		fmt.Fprintf(t.err, "scoutctl: not confirmed by %s\n", printable(u.String())) //nolint:errcheck // a remark
 	}
 	return func(yield func(client.File, error) bool) {
 		for _, f := range files {

@@ -158,7 +158,7 @@ func check(ctx context.Context, master *client.Client, within time.Duration) (pr
 	}
 	for _, u := range unconfirmed {
 		if !named[[2]string{u.Host, u.Directory}] {
-			problems = append(problems, fmt.Sprintf("unconfirmed: %s: %s: %s", u.Host, printable(u.Directory), printable(u.Reason)))
+			problems = append(problems, "unconfirmed: "+printable(u.String()))
 		}
 	}
 	for _, m := range roster.Scoutmasters {

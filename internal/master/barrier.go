@@ -1,7 +1,9 @@
 package master
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -20,8 +22,13 @@ import (
 // was hidden, left without deregistering, did not answer in time, cannot list a
 // part of its directory, or its scoutmaster did not answer. Barrier does not wait
 // for a hidden scout. A scout that deregisters meanwhile takes its files along and
-// is not named; a scout that registers meanwhile is not asked.
+// is not named; a scout that registers meanwhile is not asked. If Barrier does not
+// learn in time which scouts are registered elsewhere, it names this scoutmaster.
 func (r *Registry) Barrier(ctx context.Context, wanted func(files.Origin) bool) (*listing.Version, []roster.Unconfirmed) {
+	var unconfirmed []roster.Unconfirmed
+	if !r.readLog(ctx) {
+		unconfirmed = append(unconfirmed, roster.Unconfirmed{Scoutmaster: r.fleet.Name, Reason: "it did not read its log to the end in time"})
+	}
 	rescans := r.state.beginRescans(wanted)
 	elsewhere := make(map[Instance][]*rescan)
 	for _, q := range rescans {
@@ -34,16 +41,11 @@ func (r *Registry) Barrier(ctx context.Context, wanted func(files.Origin) bool) 
 			elsewhere[q.session.id.Instance] = append(elsewhere[q.session.id.Instance], q)
 		}
 	}
-	var others sync.WaitGroup
-	for instance, some := range elsewhere {
-		others.Go(func() { r.rescanAt(ctx, instance, some) })
-	}
+	unconfirmed = append(unconfirmed, r.rescanElsewhere(ctx, elsewhere)...)
 	for _, q := range rescans {
 		q.wait(ctx)
 	}
-	others.Wait()
 	list := r.state.judge(rescans)
-	var unconfirmed []roster.Unconfirmed
 	for _, q := range rescans {
 		if reason := q.reason(); reason != "" {
 			unconfirmed = append(unconfirmed, roster.Unconfirmed{Origin: q.session.scout.Origin, Reason: reason})
@@ -52,9 +54,44 @@ func (r *Registry) Barrier(ctx context.Context, wanted func(files.Origin) bool) 
 	return list, unconfirmed
 }
 
+// rescanElsewhere has the scouts of other scoutmasters rescan. It returns the
+// scoutmasters that did not answer, by name.
+func (r *Registry) rescanElsewhere(ctx context.Context, elsewhere map[Instance][]*rescan) (silent []roster.Unconfirmed) {
+	var others sync.WaitGroup
+	answers := make(chan string, len(elsewhere))
+	for instance, some := range elsewhere {
+		others.Go(func() { answers <- r.rescanAt(ctx, instance, some) })
+	}
+	others.Wait()
+	close(answers)
+	for name := range answers {
+		if name != "" {
+			silent = append(silent, roster.Unconfirmed{Scoutmaster: name, Reason: "it did not answer"})
+		}
+	}
+	slices.SortFunc(silent, func(a, b roster.Unconfirmed) int { return cmp.Compare(a.Scoutmaster, b.Scoutmaster) })
+	return silent
+}
+
+// readLog waits until the State has followed the log as far as it is now, so that it
+// has each scout that was registered anywhere before the call. It reports whether
+// that was so before ctx was done. The entry that it appends is of no session, and
+// so never counts.
+func (r *Registry) readLog(ctx context.Context) bool {
+	if r.fleet == nil {
+		return true
+	}
+	r.mu.Lock()
+	l := r.life
+	l.sessions++
+	marker := Entry{Epoch: l.epoch, Session: SessionID{l.instance, l.sessions}, Serial: 1, Body: new(Status)}
+	r.mu.Unlock()
+	return errors.Is(r.append(ctx, &marker), errNotCounted)
+}
+
 // rescanAt has another scoutmaster's scouts rescan, and waits until what they have
-// found is here.
-func (r *Registry) rescanAt(ctx context.Context, i Instance, some []*rescan) {
+// found is here. It returns the name of the scoutmaster if that did not answer.
+func (r *Registry) rescanAt(ctx context.Context, i Instance, some []*rescan) (silent string) {
 	m := r.state.tickOf(i)
 	sessions := make([]uint64, len(some))
 	for n, q := range some {
@@ -62,12 +99,16 @@ func (r *Registry) rescanAt(ctx context.Context, i Instance, some []*rescan) {
 		q.elsewhere = fmt.Sprintf("its scoutmaster %q did not answer", m.Name)
 	}
 	done, err := r.reach.Rescan(ctx, m.Address, i, sessions)
-	if err != nil || !r.state.await(ctx, done.Epoch, done.Position) {
-		return
+	if err != nil {
+		return m.Name
 	}
+	here := r.state.await(ctx, done.Epoch, done.Position)
 	for _, q := range some {
-		q.elsewhere = done.Unconfirmed[q.session.id.Number]
+		if q.elsewhere = done.Unconfirmed[q.session.id.Number]; q.elsewhere == "" && !here {
+			q.elsewhere = "what it found has not come through the log in time"
+		}
 	}
+	return ""
 }
 
 // Rescan has the scouts of some sessions of this scoutmaster rescan their disks,

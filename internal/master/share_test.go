@@ -927,7 +927,7 @@ func TestBarrierAcrossTheFleet(t *testing.T) {
 			list, unconfirmed := f.masters[0].Barrier(ctx, everybody)
 			var got []string
 			for _, u := range unconfirmed {
-				got = append(got, u.Origin.Host+": "+u.Reason)
+				got = append(got, u.Origin.Host+u.Scoutmaster+": "+u.Reason)
 			}
 			if !slices.Equal(got, want) || list.Len != entries {
 				t.Errorf("%d entries, unconfirmed: %q, want %q", list.Len, got, want)
@@ -945,8 +945,23 @@ func TestBarrierAcrossTheFleet(t *testing.T) {
 		barrier(4, 5*time.Second, "silent: no answer in time; it was last heard 1.5s ago")
 		close(silent.rescans)
 		barrier(4, 5*time.Second)
+		// A scout that is not known here yet was registered elsewhere before the call.
+		news := f.masters[1].arrive("news").show("old")
+		news.rescans = make(chan struct{})
+		time.AfterFunc(time.Second, func() {
+			news.show("new")
+			close(news.rescans)
+		})
+		if f.masters[0].state.find(news.Member.(*member).id) != nil {
+			t.Fatal("it is known already")
+		}
+		barrier(5, 5*time.Second)
 		f.masters[1].line.setCut(true)
-		barrier(4, 2*time.Second, "host-1: its scoutmaster \"master-1\" did not answer")
+		barrier(5, 2*time.Second, "master-1: it did not answer", "host-1: its scoutmaster \"master-1\" did not answer", "news: its scoutmaster \"master-1\" did not answer")
+		f.masters[0].line.setCut(true)
+		barrier(5, 2*time.Second, "master-0: it did not read its log to the end in time", "master-1: it did not answer",
+			"host-1: its scoutmaster \"master-1\" did not answer", "host-2: what it found has not come through the log in time",
+			"news: its scoutmaster \"master-1\" did not answer", "silent: what it found has not come through the log in time")
 	})
 }
 

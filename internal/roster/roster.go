@@ -149,8 +149,9 @@ type Refused struct {
 }
 
 // Unconfirmed is a scout that has not confirmed, in a read barrier, that the list
-// has all its files.
+// has all its files; or a scoutmaster, if it is not certain which scouts there are.
 type Unconfirmed struct {
-	Origin files.Origin
-	Reason string // for people
+	Origin      files.Origin // of the scout
+	Scoutmaster string       // the name of the scoutmaster; "": it is a scout
+	Reason      string       // for people
 }

@@ -246,7 +246,11 @@ func (a *answer) more() string {
 
 func appendUnconfirmed(p []byte, unconfirmed []roster.Unconfirmed) []byte {
 	return render.AppendLines(p, unconfirmed, func(o *render.Object, u roster.Unconfirmed) {
-		o.Origin(u.Origin)
+		if u.Scoutmaster != "" {
+			o.Text("scoutmaster", u.Scoutmaster)
+		} else {
+			o.Origin(u.Origin)
+		}
 		o.Text("reason", u.Reason)
 	})
 }

@@ -78,6 +78,9 @@ func TestFreshGolden(t *testing.T) {
 	h := f.handler()
 	golden(t, "fresh.json", body(t, get(t, h, "GET", "/files?fresh=2s&host=web-01")))
 	golden(t, "fresh-page.json", body(t, withoutCursor(t, get(t, h, "GET", "/files?fresh=2s&host=web-01&limit=1"))))
+	f.unconfirmed = named(append([]roster.Unconfirmed{{Scoutmaster: "b", Reason: "it did not answer"}}, someUnconfirmed...))
+	golden(t, "fresh-fleet.json", body(t, get(t, h, "GET", "/files?fresh=2s&host=web-01")))
+	f.unconfirmed = named(someUnconfirmed)
 	golden(t, "fresh-none.json", body(t, get(t, h, "GET", "/files?fresh=2s&host=nobody")))
 	f.unconfirmed = nil
 	golden(t, "fresh-confirmed.json", body(t, get(t, h, "GET", "/files?fresh=2s&host=web-01")))
