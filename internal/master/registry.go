@@ -91,7 +91,7 @@ func NewRegistry(l *listing.Listing, log *zap.Logger) *Registry {
 // Join registers a scout, see [stream.Registry]. A holder that does not answer
 // at once when asked is a stale holder, and the newcomer takes its place.
 func (r *Registry) Join(ctx context.Context, p stream.Peer) (stream.Member, error) {
-	if err := r.Ready(); err != nil {
+	if err := r.admits(); err != nil {
 		return nil, err
 	}
 	m := &member{registry: r, peer: p, log: r.logs.open(p.Origin)}
@@ -229,6 +229,7 @@ func (r *Registry) master(m *scoutmaster) {
 	r.lost.note(m)
 	switch {
 	case own && m.phase == masterLost:
+		r.fleet.setReady(false)
 		r.beginAnew(r.life.epoch, "this scoutmaster was taken for lost")
 	case own && m.phase == masterLeaving:
 		r.beginAnew(r.life.epoch, stopping)
@@ -241,6 +242,9 @@ func (r *Registry) master(m *scoutmaster) {
 func (r *Registry) begun(epoch uint64, reason string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.fleet != nil {
+		r.fleet.setReady(false)
+	}
 	r.beginAnew(epoch, "the log was made anew")
 	if r.fleet != nil {
 		r.fleet.begun(reason)
@@ -266,7 +270,6 @@ func (r *Registry) beginAnew(epoch uint64, reason string) {
 	r.life.end()
 	r.life = newLife(epoch)
 	if r.fleet != nil {
-		r.fleet.setReady(false)
 		r.fleet.anew.Set()
 	}
 }

@@ -234,6 +234,7 @@ type participant struct {
 	said      time.Time  // when it said that
 	cutOff    bool
 	ready     bool              // the State is another's, or of an epoch, and its own word has come back
+	leaving   bool              // it lets no scouts in any more
 	aside     error             // the log has an entry that this version does not know
 	differing map[Instance]bool // scoutmasters that had another list than this one
 	strayed   bool              // the list differs from that of the others
@@ -324,6 +325,14 @@ func (r *Registry) Ready() error {
 	return nil
 }
 
+// admits returns why scouts are not let in now, or nil.
+func (r *Registry) admits() error {
+	if r.fleet != nil && r.fleet.isLeaving() {
+		return &stream.NotServingError{Reason: stopping}
+	}
+	return r.Ready()
+}
+
 // ReadyChanged returns a channel that is closed when Ready may return something
 // else than before the call.
 func (r *Registry) ReadyChanged() <-chan struct{} {
@@ -350,12 +359,14 @@ var (
 
 // Stop says that the scoutmaster leaves: its scouts' files stay listed while they
 // move. The sessions have ended when it returns, and neither they nor the
-// scoutmaster write anything any more. The error says that the other scoutmasters
-// may not know. A scoutmaster that is alone has nobody to say it to.
+// scoutmaster write anything any more. It goes on following the log, so that its
+// readers may finish. The error says that the other scoutmasters may not know. A
+// scoutmaster that is alone has nobody to say it to.
 func (r *Registry) Stop(ctx context.Context) error {
 	if r.fleet == nil {
 		return nil
 	}
+	r.fleet.setLeaving()
 	defer r.endSessions(stopping)
 	return r.fleet.leave(ctx)
 }
@@ -650,6 +661,18 @@ func (p *participant) setFollowing(following bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.following = following
+}
+
+func (p *participant) setLeaving() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.leaving = true
+}
+
+func (p *participant) isLeaving() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.leaving
 }
 
 func (p *participant) setReady(ready bool) {

@@ -598,8 +598,17 @@ func TestAScoutmasterThatStops(t *testing.T) {
 		s := stopping.arrive("moves").show("x")
 		stopping.arrive("stays").show("stays")
 		f.agree("stays", "x")
+		changed := stopping.ReadyChanged()
 		if err := stopping.Stop(f.Context()); err != nil {
 			t.Fatal(err)
+		}
+		if _, err := stopping.tryArrive("late"); err == nil || err.Error() != "this scoutmaster is stopping" {
+			t.Errorf("a scout is let in: %v", err)
+		}
+		f.masters[1].arrive("new").show("new").Leave(stream.LeftDeregistered)
+		time.Sleep(testHeartbeat)
+		if stopping.Ready() != nil || isClosed(changed) || stopping.state.list.Current().Tag() != f.masters[1].state.list.Current().Tag() {
+			t.Errorf("its readers cannot finish: %v", stopping.Ready())
 		}
 		if got := s.evicted.Load(); got != "dismissed: this scoutmaster is stopping" {
 			t.Errorf("its scout was told %v", got)
