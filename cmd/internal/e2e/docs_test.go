@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/chromedp"
+
 	"scout/cmd/internal/testfleet"
 )
 
@@ -346,6 +348,7 @@ func TestPicture(t *testing.T) {
 		await(t, p, "snapshot sent")
 	}
 	b.looks("light", 1200)
+	b.do("make room for all of it", chromedp.EmulateViewport(1200, 1290))
 	b.open(m)
 	b.await(`document.querySelector("#scouts .state.unavailable")`)
 	time.Sleep(30 * time.Second) // for the plots

@@ -12,7 +12,7 @@ import { Window } from "./window.js";
 const $ = (id) => document.getElementById(id);
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 const every = 1000; // milliseconds between requests for the state of the scouts
-const share = 20; // those requests take at most one part of the time in so many
+const share = 5; // those requests take at most one part of the time in so many
 const retry = 1000; // milliseconds before a stream that broke is opened again
 
 // The connection. Both the list and the state of the scouts need one.

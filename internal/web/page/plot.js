@@ -3,7 +3,7 @@
 const width = 600; // of the drawing, which is stretched to its place
 const height = 100;
 const longest = 3_600_000; // milliseconds that are kept
-const gap = 5_000; // milliseconds without a value that break the line
+const gap = 15_000; // milliseconds without a value that break the line
 const marks = 4; // parts of the time axis
 
 export class Plot {
