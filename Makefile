@@ -131,6 +131,20 @@ packages-check: packages ## check the packages, and install, upgrade and remove 
 	@PACK="$(PACK)" MAINTAINER="$(MAINTAINER)" TARGETARCH=$(TARGETARCH) tools/packages 0.0.0-0 dist/check/old
 	tools/packages-check dist/check/new dist/check/old
 
+# What builds images: docker, podman or buildah.
+ENGINE ?= $(firstword $(foreach e,docker podman buildah,$(if $(shell command -v $(e)),$(e))))
+
+.PHONY: images
+images: ## build images from scratch: make images [ENGINE=podman] [VERSION=v1.2.3]
+	@test -n "$(ENGINE)" || { echo "install docker, podman or buildah, or name another with ENGINE=" >&2; exit 1; }
+	@for p in $(PROGRAMS); do \
+		$(ENGINE) build -f packaging/Dockerfile --target $$p --build-arg VERSION=$(VERSION) -t $$p:$(VERSION) -t $$p:latest . || exit 1; \
+	done
+
+.PHONY: images-check
+images-check: ## build the images without a network, with buildah, and check them
+	@tools/images-check $(VERSION)
+
 .PHONY: proto
 proto: ## generate the Go code of the protocol
 	$(BUF) generate
@@ -167,7 +181,7 @@ vulnerabilities:
 	@VULNCHECK="$(VULNCHECK)" tools/vulnerabilities
 
 .PHONY: check
-check: prove test packages-check bench-short ## run everything that CI runs
+check: prove test packages-check images-check bench-short ## run everything that CI runs
 	$(MAKE) fuzz FUZZTIME=3s
 
 .PHONY: prove

@@ -26,6 +26,7 @@ import (
 // -metrics again; those for the scoutmaster are read for each connection.
 func run(ctx context.Context, c config, reload wake.Signal, status *logging.Status, log *zap.Logger) error {
 	memory.Tune(log)
+	readAll()
 	claim, err := watch.Claim(c.dir)
 	if err != nil {
 		return err

@@ -228,7 +228,7 @@ func refusal(dir string, err error) error {
 	case errors.Is(err, errLink), errors.Is(err, errNotDir), errors.Is(err, syscall.ENOTDIR):
 		return fmt.Errorf("%s is not a directory: choose a directory", dir)
 	case errors.Is(err, os.ErrPermission):
-		return fmt.Errorf("%s cannot be read and searched: permit it to this user (chmod u+rx, or run as its owner)", dir)
+		return fmt.Errorf("%s cannot be read and searched: permit it to this user (chmod u+rx), run as its owner, or give the scout the capability DAC_READ_SEARCH", dir)
 	}
 	return fmt.Errorf("claim %s: %w", dir, cause(err))
 }
