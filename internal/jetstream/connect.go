@@ -299,7 +299,7 @@ func (c *Conn) explain(err error) error {
 	case isTLS(err):
 		return fmt.Errorf("nats at %s: %w: correct -nats-ca, -nats-cert and -nats-key", servers, err)
 	case refused != nil:
-		return fmt.Errorf("nats at %s: %w: give this scoutmaster the permissions that docs/operations.md lists", servers, refused)
+		return fmt.Errorf("nats at %s: %w: give this scoutmaster the permissions in nats-permissions.conf, see docs/security.md", servers, refused)
 	case errors.Is(err, nats.ErrNoServers), isRefusedConnection(err):
 		return fmt.Errorf("nats at %s: no server answers (%w): start nats-server -js there, or correct -nats", servers, err)
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked), errors.Is(err, nats.ErrAccountAuthExpired):
@@ -334,6 +334,9 @@ func isRefusedConnection(err error) bool {
 
 func isTLS(err error) bool {
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return true
+	}
+	if e, ok := errors.AsType[*net.OpError](err); ok && e.Op == "remote error" { // an alert of the other side
 		return true
 	}
 	_, record := errors.AsType[tls.RecordHeaderError](err)

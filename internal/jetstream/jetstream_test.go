@@ -2,10 +2,12 @@ package jetstream_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -13,9 +15,11 @@ import (
 
 	"github.com/nats-io/nats.go"
 	natsjs "github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nkeys"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
+	"scout/internal/access/accesstest"
 	"scout/internal/jetstream"
 	"scout/internal/jetstream/natstest"
 )
@@ -354,13 +358,16 @@ func TestRequests(t *testing.T) {
 	serving.Wait()
 }
 
-// These permissions are all that a scoutmaster needs.
+// The permissions in the packaged file are all that a scoutmaster needs, and all of
+// them are needed.
 func TestPermissions(t *testing.T) {
-	server := natstest.Start(t, 1, `authorization { users: [ { user: u, password: p, permissions: {
-		publish: [ "scout.test.>", "$JS.API.STREAM.*.SCOUT_test", "$JS.API.DIRECT.GET.SCOUT_test" ]
-		subscribe: "scout.test.>"
-	} } ] }`)
+	file, err := os.ReadFile("../../packaging/nats-permissions.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := natstest.Start(t, 1, "authorization { users: [ { user: u, password: p\n"+string(file)+"\n} ] }")
 	o := options(server...)
+	o.Fleet = "scout"
 	o.URLs[0] = strings.Replace(o.URLs[0], "//", "//u:p@", 1)
 	c := open(t, o)
 	appendAll(t, c, "e", 10)
@@ -371,6 +378,103 @@ func TestPermissions(t *testing.T) {
 	if _, err := again.Request(t.Context(), "nobody", nil); !errors.Is(err, jetstream.ErrNoSuchScoutmaster) {
 		t.Errorf("request to nobody: %v", err)
 	}
+}
+
+// TLS with an authority of one's own, in both directions, and credentials as NATS has
+// them.
+func TestTLSAndCredentials(t *testing.T) {
+	ours := accesstest.NewAuthority(t, "ours")
+	server, client := ours.Issue("127.0.0.1"), ours.Issue("scoutmaster")
+	operator := newOperator(t)
+	lines := []string{
+		fmt.Sprintf("tls { cert_file: %q, key_file: %q, ca_file: %q, verify: true }", server.Cert, server.Key, ours.File),
+		operator.lines,
+	}
+	s := natstest.Start(t, 1, lines...)[0]
+	o := options(s)
+	o.URLs[0] = strings.Replace(o.URLs[0], "nats://", "tls://", 1)
+	o.CA, o.Certificate, o.Key, o.Credentials = ours.File, client.Cert, client.Key, operator.user
+	c := open(t, o)
+	appendAll(t, c, "e", 3)
+	follow(t, c, 1).await(3)
+
+	for name, test := range map[string]struct {
+		change func(*jetstream.Options)
+		want   string
+	}{
+		"another authority":    {func(o *jetstream.Options) { o.CA = accesstest.NewAuthority(t, "other").File }, "correct -nats-ca"},
+		"no certificate":       {func(o *jetstream.Options) { o.Certificate, o.Key = "", "" }, "-nats-cert"},
+		"another's credential": {func(o *jetstream.Options) { o.Credentials = newOperator(t).user }, "correct -nats-creds"},
+		"no credentials":       {func(o *jetstream.Options) { o.Credentials = "" }, "correct -nats-creds"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := o
+			test.change(&o)
+			c, err := jetstream.Open(t.Context(), o)
+			if err == nil {
+				c.Close()
+				t.Fatal("opened")
+			}
+			if !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%v: want one line with %q", err, test.want)
+			}
+		})
+	}
+}
+
+// operator is whoever says which users a NATS server lets in.
+type operator struct {
+	lines string // of the server's configuration
+	user  string // the file with a user's credentials
+}
+
+func newOperator(t *testing.T) operator {
+	t.Helper()
+	pair := func(create func() (nkeys.KeyPair, error)) (nkeys.KeyPair, string) {
+		k, err := create()
+		if err != nil {
+			t.Fatal(err)
+		}
+		public, err := k.PublicKey()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k, public
+	}
+	root, rootID := pair(nkeys.CreateOperator)
+	account, accountID := pair(nkeys.CreateAccount)
+	_, systemID := pair(nkeys.CreateAccount)
+	user, userID := pair(nkeys.CreateUser)
+	unlimited := `"limits":{"subs":-1,"data":-1,"payload":-1,"imports":-1,"exports":-1,"wildcards":true,"conn":-1,"leaf":-1,` +
+		`"mem_storage":-1,"disk_storage":-1,"streams":-1,"consumer":-1}`
+	o := operator{user: filepath.Join(t.TempDir(), "scoutmaster.creds")}
+	o.lines = fmt.Sprintf("operator: %s\nsystem_account: %s\nresolver: MEMORY\nresolver_preload: { %s: %s, %s: %s }",
+		token(t, root, rootID, rootID, fmt.Sprintf(`{"type":"operator","version":2,"system_account":%q}`, systemID)), systemID,
+		accountID, token(t, root, rootID, accountID, fmt.Sprintf(`{"type":"account","version":2,%s}`, unlimited)),
+		systemID, token(t, root, rootID, systemID, `{"type":"account","version":2,"limits":{"subs":-1,"data":-1,"payload":-1,"imports":-1,"exports":-1,"wildcards":true,"conn":-1,"leaf":-1}}`))
+	seed, err := user.Seed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprintf("-----BEGIN NATS USER JWT-----\n%s\n------END NATS USER JWT------\n\n-----BEGIN USER NKEY SEED-----\n%s\n------END USER NKEY SEED------\n",
+		token(t, account, accountID, userID, `{"type":"user","version":2,"subs":-1,"data":-1,"payload":-1}`), seed)
+	if err := os.WriteFile(o.user, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// token returns claims of NATS about a subject, signed by an issuer.
+func token(t *testing.T, issuer nkeys.KeyPair, issuerID, subject, claims string) string {
+	t.Helper()
+	encode := base64.RawURLEncoding.EncodeToString
+	text := encode([]byte(`{"typ":"JWT","alg":"ed25519-nkey"}`)) + "." +
+		encode(fmt.Appendf(nil, `{"iat":%d,"iss":%q,"sub":%q,"name":"test","nats":%s}`, time.Now().Unix(), issuerID, subject, claims))
+	signature, err := issuer.Sign([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text + "." + encode(signature)
 }
 
 // Whatever is wrong at the start is one line with the cause and the cure.
@@ -407,7 +511,7 @@ func TestOpenFails(t *testing.T) {
 		"no authorities":   {with(plain, func(o *jetstream.Options) { o.CA = "/nowhere" }), []string{"/nowhere", "correct -nats-ca"}},
 		"no certificate":   {with(plain, func(o *jetstream.Options) { o.Certificate, o.Key = "/nowhere", "/nowhere" }), []string{"/nowhere", "-nats-cert"}},
 		"mute servers":     {with(plain, func(o *jetstream.Options) { o.URLs = mute(t, 4) }), []string{"-nats"}},
-		"no permission":    {with(limited, func(o *jetstream.Options) { o.URLs[0] = strings.Replace(o.URLs[0], "//", "//u:p@", 1) }), []string{"ermission", "docs/operations.md"}},
+		"no permission":    {with(limited, func(o *jetstream.Options) { o.URLs[0] = strings.Replace(o.URLs[0], "//", "//u:p@", 1) }), []string{"ermission", "nats-permissions.conf"}},
 		"another's stream": {with(plain, func(o *jetstream.Options) { o.Fleet = "other" }), []string{"belongs to another program", "-fleet"}},
 		"another version":  {with(plain, func(o *jetstream.Options) { o.Fleet = "newer" }), []string{"format 2", "-fleet"}},
 		"too few servers":  {with(plain, func(o *jetstream.Options) { o.Replicas = 3 }), []string{"replicas", "-replicas"}},
