@@ -312,6 +312,7 @@ func (r *Registry) Ready() error {
 	if r.fleet == nil {
 		return nil
 	}
+	r.fleet.watchCutOff() // after a pause nobody else may have noticed yet
 	r.fleet.mu.Lock()
 	defer r.fleet.mu.Unlock()
 	switch {
@@ -789,7 +790,7 @@ func (p *participant) lag() time.Duration {
 func (p *participant) watchCutOff() {
 	p.mu.Lock()
 	silence := time.Since(p.proven)
-	cut := !p.cutOff && p.aside == nil && silence >= p.CutOff
+	cut := !p.cutOff && p.aside == nil && !p.proven.IsZero() && silence >= p.CutOff
 	p.cutOff = p.cutOff || cut
 	p.mu.Unlock()
 	if cut {
