@@ -242,11 +242,19 @@ func (w *world) apply(f *follower, position uint64) {
 	j, joining := e.Body.(*Joined)
 	if joining {
 		if holder = f.holders[j.Origin]; holder != nil {
-			free = f.free(holder)
+			free = f.masters[holder.id.Instance].phase != masterLive
 		}
 	}
 	listed := w.listed(before)
 	again := position <= f.Position()
+	buried, burying := e.Body.(*Buried)
+	if burying && f.masters[buried.Of] != nil && len(f.masters[buried.Of].sessions) > 0 && f.masters[buried.Of].phase != masterLive && !again {
+		defer func() { // perhaps
+			if f.masters[buried.Of] == nil {
+				w.happened["buried"]++
+			}
+		}()
+	}
 	verdict := f.Apply(position, e)
 	if errors.Is(verdict, ErrGap) { // others are in a later epoch
 		w.happened["behind"]++
@@ -411,7 +419,7 @@ func (w *world) act(wr *writer) {
 		return
 	}
 	if w.chance(1) {
-		wr.silent = 100
+		wr.silent = 300
 	}
 	if !wr.known {
 		wr.serial = 1
@@ -443,14 +451,13 @@ func (w *world) actMaster(wr *writer) {
 	of := others[w.rand.IntN(len(others))]
 	var body Body = &Tick{Position: wr.home.position, Digest: wr.home.digest}
 	switch n := w.rand.IntN(200); {
-	case n < 12 && of != wr.instance:
+	case n < 20 && of != wr.instance:
 		body = &Suspect{of}
-	case n < 60 && of != wr.instance && wr.home.masters[of].suspected != 0:
+	case n < 70 && of != wr.instance && wr.home.masters[of].suspected != 0:
 		body = &Lost{of, wr.home.masters[of].suspected}
-	case n < 80 && wr.home.masters[of].phase != masterLive:
+	case n < 100 && wr.home.masters[of].phase != masterLive:
 		body = &Buried{of}
-		w.happened["buried"]++
-	case n == 80:
+	case n == 100:
 		body = &Leaving{}
 	}
 	w.append(&Entry{Epoch: wr.epoch, Session: SessionID{Instance: wr.instance}, Serial: m.serial + 1, Body: body})

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"scout/cmd/internal/testfleet"
+	"scout/internal/jetstream/natsserver"
 )
 
 func TestMain(m *testing.M) {
@@ -50,7 +51,13 @@ func TestChaosShort(t *testing.T) {
 	inNamespaces, withMaster := p, p
 	inNamespaces.namespaces, inNamespaces.limits = noNamespaces == nil, noLimits == nil
 	withMaster.master, withMaster.disks = true, noDisks == nil
-	for i, p := range []plan{inNamespaces, withMaster} {
+	nats, err := natsserver.Build(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inFleet := p.shared(nats)
+	inFleet.scouts, inFleet.faults, inFleet.rest = 4, 15*time.Second, 2*time.Second
+	for i, p := range []plan{inNamespaces, withMaster, inFleet} {
 		p.history += strconv.Itoa(i)
 		t.Run(p.String(), func(t *testing.T) {
 			t.Parallel()

@@ -67,6 +67,9 @@ func (p *injector) programTroubles(s *scout) []trouble {
 
 // linkTroubles are what a scout's way to the master may suffer from.
 func (p *injector) linkTroubles(s *scout) []trouble {
+	if s.link.direct() {
+		return nil
+	}
 	all := []trouble{
 		{history.Silent, p.condition(history.Silent, testfleet.Condition{Silent: true})},
 		{history.Silent, p.condition(history.Silent, testfleet.Condition{Silent: true, Deaf: true})},
@@ -98,7 +101,9 @@ func (p *injector) injectMaster(ctx context.Context, calm time.Duration) error {
 	for testfleet.Sleep(ctx, calm/2+p.upTo(calm)) {
 		length := p.length()
 		strikes := []func(context.Context, time.Duration) error{
-			p.endMaster((*program).kill), p.endMaster((*program).stop), p.pauseMaster,
+			p.endMaster(p.master, history.MasterDead, (*program).kill),
+			p.endMaster(p.master, history.MasterDead, (*program).stop),
+			p.pauseMaster(p.master, history.MasterFrozen),
 		}
 		if err := strikes[p.IntN(len(strikes))](ctx, length); err != nil {
 			return fmt.Errorf("the master: %w", err)
@@ -151,17 +156,18 @@ func (p *injector) pauseScout(ctx context.Context, s *scout, d time.Duration) er
 		s.pause, s.unpause)
 }
 
-// endMaster returns what ends the master in some way, and starts it again.
-func (p *injector) endMaster(end func(*program) error) func(context.Context, time.Duration) error {
+// endMaster returns what ends a master in some way, and starts it again.
+func (p *injector) endMaster(m *master, kind history.Kind, end func(*program) error) func(context.Context, time.Duration) error {
 	return func(ctx context.Context, d time.Duration) error {
-		f := p.recorder.fault(history.MasterDead, history.All)
-		return p.fault(ctx, f, d/2, func() error { return end(&p.master.program) }, p.master.start)
+		f := p.recorder.fault(kind, history.All)
+		return p.fault(ctx, f, d/2, func() error { return end(&m.program) }, m.start)
 	}
 }
 
-func (p *injector) pauseMaster(ctx context.Context, d time.Duration) error {
-	return p.fault(ctx, p.recorder.fault(history.MasterFrozen, history.All), d,
-		p.master.pause, p.master.unpause)
+func (p *injector) pauseMaster(m *master, kind history.Kind) func(context.Context, time.Duration) error {
+	return func(ctx context.Context, d time.Duration) error {
+		return p.fault(ctx, p.recorder.fault(kind, history.All), d, m.pause, m.unpause)
+	}
 }
 
 // condition returns what puts a scout's link into c.

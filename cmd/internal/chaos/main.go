@@ -28,6 +28,7 @@ import (
 
 	"scout/cmd/internal/chaos/history"
 	"scout/cmd/internal/testfleet"
+	"scout/internal/jetstream/natsserver"
 )
 
 func main() {
@@ -46,6 +47,7 @@ type options struct {
 	scouts int
 	scale  float64
 	race   bool
+	fleet  bool
 	check  string
 }
 
@@ -57,6 +59,7 @@ func command() error {
 	flag.IntVar(&o.scouts, "scouts", 8, "how many scouts there are")
 	flag.Float64Var(&o.scale, "scale", 2, "of all bounds: more for a slow or busy machine")
 	flag.BoolVar(&o.race, "race", false, "build the programs with the race detector")
+	flag.BoolVar(&o.fleet, "fleet", false, "several masters in each run, not in every other one")
 	flag.StringVar(&o.check, "check", "", "judge a history that was recorded, and nothing else")
 	flag.Parse()
 	if o.check != "" {
@@ -86,6 +89,10 @@ func (o options) play(ctx context.Context) error {
 	skip("disks that hang and crawl", noDisks)
 	skip("network namespaces", noNamespaces)
 	skip("exhausted watch limits", noLimits)
+	nats, err := natsserver.Build(dir)
+	if err != nil {
+		return err
+	}
 
 	total := new(figures)
 	for began, seed := time.Now(), o.seed; time.Since(began) < o.time && ctx.Err() == nil; seed++ {
@@ -94,6 +101,9 @@ func (o options) play(ctx context.Context) error {
 			faults: min(o.run, max(time.Second, o.time-time.Since(began))), calm: o.run / 4, rest: 2 * history.Usual(0, 0, o.scale).Recovery,
 			namespaces: noNamespaces == nil && seed%3 == 0, master: seed%2 == 0, limits: noLimits == nil && seed%4 == 1, disks: noDisks == nil,
 			history: filepath.Join(os.TempDir(), fmt.Sprintf("scout-chaos-%d.jsonl", seed)),
+		}
+		if o.fleet || seed%2 == 1 {
+			p = p.shared(nats)
 		}
 		r, err := p.play(ctx)
 		if err != nil {
@@ -111,6 +121,13 @@ func (o options) play(ctx context.Context) error {
 	return nil
 }
 
+// shared returns the plan for several masters that share the list. Scouts reach all
+// of them over loopback.
+func (p plan) shared(nats string) plan {
+	p.nats, p.namespaces, p.master = nats, false, false
+	return p
+}
+
 // skip says loudly what is not tested.
 func skip(what string, why error) {
 	if why != nil {
@@ -120,7 +137,7 @@ func skip(what string, why error) {
 
 func (p plan) String() string {
 	var with []string
-	for what, on := range map[string]bool{"namespaces": p.namespaces, "master": p.master, "limits": p.limits, "disks": p.disks} {
+	for what, on := range map[string]bool{"namespaces": p.namespaces, "master": p.master, "fleet": p.nats != "", "limits": p.limits, "disks": p.disks} {
 		if on {
 			with = append(with, what)
 		}

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,7 +32,12 @@ type mutant struct {
 	function string
 	code     string
 	want     []history.Rule
+	test     string // of the package: has to fail, and no history is needed
 }
+
+// overAFaultyLog are the tests of many scoutmasters over a log that delays, doubles,
+// drops and truncates, and is made anew.
+const overAFaultyLog = "^(TestStatesOverAFaultyLog|TestScoutsOverAFaultyLog)$"
 
 var mutants = []mutant{
 	{
@@ -43,7 +49,7 @@ var mutants = []mutant{
 	{
 		name: "one notification in a hundred is lost",
 		dir:  "internal/watch", receiver: "router", function: "add",
-		code: "if mutantCalls++; mutantCalls%100 == 0 { return }",
+		code: "if mutantCalls++; mutantCalls%100 == 0 { return true }",
 		want: []history.Rule{history.Missing, history.Stale},
 	},
 	{
@@ -76,6 +82,37 @@ var mutants = []mutant{
 		code: "if mutantCalls++; mutantCalls%50 == 0 { defer func() { tx.v.Revision -= 10 }() }",
 		want: []history.Rule{history.Backwards, history.Reused},
 	},
+	{
+		name: "a scout that joins takes an origin from whoever holds it",
+		dir:  "internal/master", receiver: "State", function: "free",
+		code: "return true", test: overAFaultyLog,
+	},
+	{
+		name: "a buried scoutmaster's sessions stay",
+		dir:  "internal/master", receiver: "State", function: "bury",
+		code: "m.sessions = nil", test: overAFaultyLog,
+	},
+	{
+		name: "serials are not compared",
+		dir:  "internal/master", receiver: "State", function: "applySession",
+		code: "if x := s.masters[e.Session.Instance]; x != nil && x.sessions[e.Session.Number] != nil { e = &Entry{e.Epoch, e.Session, x.sessions[e.Session.Number].serial + 1, e.Body} }",
+		test: overAFaultyLog,
+	},
+	{
+		name: "a revision advances on nothing",
+		dir:  "internal/listing", receiver: "Tx", function: "Advance",
+		code: "if mutantCalls++; mutantCalls%50 == 0 { tx.v.Revision = position }", test: overAFaultyLog,
+	},
+	{
+		name: "a newcomer follows from one entry too late",
+		dir:  "internal/master", receiver: "State", function: "Restore",
+		code: "defer func() { s.mu.Lock(); s.position++; s.mu.Unlock() }()", test: overAFaultyLog,
+	},
+	{
+		name: "digests are not compared at an adoption",
+		dir:  "internal/master", receiver: "State", function: "inherit",
+		code: "x.scout.Has = append(x.scout.Has, from.names)", test: overAFaultyLog,
+	},
 }
 
 // Every mutant can be built.
@@ -97,6 +134,9 @@ func TestMutantsAreNoticed(t *testing.T) {
 		t.Skip("takes minutes: run it with -long")
 	}
 	for _, m := range mutants {
+		if m.test != "" {
+			continue
+		}
 		t.Run(m.name, func(t *testing.T) {
 			dir := t.TempDir()
 			programs, err := testfleet.Build(dir, "-overlay", m.overlay(t, dir))
@@ -120,6 +160,29 @@ func TestMutantsAreNoticed(t *testing.T) {
 				p.seed++
 			}
 			t.Error("not noticed")
+		})
+	}
+}
+
+// The tests over a faulty log are such judges too.
+func TestLogMutantsAreNoticed(t *testing.T) {
+	if !*long {
+		t.Skip("takes a minute: run it with -long")
+	}
+	for _, m := range mutants {
+		if m.test == "" {
+			continue
+		}
+		t.Run(m.name, func(t *testing.T) {
+			overlay := m.overlay(t, t.TempDir())
+			out, err := exec.Command("go", "test", "-count=1", "-timeout=4m", "-overlay", overlay, "-run", m.test, "scout/internal/master").CombinedOutput()
+			if err == nil {
+				t.Error("not noticed")
+			}
+			if !strings.Contains(string(out), "--- FAIL: Test") && !strings.Contains(string(out), "panic:") {
+				t.Errorf("no test has failed: %s", out)
+			}
+			t.Logf("%.2000s", out)
 		})
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -84,7 +85,7 @@ func (p *program) inspect() {
 	}
 	for _, e := range p.process.Events() {
 		switch e.Msg() {
-		case "protocol violation", "copy differs", "failed", "changes do not fit":
+		case "protocol violation", "copy differs", "failed", "changes do not fit", "list differs":
 			p.complain(fmt.Sprint("logged ", e))
 		}
 	}
@@ -96,6 +97,7 @@ type master struct {
 
 	programs   testfleet.Programs
 	args       []string
+	shares     bool   // its list with others
 	grpc, http string // addresses; "" until it was started
 }
 
@@ -105,6 +107,10 @@ func (m *master) start() error {
 		args = append(slices.Clip(args), "-grpc", m.grpc, "-http", m.http)
 	}
 	started, err := m.programs.StartMaster(args...)
+	for limit := time.Now().Add(returnTime); errors.Is(err, io.EOF) && m.shares && time.Now().Before(limit); {
+		time.Sleep(restartPause) // it gives up while its log has no majority
+		started, err = m.programs.StartMaster(args...)
+	}
 	if err != nil {
 		return err
 	}
@@ -124,7 +130,19 @@ type link interface {
 	enter() []string
 	// cuts reports whether the link can be cut, rather than only be silent.
 	cuts() bool
+	// direct reports whether there is nothing on the link that can fail.
+	direct() bool
 }
+
+// direct is a link to several masters that cannot fail.
+type direct struct{ masters string }
+
+func (d direct) Close()                        {}
+func (d direct) address() string               { return d.masters }
+func (d direct) enter() []string               { return nil }
+func (d direct) cuts() bool                    { return false }
+func (d direct) direct() bool                  { return true }
+func (d direct) set(testfleet.Condition) error { return nil }
 
 // proxied is a link over a proxy in this process.
 type proxied struct{ *testfleet.Proxy }
@@ -132,6 +150,7 @@ type proxied struct{ *testfleet.Proxy }
 func (p proxied) address() string { return p.Address() }
 func (p proxied) enter() []string { return nil }
 func (p proxied) cuts() bool      { return true }
+func (p proxied) direct() bool    { return false }
 
 func (p proxied) set(c testfleet.Condition) error {
 	p.Set(c)
@@ -147,10 +166,19 @@ type networked struct {
 func (n networked) address() string                 { return net.JoinHostPort(n.Here, n.port) }
 func (n networked) enter() []string                 { return n.Enter() }
 func (n networked) cuts() bool                      { return false }
+func (n networked) direct() bool                    { return false }
 func (n networked) set(c testfleet.Condition) error { return n.Set(c) }
 
-// newLink makes a scout's way to the master.
-func newLink(m *master, namespaces bool) (link, error) {
+// newLink makes a scout's way to the masters.
+func newLink(masters []*master, namespaces bool) (link, error) {
+	m := masters[0]
+	if m.shares {
+		all := make([]string, len(masters))
+		for i, m := range masters {
+			all[i] = m.grpc
+		}
+		return direct{strings.Join(all, ",")}, nil
+	}
 	if !namespaces {
 		p, err := testfleet.NewProxy(m.grpc)
 		return proxied{p}, err

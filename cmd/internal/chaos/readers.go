@@ -33,7 +33,7 @@ type consumer struct {
 	pause       time.Duration
 
 	recorder *recorder
-	address  string // of the master
+	address  func() string // of a master
 	origins  origins
 	client   http.Client
 
@@ -65,6 +65,9 @@ func (c *consumer) follow(ctx context.Context) {
 // look asks once and records the answer.
 func (c *consumer) look(ctx context.Context) {
 	l := &history.List{Consumer: c.name, Prefix: c.prefix, Start: c.recorder.now()}
+	if c.conditional && c.etag != "" {
+		l.HadEpoch, l.HadRevision, _ = version(c.etag)
+	}
 	a, err := c.get(ctx)
 	switch {
 	case ctx.Err() != nil:
@@ -78,7 +81,7 @@ func (c *consumer) look(ctx context.Context) {
 }
 
 func (c *consumer) get(ctx context.Context) (answer, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.address+"/files", http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.address()+"/files", http.NoBody)
 	if err != nil {
 		return answer{}, err
 	}
@@ -231,7 +234,7 @@ type watcher struct {
 	format format
 
 	recorder *recorder
-	address  string // of the master
+	address  func() string // of a master
 	origins  origins
 	fresh    time.Duration
 
@@ -259,7 +262,7 @@ func (w *watcher) follow(ctx context.Context) {
 
 // watch watches until the stream ends, and says why it did.
 func (w *watcher) watch(ctx context.Context) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.address+"/files?"+w.format.query, http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.address()+"/files?"+w.format.query, http.NoBody)
 	if err != nil {
 		return err
 	}

@@ -32,6 +32,7 @@ type plan struct {
 	scale      float64       // of all bounds
 	namespaces bool          // networks of their own, rather than proxies
 	master     bool          // faults of the master too
+	nats       string        // path of nats-server: three masters share the list over three of them
 	limits     bool          // scouts may be short of watches
 	disks      bool          // there are disks that hang and crawl
 	history    string        // the file for it
@@ -46,7 +47,8 @@ type run struct {
 	bounds   history.Bounds
 	recorder *recorder
 	mutator  *mutator
-	master   *master
+	masters  []*master
+	servers  *servers // of NATS, or nil
 	scouts   []*scout
 }
 
@@ -135,15 +137,20 @@ func (r *run) injectFaults(ctx context.Context) error {
 		a, b := r.injector(2*i+1), r.injector(2*i+2)
 		programs, links := a.programTroubles(s), a.linkTroubles(s)
 		rest := r.rest / time.Duration(1+r.IntN(4))
-		if r.IntN(3) == 0 { // both at once
+		if r.IntN(3) == 0 && len(links) > 0 { // both at once
 			group.Go(func() error { return a.inject(ctx, s, programs, rest) })
 			group.Go(func() error { return b.inject(ctx, s, links, rest) })
 			continue
 		}
 		group.Go(func() error { return a.inject(ctx, s, append(programs, links...), rest) })
 	}
-	if r.plan.master {
-		p := r.injector(0)
+	p := r.injector(0)
+	switch {
+	case r.servers != nil:
+		q := r.injector(1000)
+		group.Go(func() error { return p.injectMasters(ctx, r.masters, r.servers, min(r.rest, busyRest)) })
+		group.Go(func() error { return q.injectServers(ctx, r.servers, min(r.rest, busyRest)) })
+	case r.plan.master:
 		group.Go(func() error { return p.injectMaster(ctx, r.faults/3) })
 	}
 	return group.Wait()
@@ -153,7 +160,7 @@ func (r *run) injectFaults(ctx context.Context) error {
 func (r *run) injector(number int) *injector {
 	return &injector{
 		Rand:     rand.New(rand.NewPCG(r.seed, uint64(number)+2)),
-		recorder: r.recorder, mutator: r.mutator, master: r.master,
+		recorder: r.recorder, mutator: r.mutator, master: r.masters[0],
 		bounds: r.bounds, side: filepath.Join(r.dir, "side"),
 	}
 }
@@ -165,11 +172,17 @@ func (r *run) consumers() []*consumer {
 		{name: "prefix", prefix: "a", pause: 70 * time.Millisecond},
 		{name: "conditional", conditional: true, pause: 100 * time.Millisecond},
 	}
-	for _, c := range all {
-		c.recorder, c.address, c.origins = r.recorder, r.master.http, r.origins()
+	for i, c := range all {
+		c.recorder, c.address, c.origins = r.recorder, r.hop(uint64(200+i)), r.origins()
 		c.client.Timeout = r.bounds.Answer
 	}
 	return all
+}
+
+// hop returns the address of any master at each call.
+func (r *run) hop(number uint64) func() string {
+	random := rand.New(rand.NewPCG(r.seed, number))
+	return func() string { return r.masters[random.IntN(len(r.masters))].http }
 }
 
 func (r *run) origins() origins {
@@ -185,7 +198,7 @@ func (r *run) watchers() []*watcher {
 	all := []*watcher{{name: "events", format: eventStream}, {name: "lines", format: eventLines}}
 	for i, w := range all {
 		w.Rand = rand.New(rand.NewPCG(r.seed, uint64(100+i)))
-		w.recorder, w.address, w.origins, w.fresh = r.recorder, r.master.http, r.origins(), r.bounds.Fresh
+		w.recorder, w.address, w.origins, w.fresh = r.recorder, r.hop(uint64(300+i)), r.origins(), r.bounds.Fresh
 	}
 	return all
 }
@@ -200,7 +213,7 @@ func (r *run) start(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if err := r.startMaster(); err != nil {
+	if err := r.startMasters(); err != nil {
 		return err
 	}
 	r.mutator = &mutator{Rand: rand.New(rand.NewPCG(r.seed, 1)), recorder: r.recorder, asked: make(chan request)}
@@ -226,20 +239,25 @@ func (r *run) start(ctx context.Context) (err error) {
 	return starting.Wait()
 }
 
-// startMaster starts the master, with one of a few settings.
-func (r *run) startMaster() error {
+// startMasters starts the master, or several that share the list, with one of a few
+// settings.
+func (r *run) startMasters() error {
 	settings := []struct{ heartbeat, deadline time.Duration }{
 		{500 * time.Millisecond, 1500 * time.Millisecond}, {time.Second, 3 * time.Second}, {300 * time.Millisecond, time.Second},
 	}
 	set := settings[r.IntN(len(settings))]
 	r.bounds = history.Usual(set.heartbeat, set.deadline, r.scale)
-	r.master = &master{programs: r.programs, args: []string{
-		"-heartbeat", set.heartbeat.String(), "-deadline", set.deadline.String(),
-	}}
-	if r.namespaces {
-		r.master.args = append(r.master.args, "-grpc", ":0", "-insecure")
+	args := []string{"-heartbeat", set.heartbeat.String(), "-deadline", set.deadline.String()}
+	if r.nats != "" {
+		r.bounds = r.bounds.Shared(cutOff, r.scale)
+		return r.startFleet(args)
 	}
-	return r.master.start()
+	m := &master{programs: r.programs, args: args}
+	if r.namespaces {
+		m.args = append(m.args, "-grpc", ":0", "-insecure")
+	}
+	r.masters = []*master{m}
+	return m.start()
 }
 
 // mountDisk mounts a disk with a few files in the scout's directory.
@@ -295,28 +313,29 @@ func (r *run) newScout(number int) (*scout, error) {
 		s.args = append(s.args, "-insecure")
 	}
 	var err error
-	s.link, err = newLink(r.master, r.namespaces)
+	s.link, err = newLink(r.masters, r.namespaces)
 	return s, err
 }
 
 // stop ends all programs and returns what no program may do.
 func (r *run) stop() (complaints []string) {
-	programs := []*program{&r.master.program}
-	for _, s := range r.scouts {
-		programs = append(programs, &s.program)
-	}
 	var stopping sync.WaitGroup
-	for i := range programs {
-		p := programs[len(programs)-1-i]
-		stopping.Go(func() { p.stop() }) //nolint:errcheck // it complains, too
-		if i == len(r.scouts)-1 {
-			stopping.Wait() // the master last
-		}
+	for _, s := range r.scouts {
+		stopping.Go(func() { s.stop() }) //nolint:errcheck // it complains, too
 	}
 	stopping.Wait()
-	for i, p := range programs {
-		for _, c := range p.complaint {
-			complaints = append(complaints, fmt.Sprintf("scout %d %s", i-1, c))
+	for _, m := range r.masters { // after all scouts
+		stopping.Go(func() { m.stop() }) //nolint:errcheck // it complains, too
+	}
+	stopping.Wait()
+	for i, m := range r.masters {
+		for _, c := range m.complaint {
+			complaints = append(complaints, fmt.Sprintf("master %d %s", i, c))
+		}
+	}
+	for i, s := range r.scouts {
+		for _, c := range s.complaint {
+			complaints = append(complaints, fmt.Sprintf("scout %d %s", i, c))
 		}
 	}
 	return complaints
@@ -333,9 +352,12 @@ func (r *run) close() {
 			s.disk.Unmount()
 		}
 	}
-	if r.master != nil && r.master.process != nil && !r.master.process.Ended() {
-		r.master.process.Kill()
+	for _, m := range r.masters {
+		if m.process != nil && !m.process.Ended() {
+			m.process.Kill()
+		}
 	}
+	r.servers.close()
 	os.RemoveAll(r.dir) //nolint:errcheck // it lies in the directory for temporary files
 }
 
@@ -365,9 +387,9 @@ func (r *run) converge() error {
 	}
 	limit := time.Now().Add(r.bounds.Recovery + r.bounds.Late)
 	for {
-		err := r.compareList(want)
-		if err == nil {
-			err = r.compareWatches()
+		err := r.compareWatches()
+		for _, m := range r.masters {
+			err = errors.Join(err, r.compareList(m, want))
 		}
 		if err == nil || time.Now().After(limit) {
 			return err
@@ -392,8 +414,8 @@ func (r *run) compareWatches() error {
 	return nil
 }
 
-func (r *run) compareList(want [][]string) error {
-	c := consumer{address: r.master.http, client: http.Client{Timeout: r.bounds.Answer}}
+func (r *run) compareList(m *master, want [][]string) error {
+	c := consumer{address: func() string { return m.http }, client: http.Client{Timeout: r.bounds.Answer}}
 	a, err := c.get(context.Background())
 	if err != nil {
 		return err
@@ -405,7 +427,7 @@ func (r *run) compareList(want [][]string) error {
 	total := 0
 	for i, s := range r.scouts {
 		if err := testfleet.Diff(testfleet.Names(entries, s.host, s.tree.path), want[i]); err != nil {
-			return fmt.Errorf("in the end, scout %d in %s: %w\n%s\n%s", i, s.tree.path, err, s.process.Tail(), r.master.process.Tail())
+			return fmt.Errorf("in the end, scout %d in %s: %w\n%s\n%s", i, s.tree.path, err, s.process.Tail(), m.process.Tail())
 		}
 		total += len(want[i])
 	}

@@ -147,13 +147,17 @@ func (c *Checker) list(l *List, end time.Duration) (found []Violation) {
 	for scout, names := range c.present {
 		found = append(found, c.unlisted(l, scout, names, shown[scout], end)...)
 	}
-	return append(found, c.revisions.add(l, end)...)
+	return append(found, c.revisions.add(l, end, c.bounds.Several)...)
 }
 
 // unanswered judges that there was no answer. The master may be down.
 func (c *Checker) unanswered(l *List, end time.Duration) []Violation {
+	more := c.bounds.Answer
+	if c.bounds.Several { // it has to come back to the log
+		more = c.bounds.Recovery
+	}
 	for _, f := range c.faults {
-		if f.scout == All && f.within(l.Start, end, c.bounds.Answer) {
+		if f.scout == All && f.within(l.Start, end, more) {
 			return nil
 		}
 	}
@@ -280,13 +284,17 @@ func newRevisions() revisions {
 	return revisions{tops: map[string][]top{}, bodies: map[version]uint64{}}
 }
 
-func (r *revisions) add(l *List, end time.Duration) (found []Violation) {
+func (r *revisions) add(l *List, end time.Duration, several bool) (found []Violation) {
 	if l.Epoch == "" {
 		return nil
 	}
+	if several && (l.Epoch < l.HadEpoch || l.Epoch == l.HadEpoch && l.Revision < l.HadRevision) {
+		found = append(found, Violation{end, Backwards, All, "", fmt.Sprintf("%s: revision %d of %s for one who had %d of %s",
+			l.Consumer, l.Revision, l.Epoch, l.HadRevision, l.HadEpoch)})
+	}
 	tops := r.tops[l.Epoch]
 	before := sort.Search(len(tops), func(i int) bool { return tops[i].at > l.Start })
-	if before > 0 && !l.Pushed && tops[before-1].revision > l.Revision {
+	if before > 0 && !l.Pushed && !several && tops[before-1].revision > l.Revision {
 		found = append(found, Violation{end, Backwards, All, "", fmt.Sprintf("%s: revision %d of %s asked for at %s, %d had come at %s",
 			l.Consumer, l.Revision, l.Epoch, l.Start, tops[before-1].revision, tops[before-1].at)})
 	}

@@ -75,11 +75,7 @@ func (s *script) list(when float64, paths ...string) *List {
 }
 
 func TestCheck(t *testing.T) {
-	cases := []struct {
-		name string
-		play func(s *script)
-		want []Rule
-	}{
+	check(t, bounds, []scene{
 		{"a name listed in time", func(s *script) {
 			s.list(1)
 			s.come("a", 10, 10.1)
@@ -240,12 +236,73 @@ func TestCheck(t *testing.T) {
 			s.tag(1, 5, 55)
 			s.tag(2, 5, 66)
 		}, []Rule{Reused}},
-	}
-	for _, c := range cases {
+	})
+}
+
+// Several masters share a list: one that is asked without an ETag may be behind
+// another, and the death of one hides nothing.
+func TestCheckOfSeveralMasters(t *testing.T) {
+	check(t, bounds.Shared(4*tick, 1), []scene{
+		{"one that is behind another", func(s *script) {
+			s.tag(1, 5, 55)
+			s.tag(2, 4, 44)
+		}, nil},
+		{"one list at one revision", func(s *script) {
+			s.tag(1, 5, 55)
+			s.tag(2, 4, 44)
+			s.tag(3, 5, 66)
+		}, []Rule{Reused}},
+		{"time runs backwards for one who knows better", func(s *script) {
+			l := s.tag(2, 4, 44)
+			l.HadEpoch, l.HadRevision = "e", 5
+		}, []Rule{Backwards}},
+		{"an earlier epoch for one who knows better", func(s *script) {
+			l := s.tag(2, 9, 44)
+			l.HadEpoch, l.HadRevision = "f", 5
+		}, []Rule{Backwards}},
+		{"a later epoch", func(s *script) {
+			l := s.tag(2, 1, 44)
+			l.HadEpoch, l.HadRevision = "d", 5
+		}, nil},
+		{"a name hidden by the death of a master", func(s *script) {
+			s.come("a", 10, 10.1)
+			s.list(30, "a")
+			s.fault(OneMaster, All, 40, 45)
+			s.list(42)
+		}, []Rule{Missing}},
+		{"a change that waits for an election", func(s *script) {
+			s.fault(OneServer, All, 40, 45)
+			s.come("a", 41, 41.1)
+			s.list(50)
+			s.list(60, "a")
+		}, nil},
+		{"a list that is taken again", func(s *script) {
+			s.come("a", 10, 10.1)
+			s.fault(LogLost, All, 40, 40)
+			s.list(42)
+		}, nil},
+		{"no answer long after a fault", func(s *script) {
+			s.fault(OneMaster, All, 10, 12)
+			s.list(20).Error = "503"
+			s.list(60).Error = "503"
+		}, []Rule{Unanswered}},
+	})
+}
+
+// scene is a history, and what is wrong with it.
+type scene struct {
+	name string
+	play func(s *script)
+	want []Rule
+}
+
+func check(t *testing.T, b Bounds, scenes []scene) {
+	t.Helper()
+	for _, c := range scenes {
 		t.Run(c.name, func(t *testing.T) {
 			var s script
 			c.play(&s)
-			got := Check(bounds, s.events)
+			got := Check(b, s.events)
 			if len(got) != len(c.want) {
 				t.Fatalf("violations: %v; want %v", got, c.want)
 			}

@@ -64,6 +64,10 @@ const (
 	DiskCrawls   Kind = "disk crawls"
 	MasterDead   Kind = "master ended"
 	MasterFrozen Kind = "master stopped"
+	OneMaster    Kind = "one master of several ended, stopped or cut off"
+	OneServer    Kind = "one NATS server of several ended or stopped"
+	NoMajority   Kind = "most NATS servers stopped"
+	LogLost      Kind = "log removed"
 	Stalled      Kind = "machine stalled"
 )
 
@@ -104,6 +108,10 @@ type List struct {
 	Revision uint64 `json:"revision,omitempty"` // of the ETag or event
 	Digest   uint64 `json:"digest,omitempty"`   // of all entries
 	Pushed   bool   `json:"pushed,omitempty"`   // it was not asked for, and may have been under way for long
+
+	// The ETag that the consumer had brought, if it did.
+	HadEpoch    string `json:"had_epoch,omitempty"`
+	HadRevision uint64 `json:"had_revision,omitempty"`
 }
 
 // Bounds are what is promised, in time. They are generous: the judge looks for
@@ -128,6 +136,9 @@ type Bounds struct {
 	Recovery time.Duration `json:"recovery"`
 	// Answer is how long the master may take to answer.
 	Answer time.Duration `json:"answer"`
+	// Several says that several masters share the list, and may be asked in turn. Who
+	// brings no ETag may be answered by one that is behind another.
+	Several bool `json:"several,omitempty"`
 }
 
 // Usual returns the bounds for a master with these settings, on a machine that
@@ -144,6 +155,15 @@ func Usual(heartbeat, deadline time.Duration, scale float64) Bounds {
 		Recovery:  slow(8 * time.Second),
 		Answer:    slow(5 * time.Second),
 	}
+}
+
+// Shared returns the bounds for several masters that share a list. Changes may wait
+// until their log has elected a leader and everybody has come back to it.
+func (b Bounds) Shared(cutOff time.Duration, scale float64) Bounds {
+	b.Several = true
+	b.Late = max(b.Late, time.Duration(float64(12*time.Second)*scale)+cutOff)
+	b.Recovery = max(b.Recovery, b.Late)
+	return b
 }
 
 // silence is how long what belongs to somebody silent may be listed.

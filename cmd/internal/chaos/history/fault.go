@@ -45,7 +45,9 @@ func (f *fault) recovery(b Bounds) time.Duration {
 }
 
 // slows reports whether f only makes things slow.
-func (f *fault) slows() bool { return f.kind == Slow || f.kind == Limited }
+func (f *fault) slows() bool {
+	return f.kind == Slow || f.kind == Limited || f.kind == OneMaster || f.kind == OneServer
+}
 
 // harms reports whether f may be felt in the list at all. A disk below the
 // directory that hangs or crawls is set aside.
@@ -61,7 +63,7 @@ func (f *fault) removal(b Bounds) time.Duration {
 		return b.silence()
 	case Moved:
 		return b.Fresh
-	case Slow, Limited, DiskHangs, DiskCrawls, MasterDead, MasterFrozen, Stalled:
+	case Slow, Limited, DiskHangs, DiskCrawls, MasterDead, MasterFrozen, OneMaster, OneServer, NoMajority, LogLost, Stalled:
 	}
 	return 0
 }
