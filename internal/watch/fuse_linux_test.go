@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -274,6 +275,64 @@ func TestListingFails(t *testing.T) {
 	s.unavailable("input/output error")
 	k.set(func() { k.status = fuse.OK })
 	s.converge()
+}
+
+// longNames is a directory (FUSE) with names that other file systems do not allow: the
+// kernel allows them 1,024 bytes.
+type longNames struct {
+	fs.Inode
+	paths []string
+}
+
+func (n *longNames) OnAdd(ctx context.Context) {
+	for _, path := range n.paths {
+		at := n.EmbeddedInode()
+		parts := strings.Split(path, "/")
+		for _, dir := range parts[:len(parts)-1] {
+			sub := at.GetChild(dir)
+			if sub == nil {
+				sub = at.NewPersistentInode(ctx, &fs.Inode{}, fs.StableAttr{Mode: syscall.S_IFDIR})
+				at.AddChild(dir, sub, false)
+			}
+			at = sub
+		}
+		at.AddChild(parts[len(parts)-1], at.NewPersistentInode(ctx, &fs.MemRegularFile{}, fs.StableAttr{}), false)
+	}
+}
+
+// Names of more than 255 bytes are listed where a path has room for them. Others are
+// left out and counted, and all else goes on.
+func TestNamesLongerThanElsewhere(t *testing.T) {
+	needsRoot(t)
+	dir := in(t)
+	shell(t, dir, "mkdir d m")
+	name := func(letter string, length int) string { return strings.Repeat(letter, length) }
+	deep := strings.Join([]string{name("v", 1000), name("w", 1000), name("x", 1000), name("y", 1000)}, "/") + "/"
+	room := files.MaxName - len("m/") - len(deep)
+	fits, tooLong := deep+name("y", room), deep+name("z", room+1)
+	root := &longNames{paths: []string{
+		"short", name("a", 255), name("b", 256), name("c", 765), name("d", 1024), name("e", 300) + "/f", fits, tooLong,
+	}}
+	server, err := fs.Mount(dir+"/m", root, &fs.Options{MountOptions: fuse.MountOptions{DirectMountStrict: true}})
+	if err != nil {
+		t.Skipf("SKIPPED: FUSE is not to be had: %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(dir+"/m", syscall.MNT_DETACH); server.Wait() })
+	s := start(t, dir, Options{Notify: true, Poll: 20 * time.Millisecond, Recursive: true})
+	want := without(find(t, dir), []string{"m/" + tooLong})
+	if len(want) != len(root.paths)-1 {
+		t.Fatalf("find prints %d names of %d", len(want), len(root.paths)-1)
+	}
+	s.convergeTo(want...)
+	s.until("what is missing to be named", incomplete("has 1 names that cannot be listed"))
+	if v := s.View(); v.Unreadable != 1 {
+		t.Errorf("view is %s", describe(v))
+	}
+	s.quick("d/g")
+	var sent files.Builder
+	for part := range s.View().Set.Parts(1 << 20) {
+		must(t, sent.Append(part))
+	}
 }
 
 // A disk whose server has gone is not the end, and its mount is replaced.

@@ -45,6 +45,37 @@ func TestUnreadableDirectories(t *testing.T) {
 	}
 }
 
+// A directory of another user that can be read and not searched is listed as find
+// lists it, except for what is below its subdirectories.
+func TestReadableAndNotSearchable(t *testing.T) {
+	const env = "SCOUT_WATCH_TEST_DIRECTORY"
+	if os.Getenv(env) == "" {
+		dir := in(t)
+		shell(t, dir, "mkdir -p list/sub open; touch list/a list/b list/sub/c open/d e; chmod 744 list; chmod 755 . .. ../..")
+		t.Setenv(env, dir)
+	}
+	if !inChild(t, nobody()) {
+		return
+	}
+	dir := os.Getenv(env)
+	for _, o := range []Options{
+		{Notify: true, Poll: time.Hour, Recursive: true},
+		{Poll: 2 * time.Millisecond, Recursive: true},
+	} {
+		s := start(t, dir, o)
+		s.convergeTo("e", "list/a", "list/b", "open/d")
+		s.until("the subdirectory to be named", func(v files.View) bool {
+			return v.Unreadable == 1 && strings.Contains(v.Incomplete, "list/sub cannot be read: permission denied")
+		})
+		s.answered(s.Rescan())
+		s.convergeTo("e", "list/a", "list/b", "open/d")
+		s.stop()
+	}
+	if _, err := Claim(dir + "/list"); err == nil || !strings.Contains(err.Error(), "cannot be read and searched") {
+		t.Errorf("claim of a directory that cannot be searched: %v", err)
+	}
+}
+
 func TestWatchedDirectoryUnreadable(t *testing.T) {
 	if !inChild(t, nobody()) {
 		return
