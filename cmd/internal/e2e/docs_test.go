@@ -298,13 +298,14 @@ func unattended(line string) string {
 func TestReliabilityPage(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join(root, "docs/reliability.md"))
 	must(t, err)
-	named := regexp.MustCompile("(e2e|watch|stream|dial|access|master|scoutmaster|web) (`Test[^;|(]*)").FindAllSubmatch(page, -1)
+	named := regexp.MustCompile("\\b(e2e|watch|stream|dial|access|master|scoutmaster|web|jetstream|fleet) (`Test[^;|(]*)").FindAllSubmatch(page, -1)
 	if len(named) < 40 {
 		t.Fatalf("the page names the tests of %d cells", len(named))
 	}
 	where := map[string]string{
 		"e2e": ".", "watch": "../../../internal/watch", "stream": "../../../internal/stream", "dial": "../../../internal/dial", "access": "../../../internal/access",
 		"master": "../../../internal/master", "web": "../../../internal/web", "scoutmaster": "../../scoutmaster",
+		"jetstream": "../../../internal/jetstream", "fleet": "../../../internal/fleet",
 	}
 	for _, cell := range named {
 		for _, name := range regexp.MustCompile("Test[A-Za-z]+").FindAllString(string(cell[2]), -1) {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -281,7 +282,37 @@ func TestFleetStrangersMessages(t *testing.T) {
 	write(t, scouts[0].dir, "made after the strangers' messages")
 	f.agree(scouts...)
 	h.done()
+	for _, m := range f.masters {
+		await(t, m.Process, "foreign message ignored")
+		body, err := m.Get("/metrics")
+		must(t, err)
+		if !strings.Contains(string(body), "\nscoutmaster_log_foreign_messages_total 3\n") {
+			t.Errorf("the messages are not counted: %s", m.Tail())
+		}
+	}
 	f.never("cut off", "log rebuilt", "scout dropped", "list differs")
+}
+
+// The permissions of docs/nats-permissions.conf are all that a scoutmaster needs.
+func TestFleetPermissions(t *testing.T) {
+	t.Parallel()
+	permissions, err := os.ReadFile("../../../docs/nats-permissions.conf")
+	must(t, err)
+	f := newFleetWith(t, testfleet.FleetConfig{Servers: 1, Masters: 2, NATSLines: []string{
+		string(permissions), `authorization { users: [ { user: u, password: p, permissions: $scoutmaster_permissions } ] }`,
+	}})
+	nats := []string{"-nats", "nats://u:p@" + f.Servers[0].Address()}
+	f.start(0, nats...)
+	scouts := f.startScouts(50)
+	f.start(1, append(nats, "-log-bytes", "64MiB")...) // takes the state, and changes the stream
+	f.agree(scouts...)
+	for _, m := range f.masters {
+		m.names(t, "fresh=10s", map[string]string{})
+	}
+	f.stop(0)
+	await(t, scouts[0].Process, "master lost")
+	f.agree(scouts...)
+	f.never("nats error", "log entry not acknowledged")
 }
 
 // F6: the permission to write to the log is withdrawn, and given again.
