@@ -214,7 +214,7 @@ func TestWatchHops(t *testing.T) {
 // A scoutmaster that accepts connections and says nothing does not stop a client
 // that has others.
 func TestFrozenScoutmaster(t *testing.T) {
-	inFleet(t, 1, func(t *testing.T, masters []*fleetMaster, c *client.Client) {
+	inFleet(t, 1, func(t *testing.T, masters []*fleetMaster, _ *client.Client) {
 		network := &network{conns: map[string]chan net.Conn{"frozen:3001": make(chan net.Conn, 10)}}
 		network.serve(t, "a:3001", masters[0].handler)
 		transport := &http.Transport{DialContext: network.dial}

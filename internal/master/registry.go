@@ -229,7 +229,7 @@ func (r *Registry) master(m *scoutmaster) {
 	r.lost.note(m)
 	switch {
 	case own && m.phase == masterLost:
-		r.fleet.setReady(false)
+		r.fleet.setUnready()
 		r.beginAnew(r.life.epoch, "this scoutmaster was taken for lost")
 	case own && m.phase == masterLeaving:
 		r.beginAnew(r.life.epoch, stopping)
@@ -243,7 +243,7 @@ func (r *Registry) begun(epoch uint64, reason string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.fleet != nil {
-		r.fleet.setReady(false)
+		r.fleet.setUnready()
 	}
 	r.beginAnew(epoch, "the log was made anew")
 	if r.fleet != nil {

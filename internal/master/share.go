@@ -408,7 +408,7 @@ func (p *participant) follow(ctx context.Context) {
 		case errors.Is(err, ErrUnknown):
 			p.standAside()
 		case errors.Is(err, errStrayed) && p.strayedAgain():
-			p.setReady(false)
+			p.setUnready()
 			p.begin("the lists of several scoutmasters differ")
 		default: // of ErrGap: entries are missing
 			p.catchUp(ctx)
@@ -608,7 +608,7 @@ func (p *participant) replay(log Bounds, why string) {
 // catchUp takes the state of another scoutmaster. Without one the log goes on
 // with another epoch.
 func (p *participant) catchUp(ctx context.Context) {
-	p.setReady(false)
+	p.setUnready()
 	for end := time.Now().Add(p.Deadline); ctx.Err() == nil && !p.take(ctx); {
 		if time.Now().After(end) {
 			p.rewind(ctx, "no scoutmaster has the state")
@@ -645,7 +645,7 @@ func (p *participant) mayRebuild() bool {
 // rewind has the State follow the log from its first message on, which does not
 // continue what the State knows.
 func (p *participant) rewind(ctx context.Context, why string) {
-	p.setReady(false)
+	p.setUnready()
 	for ctx.Err() == nil {
 		if log, err := p.Sequence.Bounds(ctx); err == nil {
 			p.replay(log, why)
@@ -676,11 +676,11 @@ func (p *participant) isLeaving() bool {
 	return p.leaving
 }
 
-func (p *participant) setReady(ready bool) {
+func (p *participant) setUnready() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.ready != ready {
-		p.ready = ready
+	if p.ready {
+		p.ready = false
 		p.readyChanged.Wake()
 	}
 }

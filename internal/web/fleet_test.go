@@ -342,7 +342,7 @@ func (f *playedFleet) live(r *rand.Rand, steps int) {
 // an epoch.
 func (f *playedFleet) advance(m *playedMaster, most int) {
 	for _, entry := range f.log[m.at:min(len(f.log), m.at+most)] {
-		if entry != nil && entry[0].epoch > 0 {
+		if len(entry) > 0 && entry[0].epoch > 0 {
 			m.setReady(roster.ErrNoState)
 			defer func() { m.setReady(nil) }()
 		}
@@ -597,7 +597,7 @@ func (h *hopper) watch() {
 		}
 		cut := time.AfterFunc(time.Duration(h.rand.IntN(3000))*time.Millisecond, func() { answer.Body.Close() })
 		places := []place{at}
-		read(bufio.NewReader(answer.Body), func(e told) { //nolint:errcheck // it is cut, or the scoutmaster ends it
+		read(bufio.NewReader(answer.Body), func(e told) {
 			places = append(places, h.tell(from, places[len(places)-1], e, c))
 		})
 		cut.Stop()

@@ -90,7 +90,8 @@ func parseQuery(raw string) (*query, error) {
 	if q.ignoreCase {
 		q.fold()
 	}
-	return q, q.checkBeginning()
+	err = q.checkBeginning()
+	return q, err
 }
 
 // checkBeginning returns an error if the answer has several beginnings.
@@ -351,7 +352,7 @@ func (q *query) canonical() string {
 	for i := range q.globs {
 		values.Add("match", q.globs[i].String())
 	}
-	if q.ignoreCase && !(q.prefixes == nil && q.globs == nil) {
+	if q.ignoreCase && (q.prefixes != nil || q.globs != nil) {
 		values.Set("ignore_case", "true")
 	}
 	return values.Encode()

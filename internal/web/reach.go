@@ -23,25 +23,22 @@ const (
 // request has seen, wherever that was, and returns the list then. A request that
 // brings no tag, cursor or id of another scoutmaster does not wait.
 func (h *Handler) reach(ctx context.Context, p *plan) (*listing.Version, *refusal) {
-	var late <-chan time.Time
+	v, refused := h.current()
+	if refused != nil || !p.precedes(v) {
+		return v, refused
+	}
+	late := time.NewTimer(h.deadline)
+	defer late.Stop()
 	for {
 		unready := h.scoutsBehind.ReadyChanged()
-		v := h.listing.Current()
-		if refused := h.unready(); refused != nil { // asked after v was taken
-			return nil, refused
-		}
-		if !p.precedes(v) {
-			return v, nil
-		}
-		if late == nil {
-			timer := time.NewTimer(h.deadline)
-			defer timer.Stop()
-			late = timer.C
+		v, refused := h.current()
+		if refused != nil || !p.precedes(v) {
+			return v, refused
 		}
 		select {
 		case <-h.listing.After(v.Epoch, v.Revision):
 		case <-unready:
-		case <-late:
+		case <-late.C:
 			return nil, refuse(behind, fmt.Sprintf("the list is at %s here, and the request is from one who has seen a later one; "+
 				"ask again, or another scoutmaster", v.Tag())).after(retryBehind)
 		case <-h.watchers.ended.Done():
@@ -50,6 +47,12 @@ func (h *Handler) reach(ctx context.Context, p *plan) (*listing.Version, *refusa
 			return v, nil // nobody reads the answer
 		}
 	}
+}
+
+// current returns the list as it is now, or why it must not be served.
+func (h *Handler) current() (*listing.Version, *refusal) {
+	v := h.listing.Current()
+	return v, h.unready() // in this order: see Scouts
 }
 
 // unready returns the refusal of requests for the list, if it must not be served

@@ -220,7 +220,7 @@ func (q *query) touches(c *listing.Changes) bool {
 // ranges returns prefixes of all names that the query selects, ascending, none
 // covering another.
 func (q *query) ranges() [][]byte {
-	if q.ignoreCase && !(q.prefixes == nil && q.globs == nil) {
+	if q.ignoreCase && (q.prefixes != nil || q.globs != nil) {
 		return orEverything(nil) // the order of names knows case
 	}
 	if q.globs == nil {
