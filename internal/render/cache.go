@@ -12,11 +12,13 @@ import (
 
 const (
 	// The cache may use 1/cacheShare of the memory limit, and at most maxCache
-	// bytes: the JSON of a million files, or of fifteen million compressed.
+	// bytes: the JSON of most of a million files, or of fifteen million compressed.
 	cacheShare = 8
-	maxCache   = 94 << 20
+	maxCache   = 96 << 20
 	// plainEntry is about what an entry takes that is not compressed.
-	plainEntry = 80
+	plainEntry = 100
+	// leafText is about the most that a leaf takes that is not compressed.
+	leafText = 2 << 20
 	// segmentOverhead is about what a cached segment takes beside its data.
 	segmentOverhead = 256
 )
@@ -62,9 +64,15 @@ func newSegmentCache(budget int64) *segmentCache {
 // cacheBudget returns how many bytes the process may cache.
 func cacheBudget() int64 { return min(maxCache, debug.SetMemoryLimit(-1)/cacheShare) }
 
-// fits reports whether the text of a whole list fits the cache. To cache a part of
-// a longer list would save little: each answer evicts what the next one needs.
-func (c *segmentCache) fits(l *List) bool { return int64(l.Version.Len)*plainEntry <= c.budget }
+// textBudget is up to which byte of a list its text is cached that is not compressed.
+// There must be room for the leaf that goes beyond, and for other codings.
+func (c *segmentCache) textBudget() int64 { return c.budget/16*15 - leafText }
+
+// holdsHalf reports whether at least half of a list's text can be cached. Less would
+// save little for the memory.
+func (c *segmentCache) holdsHalf(l *List) bool {
+	return int64(l.Version.Len)*plainEntry <= 2*c.textBudget()
+}
 
 // get returns the segment of a key. If it is not cached, one caller makes it with
 // create, and those that ask for it meanwhile wait.

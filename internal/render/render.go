@@ -44,7 +44,7 @@ func New() *Renderer { return &Renderer{segments: newSegmentCache(cacheBudget())
 
 // Write writes a list.
 func (r *Renderer) Write(out io.Writer, l *List) error {
-	if l.isWhole() && (l.Coding != Identity || r.segments.fits(l)) {
+	if l.isWhole() && (l.Coding != Identity || r.segments.holdsHalf(l)) {
 		return r.writeSegments(out, l)
 	}
 	return Compress(out, l.Coding, func(out io.Writer) error { return r.writePlain(out, l) })
@@ -89,26 +89,26 @@ func (r *Renderer) writeSegments(out io.Writer, l *List) error {
 	if err := w.text(head(l.Format)); err != nil {
 		return err
 	}
-	some := false
+	leaves := &separated{w: w, separator: separator(l.Format)}
 	for _, leaf := range l.Version.Leaves() {
-		next := &separated{w: w, separator: separator(l.Format), some: some}
-		if err := r.writeSegment(next, l, leaf); err != nil {
+		leaves.begun = false
+		if err := r.writeSegment(leaves, l, leaf); err != nil {
 			return err
 		}
-		some = next.some
 	}
-	if err := w.text(tail(l.Format, some, l.More)); err != nil {
+	if err := w.text(tail(l.Format, leaves.some, l.More)); err != nil {
 		return err
 	}
 	return w.finish()
 }
 
-// separated writes the segments of one leaf behind those of others.
+// separated writes the segments of leaves behind each other.
 type separated struct {
 	w         segmentWriter
 	separator string
-	some      bool // a segment was written, here or before
-	begun     bool // a segment was written here
+	size      int64 // of the text so far
+	some      bool  // a segment was written
+	begun     bool  // a segment of this leaf was written
 }
 
 func (s *separated) add(next *segment) error {
@@ -121,6 +121,7 @@ func (s *separated) add(next *segment) error {
 		}
 	}
 	s.some, s.begun = true, true
+	s.size += next.size
 	return s.w.add(next)
 }
 
@@ -129,15 +130,22 @@ func (s *separated) Write(p []byte) (int, error) {
 	return len(p), s.add(&segment{data: p, size: int64(len(p))})
 }
 
-// writeSegment writes the entries of a leaf in the coding of the list. Text that is
-// not compressed is cached from the second time on, because the text of a leaf
-// that changes before each answer would be garbage at once.
+// writeSegment writes the entries of a leaf in the coding of the list.
 func (r *Renderer) writeSegment(out *separated, l *List, leaf *index.Leaf) error {
 	key := newSegmentKey(l, leaf)
-	if l.Coding == Identity && !r.segments.asked(key) {
+	if l.Coding == Identity && !r.cachesText(key, out.size) {
 		return r.writeLeaf(out, l, leaf)
 	}
 	return out.add(r.segments.get(key, func() *segment { return r.newLeafSegment(l, leaf) }))
+}
+
+// cachesText reports whether the text of a leaf that is not compressed and begins at
+// a position of the list is to be cached. It is from the second time on, because
+// the text of a leaf that changes before each answer would be garbage at once. Of a
+// list that does not fit, the beginning is: if all of it were, each answer would
+// evict what the next one needs.
+func (r *Renderer) cachesText(key segmentKey, at int64) bool {
+	return at < r.segments.textBudget() && r.segments.asked(key)
 }
 
 // newLeafSegment returns the segment of a leaf.

@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -270,6 +271,45 @@ func TestSegmentIsMadeOnce(t *testing.T) {
 	answers.Wait()
 	if n := made.Load(); n != 1 {
 		t.Errorf("a segment was made %d times at once", n)
+	}
+}
+
+// Of a list whose text does not fit the cache, the beginning stays cached.
+func TestBeginningOfLongListIsCached(t *testing.T) {
+	l, _ := listingtest.Fleet(t, 1, 100_000, filestest.Same)
+	v := l.Current()
+	r := &Renderer{segments: newSegmentCache(8 << 20)}
+	list := &List{Version: v, Format: JSON, Coding: Identity}
+	cached := func() (all []*segment) {
+		written(t, r, list)
+		for _, leaf := range v.Leaves() {
+			key := newSegmentKey(list, leaf)
+			if !r.segments.has(key) {
+				break
+			}
+			all = append(all, r.segments.get(key, nil))
+		}
+		return all
+	}
+	if n := len(cached()); n > 0 {
+		t.Errorf("%d segments are cached that were asked for once", n)
+	}
+	first := cached()
+	if again := cached(); len(first) == 0 || len(first) == len(v.Leaves()) || !slices.Equal(first, again) {
+		t.Errorf("%d of %d segments are cached, later %d", len(first), len(v.Leaves()), len(again))
+	}
+	var size int64
+	for _, s := range first {
+		size += s.size
+	}
+	if size < r.segments.textBudget() || r.segments.used > r.segments.budget {
+		t.Errorf("%d bytes of text are cached, %d are used, of a budget of %d", size, r.segments.used, r.segments.budget)
+	}
+
+	r = &Renderer{segments: newSegmentCache(6 << 20)}
+	cached()
+	if n := len(cached()); n > 0 {
+		t.Errorf("%d segments are cached of a list that is far too long", n)
 	}
 }
 
