@@ -13,6 +13,7 @@
 package client
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -183,10 +184,15 @@ type Query struct {
 	Directories []string
 	Prefixes    []string // of names; any bytes
 	Matches     []string // globs on names; ** is any number of directories
+	IgnoreCase  bool     // compare names with Prefixes and Matches in lower case
 }
 
 func (q Query) values() url.Values {
-	return url.Values{"host": q.Hosts, "directory": q.Directories, "prefix": q.Prefixes, "match": q.Matches}
+	values := url.Values{"host": q.Hosts, "directory": q.Directories, "prefix": q.Prefixes, "match": q.Matches}
+	if q.IgnoreCase {
+		values.Set("ignore_case", "true")
+	}
+	return values
 }
 
 // ProblemError is an error answer of the scoutmaster, as RFC 9457 defines it.
@@ -235,17 +241,102 @@ func (c *Client) List(ctx context.Context, q Query) iter.Seq2[File, error] {
 			return
 		}
 		defer answer.Body.Close() //nolint:errcheck // it was read
-		for d := json.NewDecoder(answer.Body); ; {
-			var f File
-			err := d.Decode(&f)
-			if errors.Is(err, io.EOF) {
+		lines := bufio.NewReaderSize(answer.Body, 64<<10)
+		var f File
+		for {
+			line, err := lines.ReadBytes('\n')
+			if errors.Is(err, io.EOF) && len(line) == 0 {
 				return
 			}
-			if !yield(f, cut(err)) || err != nil {
+			if err == nil {
+				f, err = decodeLine(line, f)
+			}
+			if err != nil {
+				yield(File{}, cut(err))
+				return
+			}
+			if !yield(f, nil) {
 				return
 			}
 		}
 	}
+}
+
+// decodeLine decodes an entry on a line. Most entries need no JSON decoder, which
+// takes ten times as long. It shares the strings that are those of the last entry.
+func decodeLine(line []byte, last File) (f File, err error) {
+	name, rest, ok := cutText(line, `{"filename":"`)
+	host, rest, ok2 := cutText(rest, `,"host":"`)
+	directory, rest, ok3 := cutText(rest, `,"directory":"`)
+	if !ok || !ok2 || !ok3 || string(rest) != "}\n" {
+		err = json.Unmarshal(line, &f)
+		return f, err
+	}
+	f = File{string(name), last.Host, last.Directory}
+	if string(host) != f.Host {
+		f.Host = string(host)
+	}
+	if string(directory) != f.Directory {
+		f.Directory = string(directory)
+	}
+	return f, nil
+}
+
+// cutText returns the JSON string behind a text that ends in its first quote, and
+// the bytes behind it. It is not ok if the string is not there or has escapes.
+func cutText(line []byte, before string) (text, rest []byte, ok bool) {
+	line, ok = bytes.CutPrefix(line, []byte(before))
+	if !ok {
+		return nil, nil, false
+	}
+	text, rest, ok = bytes.Cut(line, []byte{'"'})
+	return text, rest, ok && bytes.IndexByte(text, '\\') < 0
+}
+
+// Format is a representation of the list.
+type Format string
+
+// The formats, as the HTTP API has them.
+const (
+	JSON   Format = "json"   // an object, an entry on each line
+	NDJSON Format = "ndjson" // an entry on each line
+	Text   Format = "text"   // an absolute path on each line, safe to print
+	NUL    Format = "nul"    // absolute paths in exact bytes, each followed by a NUL byte
+)
+
+// Open returns the list as the scoutmaster writes it in a format, which is the
+// fastest way to copy it. The caller closes it. A list that was cut off ends with
+// another error than io.EOF.
+func (c *Client) Open(ctx context.Context, q Query, format Format) (io.ReadCloser, error) {
+	values := q.values()
+	values.Set("format", string(format))
+	answer, err := c.get(ctx, "files", values, nil)
+	if err != nil {
+		return nil, err
+	}
+	return answer.Body, nil
+}
+
+// Count returns the number of selected files.
+func (c *Client) Count(ctx context.Context, q Query) (int, error) {
+	values := q.values()
+	values.Set("limit", "1")
+	values.Set("count", "true")
+	answer, err := c.get(ctx, "files", values, nil)
+	if err != nil {
+		return 0, err
+	}
+	defer answer.Body.Close() //nolint:errcheck // it was read
+	var body struct {
+		Count *int `json:"count"`
+	}
+	if err := json.NewDecoder(answer.Body).Decode(&body); err != nil {
+		return 0, cut(err)
+	}
+	if body.Count == nil {
+		return 0, errors.New("the scoutmaster is too old to count")
+	}
+	return *body.Count, nil
 }
 
 // Unconfirmed is a scout that did not confirm in time that the list has all its
@@ -444,10 +535,16 @@ func (c *Client) getFrom(ctx context.Context, base *url.URL, path string, values
 	return nil, problemOf(answer)
 }
 
-// isOurs reports whether an answer is of a type that scoutmasters send. The page of
-// a proxy that asks for a login is not.
+// isOurs reports whether an answer is of a type that scoutmasters send to such a
+// request. The page of a proxy that asks for a login is not.
 func isOurs(answer *http.Response) bool {
 	kind, _, _ := strings.Cut(answer.Header.Get("Content-Type"), ";")
+	switch Format(answer.Request.URL.Query().Get("format")) {
+	case Text:
+		return kind == "text/plain"
+	case NUL:
+		return kind == "application/octet-stream"
+	}
 	return kind == "application/json" || kind == "application/x-ndjson"
 }
 

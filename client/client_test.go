@@ -103,6 +103,37 @@ func TestListHasExactBytes(t *testing.T) {
 	}
 }
 
+// A list has the same files, whatever the names, in each way to read it.
+func TestListOpenCount(t *testing.T) {
+	m, c := open(t)
+	m.list.Show(files.Origin{Host: `h"é`, Directory: "/d\xfe"}, filestest.Set(`back\slash`, `"quoted"`, "new\nline", "snow☃", "Upper"), nil)
+	for _, q := range []client.Query{{}, {Hosts: []string{"web-01"}}, {Matches: []string{"**/*\u2603*"}}, {Matches: []string{"**/UP*"}}, {Matches: []string{"**/UP*"}, IgnoreCase: true}} {
+		want := ""
+		n := 0
+		for f, err := range c.List(t.Context(), q) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			want += f.Path() + "\x00"
+			n++
+		}
+		body, err := c.Open(t.Context(), q, client.NUL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(body)
+		if err != nil || body.Close() != nil || string(got) != want {
+			t.Errorf("%v: %q, %v, want %q", q, got, err, want)
+		}
+		if count, err := c.Count(t.Context(), q); err != nil || count != n {
+			t.Errorf("%v: %d files, %v, want %d", q, count, err, n)
+		}
+		if q.Matches != nil && (n == 1) == (q.Matches[0] == "**/UP*" && !q.IgnoreCase) {
+			t.Errorf("%v selects %d files", q, n)
+		}
+	}
+}
+
 func TestProblems(t *testing.T) {
 	_, c := open(t)
 	for f, err := range c.List(t.Context(), client.Query{Matches: []string{"["}}) {

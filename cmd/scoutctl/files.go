@@ -2,12 +2,15 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -21,151 +24,231 @@ func filesCommand(t terminal) *cli.Command {
 		Name: "files", Usage: "list files", ArgsUsage: "[PATTERN]",
 		Description: "PATTERN is a glob on filenames; ** matches any number of directories.",
 		Flags: append(selection(),
+			&cli.BoolFlag{Name: "count", Usage: "print only the number of files"},
 			&cli.DurationFlag{Name: "fresh", Usage: "let the scouts look at their disks first, for at most this `TIME`"},
-			output("table, wide, json, ndjson, text or nul")),
+			output(listFormats)),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			q, err := query(c)
 			if err != nil {
 				return err
 			}
-			write := writers[c.String("output")]
-			if write == nil {
-				return fmt.Errorf("-o %q is none of table, wide, json, ndjson, text, nul", c.String("output"))
+			format := c.String("output")
+			if !slices.Contains(listFormats, format) {
+				return fmt.Errorf("-o %q is none of %s", format, strings.Join(listFormats, ", "))
 			}
-			files, err := list(ctx, c, q, t)
+			master, err := connect(c)
 			if err != nil {
 				return err
 			}
-			out := bufio.NewWriterSize(t.out, 64<<10)
-			if err := write(out, files); err != nil {
-				return err
+			switch fresh := c.Duration("fresh"); {
+			case c.Bool("count"):
+				return writeCount(ctx, t, master, q, fresh)
+			case fresh > 0:
+				return writeFresh(ctx, t, master, q, fresh, format)
+			case format == "table" || format == "wide":
+				return writeTable(t.out, format, master.List(ctx, q))
 			}
-			return out.Flush()
+			return copyList(ctx, t, master, q, client.Format(format))
 		},
 	}
 }
 
-// list returns the selected files. With -fresh it names the scouts that could not
-// confirm theirs.
-func list(ctx context.Context, c *cli.Command, q client.Query, t terminal) (iter.Seq2[client.File, error], error) {
-	master, err := connect(c)
+var listFormats = []string{"table", "wide", "json", "ndjson", "text", "nul"}
+
+func writeCount(ctx context.Context, t terminal, master *client.Client, q client.Query, fresh time.Duration) error {
+	var n int
+	var err error
+	if fresh > 0 {
+		var files []client.File
+		files, err = freshList(ctx, t, master, q, fresh)
+		n = len(files)
+	} else {
+		n, err = master.Count(ctx, q)
+	}
+	if err == nil {
+		_, err = fmt.Fprintln(t.out, n)
+	}
+	return err
+}
+
+// copyList writes the list as the scoutmaster does.
+func copyList(ctx context.Context, t terminal, master *client.Client, q client.Query, format client.Format) error {
+	list, err := master.Open(ctx, q, format)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	fresh := c.Duration("fresh")
-	if fresh == 0 {
-		return master.List(ctx, q), nil
+	defer list.Close() //nolint:errcheck // it was read
+	if _, err := io.Copy(t.out, list); err != nil {
+		return err
 	}
+	if format == client.JSON {
+		_, err = fmt.Fprintln(t.out)
+	}
+	return err
+}
+
+// freshList returns the files after the scouts have looked at their disks. It names
+// the scouts that could not confirm theirs.
+func freshList(ctx context.Context, t terminal, master *client.Client, q client.Query, fresh time.Duration) ([]client.File, error) {
 	files, unconfirmed, err := master.Fresh(ctx, q, fresh)
-	if err != nil {
-		return nil, err
-	}
 	for _, u := range unconfirmed {
 		fmt.Fprintf(t.err, "scoutctl: not confirmed by %s\n", printable(u.String())) //nolint:errcheck // a remark
 	}
-	return func(yield func(client.File, error) bool) {
+	return files, err
+}
+
+func writeFresh(ctx context.Context, t terminal, master *client.Client, q client.Query, fresh time.Duration, format string) error {
+	files, err := freshList(ctx, t, master, q, fresh)
+	if err != nil {
+		return err
+	}
+	each := func(yield func(client.File, error) bool) {
 		for _, f := range files {
 			if !yield(f, nil) {
 				return
 			}
 		}
-	}, nil
+	}
+	if format == "table" || format == "wide" {
+		return writeTable(t.out, format, each)
+	}
+	out := bufio.NewWriterSize(t.out, 64<<10)
+	encoder := json.NewEncoder(out)
+	encoder.SetEscapeHTML(false)
+	separator, end := `{"files":[`+"\n", `{"files":[]}`+"\n"
+	for _, f := range files {
+		switch format {
+		case "ndjson":
+			err = encoder.Encode(f)
+		case "text":
+			_, err = fmt.Fprintln(out, printable(f.Path()))
+		case "nul":
+			_, err = io.WriteString(out, f.Path()+"\x00")
+		case "json":
+			var entry []byte
+			if entry, err = json.Marshal(f); err == nil {
+				_, err = out.WriteString(separator + string(entry))
+			}
+			separator, end = ",\n", "\n]}\n"
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if format == "json" {
+		if _, err := out.WriteString(end); err != nil {
+			return err
+		}
+	}
+	return out.Flush()
 }
 
-// writers write files in a format.
-var writers = map[string]func(out *bufio.Writer, files iter.Seq2[client.File, error]) error{
-	"table": each(tableLine("HOST", "PATH", func(f client.File) []string { return []string{f.Host, printable(f.Path())} })),
-	"wide":  each(tableLine("HOST", "DIRECTORY\x00FILENAME", func(f client.File) []string { return []string{f.Host, printable(f.Directory), printable(f.Name)} })),
-	"json":  writeJSON,
-	"ndjson": each(func() lineWriter {
-		return func(out io.Writer, f client.File) error { return json.NewEncoder(out).Encode(f) }
-	}),
-	"text": each(func() lineWriter {
-		return func(out io.Writer, f client.File) error { _, err := fmt.Fprintln(out, printable(f.Path())); return err }
-	}),
-	"nul": each(func() lineWriter {
-		return func(out io.Writer, f client.File) error { _, err := io.WriteString(out, f.Path()+"\x00"); return err }
-	}),
-}
+// firstScreen is how many rows of a table are measured. They are written together,
+// and each later one as it comes: a list may be too long to be measured first.
+const firstScreen = 50
 
-// lineWriter writes one file.
-type lineWriter func(out io.Writer, f client.File) error
-
-// each writes one file after the other. The first ones are flushed at once, so that
-// somebody who looks at a long list need not wait for all of it.
-func each(newWriter func() lineWriter) func(*bufio.Writer, iter.Seq2[client.File, error]) error {
-	const firstScreen = 50
-	return func(out *bufio.Writer, files iter.Seq2[client.File, error]) error {
-		write, n := newWriter(), 0
-		for f, err := range files {
-			if err == nil {
-				err = write(out, f)
-			}
-			if n++; err == nil && n == firstScreen {
-				err = out.Flush()
-			}
-			if err != nil {
+// writeTable writes a table with a title.
+func writeTable(to io.Writer, format string, files iter.Seq2[client.File, error]) error {
+	titles, columns := []string{"HOST", "PATH"}, func(f client.File) []string { return []string{printable(f.Host), printable(f.Path())} }
+	if format == "wide" {
+		titles = []string{"HOST", "DIRECTORY", "FILENAME"}
+		columns = func(f client.File) []string {
+			return []string{printable(f.Host), printable(f.Directory), printable(f.Name)}
+		}
+	}
+	out := bufio.NewWriterSize(to, 64<<10)
+	t := table{out: out, rows: [][]string{titles}}
+	n := 0
+	for f, err := range files {
+		switch {
+		case err != nil && n == 0:
+			return err
+		case err != nil:
+			return cmp.Or(t.flush(), out.Flush(), err)
+		}
+		if err := t.add(columns(f)); err != nil {
+			return err
+		}
+		if n++; n == firstScreen {
+			if err := cmp.Or(t.flush(), out.Flush()); err != nil {
 				return err
 			}
 		}
+	}
+	if n == 0 {
 		return nil
 	}
+	return cmp.Or(t.flush(), out.Flush())
 }
 
-// tableLine returns the writer of a table, with a title. The columns are as wide as
-// the widest value so far: a list may be too long to be measured first.
-func tableLine(first, rest string, columns func(client.File) []string) func() lineWriter {
-	return func() lineWriter {
-		titles := append([]string{first}, strings.Split(rest, "\x00")...)
-		widths := make([]int, len(titles)-1)
-		line := func(out io.Writer, values []string) error {
-			var b strings.Builder
-			for i, v := range values[:len(values)-1] {
-				widths[i] = max(widths[i], utf8.RuneCountInString(v), 12)
-				b.WriteString(v + strings.Repeat(" ", widths[i]-utf8.RuneCountInString(v)+2))
-			}
-			_, err := io.WriteString(out, b.String()+values[len(values)-1]+"\n")
-			return err
-		}
-		begun := false
-		return func(out io.Writer, f client.File) error {
-			if !begun {
-				begun = true
-				if err := line(out, titles); err != nil {
-					return err
-				}
-			}
-			return line(out, columns(f))
-		}
-	}
+// table aligns rows. It keeps them until flush, and measures them then.
+type table struct {
+	out    *bufio.Writer
+	rows   [][]string
+	widths []int // of all columns but the last; nil: not measured yet
+	line   []byte
 }
 
-// writeJSON writes the files as the scoutmaster does: one object, an entry a line.
-func writeJSON(out *bufio.Writer, files iter.Seq2[client.File, error]) error {
-	separator, end := `{"files":[`+"\n", `{"files":[]}`+"\n"
-	for f, err := range files {
-		if err != nil {
-			return err
-		}
-		entry, err := json.Marshal(f)
-		if err != nil {
-			return err
-		}
-		if _, err := out.WriteString(separator + string(entry)); err != nil {
-			return err
-		}
-		separator, end = ",\n", "\n]}\n"
+func (t *table) add(row []string) error {
+	if t.widths == nil {
+		t.rows = append(t.rows, row)
+		return nil
 	}
-	_, err := out.WriteString(end)
+	return t.write(row)
+}
+
+func (t *table) flush() error {
+	if t.widths == nil {
+		t.widths = make([]int, len(t.rows[0])-1)
+		for _, row := range t.rows {
+			for i := range t.widths {
+				t.widths[i] = max(t.widths[i], utf8.RuneCountInString(row[i]))
+			}
+		}
+	}
+	for _, row := range t.rows {
+		if err := t.write(row); err != nil {
+			return err
+		}
+	}
+	t.rows = nil
+	return nil
+}
+
+func (t *table) write(row []string) error {
+	t.line = t.line[:0]
+	for i := range t.widths {
+		n := utf8.RuneCountInString(row[i])
+		t.widths[i] = max(t.widths[i], n) // later ones may be wider
+		t.line = append(t.line, row[i]...)
+		for range t.widths[i] - n + 2 {
+			t.line = append(t.line, ' ')
+		}
+	}
+	t.line = append(append(t.line, row[len(row)-1]...), '\n')
+	_, err := t.out.Write(t.line)
 	return err
 }
 
 // printable returns a name without characters that steer a terminal.
 func printable(name string) string {
+	if isPlain(name) {
+		return name
+	}
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
 			return r
 		}
 		return utf8.RuneError
 	}, name)
+}
+
+// isPlain reports whether a name has only printable ASCII characters.
+func isPlain(name string) bool {
+	for i := range len(name) {
+		if name[i] < ' ' || name[i] > '~' {
+			return false
+		}
+	}
+	return true
 }

@@ -3,12 +3,17 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
+	"time"
 
 	docs "github.com/urfave/cli-docs/v3"
 	"github.com/urfave/cli/v3"
@@ -55,8 +60,23 @@ func run(ctx context.Context, args []string, t terminal) int {
 	case exits:
 		return int(code)
 	}
-	fmt.Fprintf(t.err, "scoutctl: %v\n", err) //nolint:errcheck // there is no other place to say it
+	fmt.Fprintf(t.err, "scoutctl: %v%s\n", err, cure(err)) //nolint:errcheck // there is no other place to say it
 	return exitFailed
+}
+
+// cure returns what to do about an error, if a flag can help.
+func cure(err error) string {
+	_, untrusted := errors.AsType[x509.UnknownAuthorityError](err)
+	_, unreached := errors.AsType[*url.Error](err)
+	switch {
+	case errors.Is(err, client.ErrUnauthorized):
+		return "; name a file with the secret in -token-file or SCOUT_HTTP_TOKEN_FILE"
+	case untrusted:
+		return "; name a file with its authorities in -ca or SCOUT_HTTP_CA"
+	case unreached:
+		return "; name the scoutmaster in -url or SCOUT_URL"
+	}
+	return ""
 }
 
 // command describes the program.
@@ -95,8 +115,55 @@ func command(t terminal) *cli.Command {
 	}
 	for _, c := range root.Commands {
 		c.OnUsageError = root.OnUsageError
+		c.ShellComplete = completeValues(t)
 	}
 	return root
+}
+
+// completionTime is how long somebody who presses the tab key may wait.
+const completionTime = time.Second
+
+// completeValues completes the values of flags, and flags.
+func completeValues(t terminal) cli.ShellCompleteFunc {
+	return func(ctx context.Context, c *cli.Command) {
+		var values []string
+		switch c.Args().Get(c.Args().Len() - 1) {
+		case "-o", "--output":
+			if values = rosterFormats; c.Name == "files" {
+				values = listFormats
+			}
+		case "-host", "--host":
+			values = known(ctx, c, func(s client.Scout) string { return s.Host })
+		case "-directory", "--directory":
+			values = known(ctx, c, func(s client.Scout) string { return s.Directory })
+		default:
+			cli.DefaultCompleteWithFlags(ctx, c)
+			return
+		}
+		for _, v := range values {
+			fmt.Fprintln(t.out, printable(v)) //nolint:errcheck // the shell has gone
+		}
+	}
+}
+
+// known returns what the scouts of the scoutmaster have, or nothing if it cannot be
+// asked.
+func known(ctx context.Context, c *cli.Command, value func(client.Scout) string) (values []string) {
+	ctx, cancel := context.WithTimeout(ctx, completionTime)
+	defer cancel()
+	master, err := connect(c)
+	if err != nil {
+		return nil
+	}
+	roster, err := master.Scouts(ctx)
+	if err != nil {
+		return nil
+	}
+	for _, s := range roster.Scouts {
+		values = append(values, value(s))
+	}
+	slices.Sort(values)
+	return slices.Compact(values)
 }
 
 // connect returns a client for the flags.
@@ -110,6 +177,7 @@ func selection() []cli.Flag {
 		&cli.StringSliceFlag{Name: "host", Usage: "only files of the `HOST`; repeatable"},
 		&cli.StringSliceFlag{Name: "directory", Usage: "only files of scouts that watch the `DIR`; repeatable"},
 		&cli.StringSliceFlag{Name: "prefix", Usage: "only files whose names begin with the `TEXT`; repeatable"},
+		&cli.BoolFlag{Name: "ignore-case", Aliases: []string{"i"}, Usage: "compare names with the pattern and prefixes in lower case"},
 	}
 }
 
@@ -118,7 +186,7 @@ func query(c *cli.Command) (client.Query, error) {
 	if c.Args().Len() > 1 {
 		return client.Query{}, fmt.Errorf("%q is a second pattern: quote patterns, or the shell replaces them by files here", c.Args().Get(1))
 	}
-	q := client.Query{Hosts: c.StringSlice("host"), Directories: c.StringSlice("directory"), Prefixes: c.StringSlice("prefix")}
+	q := client.Query{Hosts: c.StringSlice("host"), Directories: c.StringSlice("directory"), Prefixes: c.StringSlice("prefix"), IgnoreCase: c.Bool("ignore-case")}
 	if pattern := c.Args().First(); pattern != "" {
 		q.Matches = []string{pattern}
 	}
@@ -126,6 +194,6 @@ func query(c *cli.Command) (client.Query, error) {
 }
 
 // output is the flag for the format.
-func output(formats string) cli.Flag {
-	return &cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "table", Usage: "`FORMAT`: " + formats}
+func output(formats []string) cli.Flag {
+	return &cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "table", Usage: "`FORMAT`: " + strings.Join(formats, ", ")}
 }

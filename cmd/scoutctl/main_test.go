@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -60,14 +61,25 @@ func scoutctl(t *testing.T, words ...string) (out, errors string, code int) {
 func TestFiles(t *testing.T) {
 	master(t, "a.log", "sub/b", "bad\xff", "esc\x1b[31m")
 	for words, want := range map[string]string{
-		"files":                                        "HOST          PATH\nweb-01        /srv/a.log\nweb-01        /srv/bad\ufffd\nweb-01        /srv/esc\ufffd[31m\nweb-01        /srv/sub/b\n",
-		"files -o wide sub/*":                          "HOST          DIRECTORY     FILENAME\nweb-01        /srv          sub/b\n",
-		"files sub/* -o text":                          "/srv/sub/b\n",
-		"files -prefix bad -o nul":                     "/srv/bad\xff\x00",
-		"files -o ndjson *.log":                        `{"filename":"a.log","host":"web-01","directory":"/srv"}` + "\n",
-		"files -o json *.log":                          `{"files":[` + "\n" + `{"filename":"a.log","host":"web-01","directory":"/srv"}` + "\n]}\n",
-		"files -o json -host other":                    `{"files":[]}` + "\n",
-		"files -o text --fresh=2s --host web-01 *.log": "/srv/a.log\n",
+		"files":                                         "HOST    PATH\nweb-01  /srv/a.log\nweb-01  /srv/bad\ufffd\nweb-01  /srv/esc\ufffd[31m\nweb-01  /srv/sub/b\n",
+		"files -o wide sub/*":                           "HOST    DIRECTORY  FILENAME\nweb-01  /srv       sub/b\n",
+		"files -i SUB/*":                                "HOST    PATH\nweb-01  /srv/sub/b\n",
+		"files SUB/*":                                   "",
+		"files -count":                                  "4\n",
+		"files -count -fresh 2s *.log":                  "1\n",
+		"files -fresh 2s -o ndjson *.log":               `{"filename":"a.log","host":"web-01","directory":"/srv"}` + "\n",
+		"files -fresh 2s -o json *.log":                 `{"files":[` + "\n" + `{"filename":"a.log","host":"web-01","directory":"/srv"}` + "\n]}\n",
+		"files -fresh 2s -o nul -prefix bad":            "/srv/bad\xff\x00",
+		"files -o --generate-shell-completion":          "table\nwide\njson\nndjson\ntext\nnul\n",
+		"scouts -o --generate-shell-completion":         "table\njson\n",
+		"files --host --generate-shell-completion":      "web-01\n",
+		"watch --directory --generate-shell-completion": "/srv\n",
+		"files sub/* -o text":                           "/srv/sub/b\n",
+		"files -prefix bad -o nul":                      "/srv/bad\xff\x00",
+		"files -o ndjson *.log":                         `{"filename":"a.log","host":"web-01","directory":"/srv"}` + "\n",
+		"files -o json *.log":                           `{"files":[` + "\n" + `{"filename":"a.log","host":"web-01","directory":"/srv"}` + "\n]}\n",
+		"files -o json -host other":                     `{"files":[]}` + "\n",
+		"files -o text --fresh=2s --host web-01 *.log":  "/srv/a.log\n",
 	} {
 		out, errors, code := scoutctl(t, strings.Fields(words)...)
 		if out != want || errors != "" || code != exitOK {
@@ -118,7 +130,7 @@ func TestCheck(t *testing.T) {
 		t.Errorf("gone: %q, exit %d", out, code)
 	}
 	t.Setenv("SCOUT_URL", "http://127.0.0.1:1")
-	if _, errors, code := scoutctl(t, "check"); code != exitFailed || errors == "" {
+	if _, errors, code := scoutctl(t, "check"); code != exitFailed || !strings.Contains(errors, "refused; name the scoutmaster in -url or SCOUT_URL") {
 		t.Errorf("no scoutmaster: %q, exit %d", errors, code)
 	}
 }
@@ -139,6 +151,10 @@ func TestScouts(t *testing.T) {
 	run(t.Context(), []string{"scoutctl", "scouts"}, terminal{out: &coloured, err: io.Discard, colour: true})
 	if !strings.Contains(coloured.String(), "\x1b[33mdegraded") {
 		t.Errorf("on a terminal: %q", coloured.String())
+	}
+	plain := regexp.MustCompile(`\x1b\[[0-9]+m`).ReplaceAllString(coloured.String(), "")
+	if title, row, _ := strings.Cut(plain, "\n"); strings.Index(title, "HOST") != strings.Index(row, "web-01") {
+		t.Errorf("the columns are not below their titles: %q", plain)
 	}
 }
 
@@ -230,13 +246,18 @@ func TestFirstLinesAtOnce(t *testing.T) {
 	out := lineReader{make(chan string)}
 	ended := make(chan int)
 	go func() {
-		ended <- run(t.Context(), []string{"scoutctl", "files", "-o", "text"}, terminal{out: out, err: io.Discard})
+		ended <- run(t.Context(), []string{"scoutctl", "files"}, terminal{out: out, err: io.Discard})
 	}()
-	if got := <-out.lines; got != "/d/a" {
+	if got := <-out.lines; got != "HOST  PATH" {
 		t.Errorf("the first line is %q", got)
 	}
+	for range firstScreen {
+		if got := <-out.lines; got != "h     /d/a" {
+			t.Errorf("a line is %q", got)
+		}
+	}
 	close(enough)
-	for n := 1; n < 100; n++ {
+	for range 100 - firstScreen {
 		<-out.lines
 	}
 	if code := <-ended; code != exitOK {

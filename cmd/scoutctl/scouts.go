@@ -20,7 +20,7 @@ import (
 func scoutsCommand(t terminal) *cli.Command {
 	return &cli.Command{
 		Name: "scouts", Usage: "list the scouts and how they are doing",
-		Flags: []cli.Flag{output("table or json")},
+		Flags: []cli.Flag{output(rosterFormats)},
 		Action: func(ctx context.Context, c *cli.Command) error {
 			return writeRoster(ctx, c, t, func(r client.Roster) any { return r }, func(r client.Roster) error { return writeScouts(t, r, time.Now()) })
 		},
@@ -30,12 +30,14 @@ func scoutsCommand(t terminal) *cli.Command {
 func scoutmastersCommand(t terminal) *cli.Command {
 	return &cli.Command{
 		Name: "scoutmasters", Usage: "list the scoutmasters that share the list, and how they are doing",
-		Flags: []cli.Flag{output("table or json")},
+		Flags: []cli.Flag{output(rosterFormats)},
 		Action: func(ctx context.Context, c *cli.Command) error {
 			return writeRoster(ctx, c, t, func(r client.Roster) any { return r.Scoutmasters }, func(r client.Roster) error { return writeScoutmasters(t, r) })
 		},
 	}
 }
+
+var rosterFormats = []string{"table", "json"}
 
 // writeRoster writes a part of the roster in the format that is asked for.
 func writeRoster(ctx context.Context, c *cli.Command, t terminal, part func(client.Roster) any, table func(client.Roster) error) error {
@@ -60,7 +62,7 @@ func writeRoster(ctx context.Context, c *cli.Command, t terminal, part func(clie
 
 func writeScouts(t terminal, roster client.Roster, now time.Time) error {
 	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "STATE\tHOST\tDIRECTORY\tFILES\tHEARD\tSCOUTMASTER\tREASON") //nolint:errcheck // Flush reports it
+	fmt.Fprintln(w, t.title("STATE")+"\tHOST\tDIRECTORY\tFILES\tHEARD\tSCOUTMASTER\tREASON") //nolint:errcheck // Flush reports it
 	for _, s := range roster.Scouts {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", t.paint(string(s.State)), s.Host, printable(s.Directory), s.Files, //nolint:errcheck // Flush reports it
 			ago(s.Heard, now), dash(printable(s.Scoutmaster)), dash(printable(s.Reason)))
@@ -83,7 +85,7 @@ func writeScoutmasters(t terminal, roster client.Roster) error {
 		return err
 	}
 	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "STATE\tNAME\tSCOUTS\tREVISION\tVERSION\tURL") //nolint:errcheck // Flush reports it
+	fmt.Fprintln(w, t.title("STATE")+"\tNAME\tSCOUTS\tREVISION\tVERSION\tURL") //nolint:errcheck // Flush reports it
 	for _, m := range roster.Scoutmasters {
 		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%s\n", //nolint:errcheck // Flush reports it
 			t.paint(string(m.State)), printable(m.Name), m.Scouts, m.Revision, dash(printable(m.Version)), dash(printable(m.URL)))
@@ -96,6 +98,15 @@ func dash(s string) string {
 		return "-"
 	}
 	return s
+}
+
+// title is the title of a column of painted values: it takes as many bytes as they
+// do, so that it stays above them.
+func (t terminal) title(text string) string {
+	if !t.colour {
+		return text
+	}
+	return "\x1b[00m" + text + "\x1b[0m"
 }
 
 // paint colours a state. All colours have the same length, so that columns stay
