@@ -143,7 +143,7 @@ type task struct {
 
 // themes are all rows, in the order of the report. Rows of one theme share what
 // is set up for a point.
-var themes = [][]row{scanRows, freshRows, burstRows, wireRows, serveRows, interleavedRows, manyRows, fleetRows}
+var themes = [][]row{scanRows, freshRows, burstRows, wireRows, serveRows, interleavedRows, manyRows, fleetRows, sharedRows}
 
 // tasks are the runs that were asked for. Those at one point are together, so
 // that they can share what was set up for it.
@@ -194,6 +194,8 @@ const (
 	byteCount    unit = "B"
 	ofOneCore    unit = "of one core"
 	times        unit = "×"
+	perSecond    unit = "a second"
+	ofAll        unit = "of all"
 )
 
 // format writes a number of the unit for people.
@@ -206,6 +208,8 @@ func (u unit) format(v float64) string {
 	case byteCount:
 		return scaled(v, 1024, "B", "KiB", "MiB", "GiB")
 	case ofOneCore:
+		return digits(100*v) + " %"
+	case ofAll:
 		return digits(100*v) + " %"
 	case times:
 		return digits(v) + " ×"
