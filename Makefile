@@ -55,8 +55,8 @@ chaos: ## inject random faults and check every list: make chaos [TIME=1h] [SEED=
 	go run ./cmd/internal/chaos -time $(or $(TIME),1h) $(if $(SEED),-seed $(SEED))
 
 .PHONY: load
-load: ## measure 10,000 scouts on one master, and its restart
-	go test ./cmd/internal/e2e -run '^TestLoad$$' -v -long -scouts $(or $(SCOUTS),10000) -timeout 10m
+load: ## measure 10,000 scouts on one master, and its restart, and on three
+	go test ./cmd/internal/e2e -run '^Test(Fleet)?Load$$' -v -long -scouts $(or $(SCOUTS),10000) -timeout 10m
 
 .PHONY: hostile
 hostile: ## measure the cost of hostile scouts and consumers

@@ -67,6 +67,54 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+// F10: all scouts of a scoutmaster move at once. They are let in elsewhere without
+// sending their files again, nobody lists less meanwhile, and nobody is dropped.
+func TestFleetLoad(t *testing.T) {
+	n, pace := *fleetSize, []string{"-heartbeat", "1s", "-deadline", "3s", "-cut-off", "15s"}
+	if testing.Short() || raced || !*long {
+		n = min(n, 300)
+	}
+	if !*long { // the machine may have much else to do
+		pace = []string{"-heartbeat", "1s", "-deadline", "15s", "-cut-off", "30s"}
+	}
+	f := newFleet(t, 3, 3, pace...)
+	f.start(0)
+	play(t, []string{f.Address(0), f.Address(1), f.Address(2)}, n)
+	t.Logf("%d scouts at one scoutmaster: all listed after %s", n, f.masters[0].listsAll(t, n))
+	f.start(1)
+	f.start(2)
+	f.masters[1].listsAll(t, n)
+	from := []int{len(f.masters[1].Events()), len(f.masters[2].Events())}
+
+	f.kill(0)
+	began := time.Now()
+	within(t, 2*time.Minute, func() error {
+		body, err := f.masters[1].Get("/files")
+		if got := bytes.Count(body, []byte(`{"filename"`)); err == nil && got != n {
+			t.Fatalf("%d files are listed, of %d", got, n)
+		}
+		if err != nil {
+			return err
+		}
+		if moved := len(events(f.masters[1].Process, from[0], "scout registered")) + len(events(f.masters[2].Process, from[1], "scout registered")); moved < n {
+			return fmt.Errorf("%d scouts have moved, of %d", moved, n)
+		}
+		return nil
+	})
+	t.Logf("the scoutmaster killed: all have moved after %s", time.Since(began).Round(time.Millisecond))
+	sent := 0
+	for i, m := range f.masters[1:] {
+		for _, e := range events(m.Process, from[i], "files synced") {
+			sent += int(e.Number("added"))
+		}
+	}
+	if sent > n/100 {
+		t.Errorf("%d files were sent again", sent)
+	}
+	f.masters[1].listsAll(t, n)
+	f.masters[2].listsAll(t, n)
+}
+
 // play plays n scouts of one file each until the test ends.
 func play(t *testing.T, masters []string, n int) {
 	t.Helper()
