@@ -145,6 +145,11 @@ images: ## build images from scratch: make images [ENGINE=podman] [VERSION=v1.2.
 images-check: ## build the images without a network, with buildah, and check them
 	@tools/images-check $(VERSION)
 
+# Go's cache of results does not see the files that the test reads.
+.PHONY: manifests
+manifests: ## check the descriptions for Kubernetes and Compose
+	cd tools/manifests && go test -count=1 ./...
+
 .PHONY: proto
 proto: ## generate the Go code of the protocol
 	$(BUF) generate
@@ -185,7 +190,7 @@ check: prove test packages-check images-check bench-short ## run everything that
 	$(MAKE) fuzz FUZZTIME=3s
 
 .PHONY: prove
-prove: generated tidy versions lint cross ## run everything that CI runs, without the tests
+prove: generated tidy versions lint cross manifests ## run everything that CI runs, without the tests
 
 .PHONY: generated
 generated: ## check that generated code and documents are current
@@ -197,6 +202,7 @@ tidy: ## check that the module files are tidy
 	go mod tidy -diff
 	cd tools/buf && go mod tidy -diff
 	cd tools/lint && go mod tidy -diff
+	cd tools/manifests && go mod tidy -diff
 	cd tools/nats && go mod tidy -diff
 	cd tools/pack && go mod tidy -diff
 
