@@ -60,6 +60,17 @@ func TestFleetKilledScoutmaster(t *testing.T) {
 	}
 	f.agree(scouts...)
 	h.done()
+	sentOnce(t, scouts)
+}
+
+// sentOnce checks that scouts have not sent their files again.
+func sentOnce(t *testing.T, scouts []*scout) {
+	t.Helper()
+	for _, s := range scouts {
+		if n := len(events(s.Process, 0, "snapshot sent")); n != 1 {
+			t.Errorf("%s has sent %d snapshots, and has registered %d times", s.host, n, len(events(s.Process, 0, "registered")))
+		}
+	}
 }
 
 // F1: a scoutmaster is frozen past the deadline. It is lost like a dead one, and
@@ -88,6 +99,7 @@ func TestFleetFrozenScoutmaster(t *testing.T) {
 	write(t, scouts[0].dir, "made after it has thawed")
 	f.agree(scouts...)
 	h.done()
+	sentOnce(t, scouts)
 }
 
 // F1: a scoutmaster is stopped. Its scouts are told to go elsewhere.
@@ -110,6 +122,7 @@ func TestFleetStoppedScoutmaster(t *testing.T) {
 	time.Sleep(2*fleetDeadline + fleetHeartbeat)
 	f.agree(scouts...)
 	h.done()
+	sentOnce(t, scouts)
 }
 
 // F1: all scoutmasters are upgraded, one after the other. Readers of those that are
@@ -129,6 +142,7 @@ func TestFleetRollingUpgrade(t *testing.T) {
 	}
 	f.agree(scouts...)
 	h.done()
+	sentOnce(t, scouts)
 	for _, m := range f.masters {
 		for _, e := range events(m.Process, 0, "scout dropped") {
 			if e.Text("reason") != "scoutmaster stopping" && e.Text("reason") != "replaced" {
