@@ -101,7 +101,7 @@ func (r *Registry) Join(ctx context.Context, p stream.Peer) (stream.Member, erro
 		if r.state.find(m.id) != nil { // it has counted meanwhile
 			go r.abandon(m.id)
 		}
-		if errors.Is(err, errNotCounted) { // the life is over
+		if errors.Is(err, errNotCounted) || ctx.Err() == nil && m.life.ctx.Err() != nil { // the life is over
 			return nil, ErrNoState
 		}
 		return nil, err
@@ -263,11 +263,11 @@ func (r *Registry) compared(m *scoutmaster, position uint64, same bool, live int
 // beginAnew begins another life, and ends the sessions of this one. The caller
 // holds mu.
 func (r *Registry) beginAnew(epoch uint64, reason string) {
+	r.life.end() // before the sessions: they say nothing any more, not even that they end
 	for _, m := range r.life.members {
 		m.peer.Dismiss(reason)
 		m.logDropped(stream.LeftStopping)
 	}
-	r.life.end()
 	r.life = newLife(epoch)
 	if r.fleet != nil {
 		r.fleet.anew.Set()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -29,6 +30,7 @@ type fakePeer struct {
 	evicted atomic.Value  // the reason
 	rescans chan struct{} // closed when it has rescanned; nil: never
 	silence func() time.Duration
+	leave   func() // called by its session when it is dismissed; nil: nothing
 }
 
 func (f *fakePeer) peer(session string) stream.Peer {
@@ -48,8 +50,16 @@ func (f *fakePeer) peer(session string) stream.Peer {
 			}
 			return 1500 * time.Millisecond
 		},
-		Evict:   func(reason string) { f.evicted.Store(reason) },
-		Dismiss: func(reason string) { f.evicted.Store("dismissed: " + reason) },
+		Evict: func(reason string) { f.evicted.Store(reason) },
+		Dismiss: func(reason string) {
+			f.evicted.Store("dismissed: " + reason)
+			if f.leave != nil {
+				go f.leave()
+				for range 1000 {
+					runtime.Gosched() // the session is faster than its scoutmaster
+				}
+			}
+		},
 	}
 }
 

@@ -1007,12 +1007,12 @@ func TestADeathWhileTheLogStandsStill(t *testing.T) {
 func TestAllCutOff(t *testing.T) {
 	inVirtualTime(t, 2, func(f *testFleet) {
 		s := f.masters[0].arrive("a").show("x")
+		s.leave = func() { s.Leave(stream.LeftStopping) }
 		f.agree("x")
 		for _, m := range f.list() {
 			m.line.setCut(true)
 		}
 		f.await("all are cut off", func() bool { return f.all(func(m *testMaster) bool { return errors.Is(m.Ready(), ErrCutOff) }) })
-		s.Leave(stream.LeftStopping)
 		for _, m := range f.list() {
 			m.line.setCut(false)
 		}
