@@ -299,7 +299,7 @@ func (c *Conn) explain(err error) error {
 	case isTLS(err):
 		return fmt.Errorf("nats at %s: %w: correct -nats-ca, -nats-cert and -nats-key", servers, err)
 	case refused != nil:
-		return fmt.Errorf("nats at %s: %w: give this scoutmaster the permissions in nats-permissions.conf, see docs/security.md", servers, refused)
+		return fmt.Errorf("nats at %s: %w: give this scoutmaster the permissions in docs/nats-permissions.conf, see docs/operations.md", servers, refused)
 	case errors.Is(err, nats.ErrNoServers), isRefusedConnection(err):
 		return fmt.Errorf("nats at %s: no server answers (%w): start nats-server -js there, or correct -nats", servers, err)
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked), errors.Is(err, nats.ErrAccountAuthExpired):

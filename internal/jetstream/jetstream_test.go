@@ -358,14 +358,14 @@ func TestRequests(t *testing.T) {
 	serving.Wait()
 }
 
-// The permissions in the packaged file are all that a scoutmaster needs, and all of
+// The permissions in docs/nats-permissions.conf are all that a scoutmaster needs, and all of
 // them are needed.
 func TestPermissions(t *testing.T) {
-	file, err := os.ReadFile("../../packaging/nats-permissions.conf")
+	file, err := os.ReadFile("../../docs/nats-permissions.conf")
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := natstest.Start(t, 1, "authorization { users: [ { user: u, password: p\n"+string(file)+"\n} ] }")
+	server := natstest.Start(t, 1, string(file), "authorization { users: [ { user: u, password: p, permissions: $scoutmaster_permissions } ] }")
 	o := options(server...)
 	o.Fleet = "scout"
 	o.URLs[0] = strings.Replace(o.URLs[0], "//", "//u:p@", 1)
