@@ -17,8 +17,10 @@ func TestFlags(t *testing.T) {
 		},
 		connections: 16384,
 	}
-	standard := config{grpc: "127.0.0.1:3000", http: "127.0.0.1:3001", heartbeat: time.Second, deadline: 3 * time.Second, watchers: 1024, limits: limits,
-		sharing: sharing{fleet: "scout", cutOff: 15 * time.Second, logBytes: 1 << 30}}
+	standard := config{
+		grpc: "127.0.0.1:3000", http: "127.0.0.1:3001", heartbeat: time.Second, deadline: 3 * time.Second, watchers: 1024, limits: limits,
+		sharing: sharing{fleet: "scout", cutOff: 15 * time.Second, logBytes: 1 << 30},
+	}
 	with := func(change func(*config)) config { c := standard; change(&c); return c }
 	tests := []struct {
 		args string

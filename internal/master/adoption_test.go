@@ -154,6 +154,7 @@ func (s *mover) SnapshotSent(names, _ int, _ time.Duration) {
 	s.snapshots.Add(1)
 	s.sent.Add(int64(names))
 }
+
 func (s *mover) ChangeSent(added, removed, _ int, _ time.Duration) {
 	s.sent.Add(int64(added + removed))
 }
