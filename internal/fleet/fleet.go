@@ -26,8 +26,10 @@ const (
 	anyone = "ready"
 	// answerSize is about how many bytes of names an answer has.
 	answerSize = 512 << 10
-	// answerTime is how long a scoutmaster may take to answer.
+	// answerTime is how long a scoutmaster may take to answer, and workTime how long
+	// it works at the next parts of a state until it answers that it still does.
 	answerTime = 5 * time.Second
+	workTime   = 2 * time.Second
 	// transferIdle is how long a transfer waits for its next request.
 	transferIdle = 15 * time.Second
 	// transfersMost is how many scoutmasters may take the state at once.
@@ -41,6 +43,8 @@ const (
 type Fleet struct {
 	conn    *jetstream.Conn
 	address string
+
+	working sync.WaitGroup // at transfers
 
 	mu        sync.Mutex
 	transfers map[uint64]*transfer // by number
@@ -180,6 +184,7 @@ type Registry interface {
 // Serve answers the other scoutmasters until ctx is done.
 func (f *Fleet) Serve(ctx context.Context, r Registry) error {
 	var serving sync.WaitGroup
+	defer f.working.Wait()
 	defer serving.Wait()
 	defer f.endTransfers(func(*transfer) bool { return true })
 	handle := func(ctx context.Context, request []byte) ([]byte, error) { return f.answer(ctx, r, request) }
@@ -259,30 +264,65 @@ func rescan(ctx context.Context, r Registry, ask *scoutv1.PeerRescan) *scoutv1.P
 
 // transfer is a state that another scoutmaster takes, part by part.
 type transfer struct {
-	next func() (*scoutv1.StatePart, bool)
-	stop func()
-	used time.Time
+	batches chan []*scoutv1.StatePart // each for one answer
+	stop    context.CancelFunc
+	used    time.Time
 }
 
-// nextParts puts the next parts of a transfer into an answer. Transfer 0 begins
-// one.
+// begin begins a transfer. The parts are made meanwhile: a large state takes longer
+// than an answer may.
+func (f *Fleet) begin(r Registry) *transfer {
+	ctx, stop := context.WithCancel(context.Background())
+	t := &transfer{batches: make(chan []*scoutv1.StatePart, 1), stop: stop}
+	f.working.Go(func() {
+		defer close(t.batches)
+		t.work(ctx, r)
+	})
+	return t
+}
+
+// work makes the parts, until ctx is done.
+func (t *transfer) work(ctx context.Context, r Registry) {
+	var batch []*scoutv1.StatePart
+	size := 0
+	send := func() bool {
+		select {
+		case t.batches <- batch:
+			batch, size = nil, 0
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+	for p := range r.Parts(answerSize) {
+		batch = append(batch, p)
+		if size += proto.Size(p); size >= answerSize && !send() {
+			return
+		}
+	}
+	if len(batch) > 0 {
+		send()
+	}
+}
+
+// nextParts puts the next parts of a transfer into an answer, if there are any yet.
+// Transfer 0 begins one.
 func (f *Fleet) nextParts(r Registry, number uint64, answer *scoutv1.PeerAnswer) error {
 	t := f.takeTransfer(number)
 	if number == 0 {
-		t, number = new(transfer), newNumber()
-		t.next, t.stop = iter.Pull(r.Parts(answerSize))
+		t, number = f.begin(r), newNumber()
 	}
 	if t == nil {
 		return errors.New("the transfer of the state has ended")
 	}
-	for size := 0; size < answerSize; {
-		p, more := t.next()
+	select {
+	case batch, more := <-t.batches:
 		if !more {
 			t.stop()
 			return nil
 		}
-		answer.Parts = append(answer.Parts, p)
-		size += proto.Size(p)
+		answer.Parts = batch
+	case <-time.After(workTime):
 	}
 	answer.Transfer, answer.Address = number, f.address
 	return f.keepTransfer(number, t)

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,6 +22,7 @@ import (
 	"scout/internal/listing"
 	"scout/internal/master"
 	"scout/internal/stream"
+	scoutv1 "scout/proto/scout/v1"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -165,6 +168,58 @@ func TestFleet(t *testing.T) {
 	agree(left, all...)
 	left[0].show("host-1", "f1")
 	agree(left, all...)
+}
+
+// slow is a scoutmaster whose state takes longer than an answer may.
+type slow struct{ *master.Registry }
+
+const slowFor = 6 * time.Second
+
+func (slow) Ready() error { return nil }
+
+func (slow) Parts(int) iter.Seq[*scoutv1.StatePart] {
+	return func(yield func(*scoutv1.StatePart) bool) {
+		if yield(&scoutv1.StatePart{Head: &scoutv1.StateHead{Epoch: 7}}) {
+			time.Sleep(slowFor)
+			yield(&scoutv1.StatePart{Session: &scoutv1.StateSession{Session: 8}})
+		}
+	}
+}
+
+// A large state is taken, however long its parts take.
+func TestASlowState(t *testing.T) {
+	t.Parallel()
+	servers := natstest.Start(t, 1)
+	var sides [2]*fleet.Fleet
+	for i := range sides {
+		conn, err := jetstream.Open(t.Context(), jetstream.Options{URLs: []string{servers[0].URL()}, Fleet: "slow", Bytes: 1 << 20, Log: zaptest.NewLogger(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(conn.Close)
+		sides[i] = fleet.New(conn)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		if err := sides[0].Serve(ctx, slow{}); err != nil {
+			t.Error(err)
+		}
+	})
+	defer serving.Wait()
+	defer cancel()
+	var got []*scoutv1.StatePart
+	for end := time.Now().Add(time.Minute); len(got) == 0 && time.Now().Before(end); {
+		for p, err := range sides[1].State(t.Context()) {
+			if err != nil {
+				break // it does not serve yet
+			}
+			got = append(got, p)
+		}
+	}
+	if len(got) != 2 || got[0].GetHead().GetEpoch() != 7 || got[1].GetSession().GetSession() != 8 {
+		t.Errorf("the parts are %v", got)
+	}
 }
 
 // A log that is a small ring forgets what a newcomer would need, and the newcomer
