@@ -9,12 +9,15 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/klauspost/compress/zstd"
 	"go.uber.org/zap"
 
@@ -281,6 +284,27 @@ func TestScoutsGolden(t *testing.T) {
 	}{{"POST", "/scouts", 405}, {"GET", "/scouts?host=web-01", 400}, {"GET", "/scouts/", 404}} {
 		if r := get(t, h, bad.method, bad.target); r.StatusCode != bad.want || r.Header.Get("Content-Type") != "application/problem+json" {
 			t.Errorf("%s %s: %d %v", bad.method, bad.target, r.StatusCode, r.Header)
+		}
+	}
+}
+
+// What a scoutmaster of a fleet answers is as the description has it.
+func TestFleetAnswersConform(t *testing.T) {
+	doc, err := openapi3.NewLoader().LoadFromData(openAPI)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, schema := range map[string]string{"scouts-fleet.json": "Fleet", "fresh-fleet.json": "Files"} {
+		text, err := os.ReadFile(filepath.Join("testdata", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var value any
+		if err := json.Unmarshal(bytes.Replace(text, []byte("EPOCH"), []byte("000001a221597369"), 1), &value); err != nil {
+			t.Fatal(err)
+		}
+		if err := doc.Components.Schemas[schema].Value.VisitJSON(value); err != nil {
+			t.Errorf("%s: %v", file, err)
 		}
 	}
 }
