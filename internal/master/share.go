@@ -65,6 +65,9 @@ const (
 	// appendTimeout is how long an entry may take to come back until it is appended
 	// again.
 	appendTimeout = 2 * time.Second
+	// stillTime is how long nothing comes through a log that stands still, at least:
+	// when it goes on, entries that are older than this are appended again at once.
+	stillTime = 500 * time.Millisecond
 	// partSize is about how many bytes of names an entry has.
 	partSize = 64 << 10
 	// inFlight is how many parts of an Update are appended before the first of them
@@ -86,8 +89,11 @@ type shared struct {
 	sequence Sequence
 	state    *State
 
+	goesOn wake.Broadcast // the log has stood still
+
 	mu      sync.Mutex
 	waiting map[written]chan error // for what has become of entries of this scoutmaster
+	came    time.Time              // when something came through the log last
 }
 
 // written identifies an entry.
@@ -102,8 +108,9 @@ var errUnread = errors.New("a scoutmaster of an older version does not read entr
 // flight is an entry on its way through the log.
 type flight struct {
 	written
-	message []byte
-	outcome chan error
+	message  []byte
+	launched time.Time
+	outcome  chan error
 }
 
 // launch appends an entry. Its writer has to land the flight.
@@ -115,7 +122,7 @@ func (l *shared) launch(e *Entry) (*flight, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &flight{written{e.Session, e.Serial}, message, make(chan error, 1)}
+	f := &flight{written{e.Session, e.Serial}, message, time.Now(), make(chan error, 1)}
 	l.mu.Lock()
 	l.waiting[f.written] = f.outcome
 	l.mu.Unlock()
@@ -145,22 +152,53 @@ func (l *shared) settle(e *Entry, err error) {
 	}
 }
 
+// note wakes the writers of what may have been lost, when something has come through
+// a log that stood still.
+func (l *shared) note() {
+	l.mu.Lock()
+	still := time.Since(l.came) >= stillTime
+	l.came = time.Now()
+	l.mu.Unlock()
+	if still {
+		l.goesOn.Wake()
+	}
+}
+
+// relaunch appends an entry again if it may have been lost while the log stood
+// still.
+func (l *shared) relaunch(f *flight) {
+	if time.Since(f.launched) >= stillTime {
+		l.sequence.Append(f.message) //nolint:errcheck // as in launch
+	}
+}
+
 // Append appends the entry, and waits for it to come back.
 func (l *shared) Append(ctx context.Context, e *Entry) error {
+	return l.appendWithin(ctx, e, appendTimeout)
+}
+
+// appendWithin is Append, with ErrUncertain after the limit.
+func (l *shared) appendWithin(ctx context.Context, e *Entry, limit time.Duration) error {
+	goesOn := l.goesOn.Wait()
 	f, err := l.launch(e)
 	if err != nil {
 		return err
 	}
 	defer l.land(f)
-	late := time.NewTimer(appendTimeout)
+	late := time.NewTimer(limit)
 	defer late.Stop()
-	select {
-	case err := <-f.outcome:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-late.C:
-		return ErrUncertain
+	for {
+		select {
+		case err := <-f.outcome:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-goesOn:
+			goesOn = l.goesOn.Wait()
+			l.relaunch(f)
+		case <-late.C:
+			return ErrUncertain
+		}
 	}
 }
 
@@ -177,6 +215,7 @@ func (l *shared) appendAll(ctx context.Context, entries iter.Seq[*Entry]) error 
 	}()
 	late := time.NewTicker(appendTimeout)
 	defer late.Stop()
+	goesOn := l.goesOn.Wait()
 	for more := true; ; {
 		for more && len(flights) < inFlight {
 			var e *Entry
@@ -202,6 +241,11 @@ func (l *shared) appendAll(ctx context.Context, entries iter.Seq[*Entry]) error 
 			late.Reset(appendTimeout)
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-goesOn:
+			goesOn = l.goesOn.Wait()
+			for _, f := range flights {
+				l.relaunch(f)
+			}
 		case <-late.C:
 			for _, f := range flights {
 				l.sequence.Append(f.message) //nolint:errcheck // as above
@@ -559,6 +603,7 @@ func (p *participant) deliver(position uint64, messages [][]byte) error {
 	for i, outcome := range outcomes {
 		p.shared.settle(entries[i], outcome)
 	}
+	p.shared.note()
 	if err != nil {
 		return err
 	}
@@ -741,11 +786,12 @@ func (p *participant) idle(ctx context.Context) (why string, idle bool) {
 }
 
 // say appends an entry of the scoutmaster itself. Only beat calls it, and leave
-// after it.
+// after it. It waits no longer than for a heartbeat, so that a log that stood still is
+// noticed to go on as soon as that, and a scoutmaster that is cut off notices it.
 func (p *participant) say(ctx context.Context, body Body) error {
 	epoch, id := p.registry.self()
 	e := &Entry{Epoch: epoch, Session: id, Serial: p.registry.state.serialOf(id.Instance) + 1, Body: body}
-	return p.registry.log.Append(ctx, e)
+	return p.shared.appendWithin(ctx, e, min(appendTimeout, max(p.Heartbeat, stillTime)))
 }
 
 // begin begins an epoch.

@@ -107,6 +107,13 @@ func (l *line) setCut(cut bool) {
 	l.changed.Wake()
 }
 
+// lose loses what came while the line was cut.
+func (l *line) lose() {
+	l.state.Lock()
+	defer l.state.Unlock()
+	l.held = nil
+}
+
 // fate decides how often and how late a message comes.
 func (l *line) fate() (copies int, delay time.Duration, cut bool) {
 	l.state.Lock()
@@ -177,8 +184,8 @@ func (l *line) Follow(ctx context.Context, made, from uint64, deliver func(uint6
 // next returns the messages from a position on, nil when none has come.
 func (l *line) next(made, from uint64) ([][]byte, error) {
 	l.state.Lock()
+	defer l.state.Unlock()
 	cut := l.cut
-	l.state.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.instead != nil && from >= l.first && from < l.first+uint64(len(l.messages)) {
@@ -1098,6 +1105,43 @@ func TestALogThatStandsStill(t *testing.T) {
 		s.show("y")
 		f.agree("y")
 	})
+}
+
+// What was lost while the log stood still is in it within a heartbeat after it goes
+// on.
+func TestALogThatGoesOn(t *testing.T) {
+	for _, large := range []bool{false, true} {
+		inVirtualTime(t, 3, func(f *testFleet) {
+			s := f.masters[0].arrive("a").show("x")
+			f.agree("x")
+			for _, m := range f.list() {
+				m.line.setCut(true)
+			}
+			began, listed := time.Now(), make(chan time.Time, 1)
+			names := []string{"y"}
+			if large {
+				for i := range 20_000 {
+					names = append(names, fmt.Sprintf("y/%032d", i*i))
+				}
+				slices.Sort(names)
+			}
+			go func() {
+				s.show(names...)
+				listed <- time.Now()
+			}()
+			time.Sleep(2*appendTimeout + appendTimeout/20)
+			for _, m := range f.list() {
+				m.line.lose()
+				m.line.setCut(false)
+			}
+			goesOn := time.Now()
+			at := <-listed
+			if took := at.Sub(goesOn); took > testHeartbeat+50*latency {
+				t.Errorf("after %v without the log it took %v", goesOn.Sub(began), took)
+			}
+			f.agree(names...)
+		})
+	}
 }
 
 // corrupt adds a name to what a scoutmaster lists of a scout.
