@@ -2,7 +2,6 @@ package render
 
 import (
 	"bytes"
-	"compress/gzip"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -19,7 +18,6 @@ import (
 	"time"
 	"weak"
 
-	"github.com/klauspost/compress/zstd"
 	"go.uber.org/goleak"
 
 	"scout/internal/files"
@@ -85,7 +83,7 @@ func TestCompressedIsTheSameList(t *testing.T) {
 				}
 				for _, c := range []Coding{Gzip, Zstd, Gzip, Zstd} {
 					packed := written(t, r, &List{Version: v, Selection: selection(v), Format: f, Coding: c})
-					if got := unpack(t, packed, c); !bytes.Equal(got, plain) {
+					if got := filestest.Unpack(t, packed, c.String()); !bytes.Equal(got, plain) {
 						t.Errorf("%s, %s, %s, %s: %d bytes unpacked, want %d", when, what, f, c, len(got), len(plain))
 					}
 				}
@@ -115,29 +113,6 @@ func TestCompressedIsTheSameList(t *testing.T) {
 	l.Drop(sources[1])
 	l.Drop(sources[2])
 	compare("all masked")
-}
-
-func unpack(t *testing.T, p []byte, c Coding) []byte {
-	t.Helper()
-	var z io.Reader
-	var err error
-	if c == Gzip {
-		z, err = gzip.NewReader(bytes.NewReader(p))
-	} else {
-		var d *zstd.Decoder
-		if d, err = zstd.NewReader(bytes.NewReader(p)); err == nil {
-			defer d.Close()
-		}
-		z = d
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := io.ReadAll(z)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
 }
 
 func merge(t *testing.T, l *listing.Listing) {

@@ -2,7 +2,6 @@ package web
 
 import (
 	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"io"
 	"math/rand/v2"
@@ -17,8 +16,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-
-	"github.com/klauspost/compress/zstd"
 
 	"scout/internal/files"
 	"scout/internal/files/filestest"
@@ -110,7 +107,7 @@ func TestCodingsOverHTTP(t *testing.T) {
 	want := body(t, ask(t, h, "GET", "/files?prefix=a"))
 	for _, c := range []render.Coding{render.Gzip, render.Zstd} {
 		r := ask(t, h, "GET", "/files?prefix=a", "Accept-Encoding", c.String())
-		if got := unpack(t, body(t, r), c); r.Header.Get("Content-Encoding") != c.String() || !bytes.Equal(got, want) {
+		if got := filestest.Unpack(t, body(t, r), c.String()); r.Header.Get("Content-Encoding") != c.String() || !bytes.Equal(got, want) {
 			t.Errorf("%s: %v, %d bytes, want %d", c, r.Header, len(got), len(want))
 		}
 	}
@@ -396,29 +393,6 @@ func TestGivesUpWhenTheClientLeaves(t *testing.T) {
 	if s.Next() || !s.aborted || s.read > 2*checkEvery {
 		t.Errorf("aborted is %v after %d entries", s.aborted, s.read)
 	}
-}
-
-func unpack(t *testing.T, p []byte, c render.Coding) []byte {
-	t.Helper()
-	var z io.Reader
-	var err error
-	if c == render.Gzip {
-		z, err = gzip.NewReader(bytes.NewReader(p))
-	} else {
-		var d *zstd.Decoder
-		if d, err = zstd.NewReader(bytes.NewReader(p)); err == nil {
-			defer d.Close()
-		}
-		z = d
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := io.ReadAll(z)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
 }
 
 func merge(t *testing.T, l *listing.Listing) {

@@ -3,7 +3,13 @@
 package filestest
 
 import (
+	"bytes"
+	"compress/gzip"
+	"io"
 	"slices"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
 
 	"scout/internal/files"
 )
@@ -15,4 +21,28 @@ func Set(names ...string) *files.Set {
 		b.Add([]byte(n))
 	}
 	return b.Set()
+}
+
+// Unpack returns the text of a list in the coding gzip or zstd.
+func Unpack(tb testing.TB, packed []byte, coding string) []byte {
+	tb.Helper()
+	var z io.Reader
+	var err error
+	if coding == "gzip" {
+		z, err = gzip.NewReader(bytes.NewReader(packed))
+	} else {
+		var d *zstd.Decoder
+		if d, err = zstd.NewReader(bytes.NewReader(packed)); err == nil {
+			defer d.Close()
+		}
+		z = d
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+	text, err := io.ReadAll(z)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return text
 }
