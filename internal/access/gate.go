@@ -34,9 +34,9 @@ type Files struct {
 type Gate struct {
 	pair        *credentialFile[*tls.Certificate] // nil: plaintext
 	authorities *credentialFile[*x509.CertPool]   // nil: scouts need no certificate
-	scoutTokens *credentialFile[*Tokens]          // nil: scouts need no token
-	httpTokens  *credentialFile[*Tokens]          // nil: consumers need no token
-	policy      *credentialFile[*Policy]          // nil: scouts may register anything
+	scoutTokens *credentialFile[*tokenSet]        // nil: scouts need no token
+	httpTokens  *credentialFile[*tokenSet]        // nil: consumers need no token
+	policy      *credentialFile[*policy]          // nil: scouts may register anything
 	log         *zap.Logger
 }
 

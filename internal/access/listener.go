@@ -157,7 +157,7 @@ func (c *counted) Close() error {
 
 // ReadOnReady lets gRPC read without a buffer for each idle connection.
 func (c *counted) ReadOnReady(size int, pool mem.BufferPool) (*[]byte, int, error) {
-	return ReadOnReady(c.TCPConn, size, pool)
+	return readOnReady(c.TCPConn, size, pool)
 }
 
 func (l *Listener) leave(c *counted) {

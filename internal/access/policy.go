@@ -14,9 +14,9 @@ import (
 	"scout/internal/glob"
 )
 
-// Policy says which scouts may register which hosts and directories. A scout that
+// policy says which scouts may register which hosts and directories. A scout that
 // matches no rule may register none.
-type Policy struct{ rules []*rule }
+type policy struct{ rules []*rule }
 
 // rule permits the scouts whose name matches to register one of the directories of
 // one of the hosts.
@@ -29,7 +29,7 @@ type rule struct {
 // ownName as a host stands for the name in the scout's credential.
 const ownName = "$name"
 
-// ParsePolicy reads a policy: one rule a line as
+// parsePolicy reads a policy: one rule a line as
 //
 //	token:web          hosts=web-*  directories=/srv/**,/var/log/*
 //	cert:db-01.example hosts=db-01  directories=/**
@@ -38,8 +38,8 @@ const ownName = "$name"
 // and ignores empty lines and lines that begin with #. Names, hosts and directories
 // are patterns of doublestar. Commas separate several patterns, and ? stands for a
 // space. Errors name the file, the line, the cause and the cure.
-func ParsePolicy(file string, content []byte) (*Policy, error) {
-	p := new(Policy)
+func parsePolicy(file string, content []byte) (*policy, error) {
+	p := new(policy)
 	for at, line := range lines(file, content) {
 		r, err := parseRule(line)
 		if err != nil {
@@ -122,7 +122,7 @@ func checkDirectory(pattern string) error {
 // permits reports whether a scout with these names may register an origin. It never
 // permits a directory that is not written in its shortest form, because such a path
 // may lead to another place than its beginning suggests.
-func (p *Policy) permits(names []string, o files.Origin) bool {
+func (p *policy) permits(names []string, o files.Origin) bool {
 	return path.Clean(o.Directory) == o.Directory && slices.ContainsFunc(names, func(name string) bool {
 		return slices.ContainsFunc(p.rules, func(r *rule) bool { return r.permits(name, o) })
 	})
@@ -149,6 +149,6 @@ func matches(pattern, s string) bool {
 	return ok && err == nil
 }
 
-func openPolicy(log *zap.Logger, file string) (*credentialFile[*Policy], error) {
-	return openFile(log, func(contents [][]byte) (*Policy, error) { return ParsePolicy(file, contents[0]) }, file)
+func openPolicy(log *zap.Logger, file string) (*credentialFile[*policy], error) {
+	return openFile(log, func(contents [][]byte) (*policy, error) { return parsePolicy(file, contents[0]) }, file)
 }

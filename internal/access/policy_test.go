@@ -8,7 +8,7 @@ import (
 )
 
 func TestPolicy(t *testing.T) {
-	p, err := ParsePolicy("policy", []byte(`
+	p, err := parsePolicy("policy", []byte(`
 # scout            where
 token:web          hosts=web-*,www   directories=/srv/**,/var/log/*
 token:web          hosts=shared      directories=/pool
@@ -86,7 +86,7 @@ func TestWrongPolicy(t *testing.T) {
 		"token:web hosts={a directories=/":        `policy:1: hosts=: "{a" is not a glob pattern`,
 		"token:web hosts=\xff directories=/":      "policy:1: the line is not UTF-8",
 	} {
-		if _, err := ParsePolicy("policy", []byte(content)); err == nil || !strings.HasPrefix(err.Error(), want) {
+		if _, err := parsePolicy("policy", []byte(content)); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%q: %v", content, err)
 		}
 	}
@@ -101,7 +101,7 @@ func FuzzPolicy(f *testing.F) {
 		f.Add([]byte(seed), "cert:a", "a\x00", "/srv/../\xff")
 	}
 	f.Fuzz(func(t *testing.T, content []byte, who, host, dir string) {
-		p, err := ParsePolicy("f", content)
+		p, err := parsePolicy("f", content)
 		if (p == nil) == (err == nil) {
 			t.Fatalf("%v and %v", p, err)
 		}

@@ -9,10 +9,10 @@ import (
 	"google.golang.org/grpc/mem"
 )
 
-// ReadOnReady waits until a connection has something to read, and reads it into a
+// readOnReady waits until a connection has something to read, and reads it into a
 // buffer of the pool: so an idle connection holds no buffer. gRPC does this by
 // itself for a *net.TCPConn, and asks connections that wrap others to do it.
-func ReadOnReady(conn net.Conn, size int, pool mem.BufferPool) (*[]byte, int, error) {
+func readOnReady(conn net.Conn, size int, pool mem.BufferPool) (*[]byte, int, error) {
 	if raw := rawConn(conn); raw != nil {
 		return readRaw(raw, size, pool)
 	}

@@ -48,7 +48,7 @@ func TestReadOnReady(t *testing.T) {
 		if _, err := io.WriteString(client, text); err != nil {
 			t.Fatal(err)
 		}
-		buf, n, err := ReadOnReady(server, 64, &pool)
+		buf, n, err := readOnReady(server, 64, &pool)
 		if err != nil || string((*buf)[:n]) != text {
 			t.Fatalf("read %d bytes, error %v, want %q", n, err, text)
 		}
@@ -56,16 +56,16 @@ func TestReadOnReady(t *testing.T) {
 	}
 	server.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
 	var late net.Error
-	if _, _, err := ReadOnReady(server, 64, &pool); !errors.As(err, &late) || !late.Timeout() {
+	if _, _, err := readOnReady(server, 64, &pool); !errors.As(err, &late) || !late.Timeout() {
 		t.Errorf("with nothing to read in time: %v", err)
 	}
 	server.SetReadDeadline(time.Time{})
 	client.Close()
-	if _, _, err := ReadOnReady(server, 64, &pool); !errors.Is(err, io.EOF) {
+	if _, _, err := readOnReady(server, 64, &pool); !errors.Is(err, io.EOF) {
 		t.Errorf("at the end: %v, want EOF", err)
 	}
 	server.Close()
-	if _, _, err := ReadOnReady(server, 64, &pool); !errors.Is(err, net.ErrClosed) {
+	if _, _, err := readOnReady(server, 64, &pool); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("on a closed connection: %v", err)
 	}
 	if n := pool.used.Load(); n != 0 {

@@ -23,9 +23,9 @@ var (
 	tokenSecret = regexp.MustCompile(`^[A-Za-z0-9._~+/-]+=*$`) // what RFC 6750 lets a bearer token be
 )
 
-// Tokens are the valid tokens: their names, by digests of the secrets. The secrets
+// tokenSet has the valid tokens: their names, by digests of the secrets. The secrets
 // themselves are not kept.
-type Tokens struct{ names map[digest]string }
+type tokenSet struct{ names map[digest]string }
 
 // digest is a keyed hash of a secret. Its key never leaves the process, so the time
 // of a lookup tells nothing about any secret.
@@ -43,11 +43,11 @@ func digestOf(secret string) digest {
 	return digest(mac.Sum(nil))
 }
 
-// ParseTokens reads a file with one token a line, name:secret. It ignores empty lines
+// parseTokens reads a file with one token a line, name:secret. It ignores empty lines
 // and lines that begin with #. A name may have several lines: each of its secrets is
 // valid. Errors name the file and the line, never the secret.
-func ParseTokens(file string, content []byte) (*Tokens, error) {
-	t := &Tokens{names: make(map[digest]string)}
+func parseTokens(file string, content []byte) (*tokenSet, error) {
+	t := &tokenSet{names: make(map[digest]string)}
 	for at, line := range lines(file, content) {
 		name, secret, err := parseToken(at, line)
 		if err != nil {
@@ -68,9 +68,9 @@ func ParseTokens(file string, content []byte) (*Tokens, error) {
 	return t, nil
 }
 
-// ParseToken reads a client's token file: a single line, name:secret or the secret
+// parseTokenFile reads a client's token file: a single line, name:secret or the secret
 // alone. It returns the secret.
-func ParseToken(file string, content []byte) (secret string, err error) {
+func parseTokenFile(file string, content []byte) (secret string, err error) {
 	for at, line := range lines(file, content) {
 		if secret != "" {
 			return "", fmt.Errorf("%s: this is a second token: leave the one that is to be shown", at)
@@ -109,18 +109,18 @@ func parseToken(at, line string) (name, secret string, err error) {
 	return name, secret, nil
 }
 
-// Name returns the name of a secret. For secrets of one length it always takes the
+// name returns the name of a secret. For secrets of one length it always takes the
 // same time.
-func (t *Tokens) Name(secret string) (name string, ok bool) {
+func (t *tokenSet) name(secret string) (name string, ok bool) {
 	name, ok = t.names[digestOf(secret)]
 	return name, ok
 }
 
 // openTokens opens a file of valid tokens.
-func openTokens(log *zap.Logger, file string) (*credentialFile[*Tokens], error) {
-	return openFile(log, func(contents [][]byte) (*Tokens, error) {
+func openTokens(log *zap.Logger, file string) (*credentialFile[*tokenSet], error) {
+	return openFile(log, func(contents [][]byte) (*tokenSet, error) {
 		warnOfReaders(log, file)
-		return ParseTokens(file, contents[0])
+		return parseTokens(file, contents[0])
 	}, file)
 }
 
@@ -130,7 +130,7 @@ func readToken(file string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return ParseToken(file, content)
+	return parseTokenFile(file, content)
 }
 
 var (
@@ -139,12 +139,12 @@ var (
 )
 
 // bearer returns the name of the token in an Authorization header.
-func bearer(tokens *Tokens, header string) (name string, err error) {
+func bearer(tokens *tokenSet, header string) (name string, err error) {
 	scheme, secret, _ := strings.Cut(header, " ")
 	if !strings.EqualFold(scheme, "Bearer") {
 		return "", errNoToken
 	}
-	name, ok := tokens.Name(strings.TrimSpace(secret))
+	name, ok := tokens.name(strings.TrimSpace(secret))
 	if !ok {
 		return "", errUnknownToken
 	}

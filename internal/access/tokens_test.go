@@ -13,7 +13,7 @@ const (
 )
 
 func TestTokens(t *testing.T) {
-	tokens, err := ParseTokens("tokens", []byte("# a comment\r\n\n  web:"+secretA+"\r\nweb:"+secretB+"\ndb.1:0123456789abcdef"))
+	tokens, err := parseTokens("tokens", []byte("# a comment\r\n\n  web:"+secretA+"\r\nweb:"+secretB+"\ndb.1:0123456789abcdef"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -21,7 +21,7 @@ func TestTokens(t *testing.T) {
 		secretA: "web", secretB: "web", "0123456789abcdef": "db.1",
 		"": "", "web": "", "web:" + secretA: "", secretA + "a": "", secretA[1:]: "", strings.ToUpper(secretA): "",
 	} {
-		if name, ok := tokens.Name(secret); name != want || ok != (want != "") {
+		if name, ok := tokens.name(secret); name != want || ok != (want != "") {
 			t.Errorf("%q is %q's, %t", secret, name, ok)
 		}
 	}
@@ -36,12 +36,12 @@ func BenchmarkName(b *testing.B) {
 			for i := range n {
 				fmt.Fprintf(&content, "scout-%d:%032d\n", i, i)
 			}
-			tokens, err := ParseTokens("tokens", []byte(content.String()))
+			tokens, err := parseTokens("tokens", []byte(content.String()))
 			if err != nil {
 				b.Fatal(err)
 			}
 			for b.Loop() {
-				if _, ok := tokens.Name(fmt.Sprintf("%032d", n-1)); !ok {
+				if _, ok := tokens.name(fmt.Sprintf("%032d", n-1)); !ok {
 					b.Fatal("unknown")
 				}
 			}
@@ -67,7 +67,7 @@ func TestWrongTokens(t *testing.T) {
 		"a:" + secret + "\nb:" + secret:     "tokens:2: the secret is a's already: give each name",
 		"web:" + strings.Repeat(secret, 30): "tokens:1: the secret has more than 512 characters: make one",
 	} {
-		_, err := ParseTokens("tokens", []byte(content))
+		_, err := parseTokens("tokens", []byte(content))
 		if err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "S3CR3T") {
 			t.Errorf("%q: %v", content, err)
 		}
@@ -78,7 +78,7 @@ func TestToken(t *testing.T) {
 	for content, want := range map[string]string{
 		secretA: secretA, secretA + "\n": secretA, "# mine\nweb:" + secretB + "\n": secretB,
 	} {
-		if got, err := ParseToken("token", []byte(content)); got != want || err != nil {
+		if got, err := parseTokenFile("token", []byte(content)); got != want || err != nil {
 			t.Errorf("%q: %q, %v", content, got, err)
 		}
 	}
@@ -87,14 +87,14 @@ func TestToken(t *testing.T) {
 		secretA + "\nweb:" + secretB: "token:2: this is a second token",
 		"short":                      "token:1: the secret has less than 16 characters",
 	} {
-		if _, err := ParseToken("token", []byte(content)); err == nil || !strings.HasPrefix(err.Error(), want) {
+		if _, err := parseTokenFile("token", []byte(content)); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%q: %v", content, err)
 		}
 	}
 }
 
 func TestBearer(t *testing.T) {
-	tokens, err := ParseTokens("tokens", []byte("web:"+secretA))
+	tokens, err := parseTokens("tokens", []byte("web:"+secretA))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func FuzzTokens(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, content []byte) {
-		tokens, err := ParseTokens("f", content)
+		tokens, err := parseTokens("f", content)
 		if (tokens == nil) == (err == nil) {
 			t.Fatalf("%v and %v", tokens, err)
 		}
@@ -132,7 +132,7 @@ func FuzzTokens(f *testing.F) {
 		good := 0
 		for _, line := range lines("f", content) {
 			_, secret, _ := strings.Cut(line, ":")
-			if _, ok := tokens.Name(secret); !ok || len(secret) < minSecret {
+			if _, ok := tokens.name(secret); !ok || len(secret) < minSecret {
 				t.Errorf("%q is not good", line)
 			}
 			good++
@@ -140,11 +140,11 @@ func FuzzTokens(f *testing.F) {
 		if good != len(tokens.names) {
 			t.Errorf("%d tokens in %d lines", len(tokens.names), good)
 		}
-		if _, ok := tokens.Name(""); ok {
+		if _, ok := tokens.name(""); ok {
 			t.Error("nothing is a token")
 		}
-		if secret, err := ParseToken("f", content); err == nil {
-			if _, ok := tokens.Name(secret); !ok {
+		if secret, err := parseTokenFile("f", content); err == nil {
+			if _, ok := tokens.name(secret); !ok {
 				t.Errorf("the same file holds the unknown %q", secret)
 			}
 		}

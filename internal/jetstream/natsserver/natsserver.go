@@ -165,13 +165,8 @@ func (s *Server) Start() error {
 }
 
 // Kill ends the process with SIGKILL.
-func (s *Server) Kill() { s.end(syscall.SIGKILL) }
-
-// Stop ends the process with SIGTERM.
-func (s *Server) Stop() { s.end(syscall.SIGTERM) }
-
-func (s *Server) end(signal os.Signal) {
-	_ = s.cmd.Process.Signal(signal)
+func (s *Server) Kill() {
+	_ = s.cmd.Process.Kill()
 	<-s.done
 }
 
