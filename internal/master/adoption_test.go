@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"math/rand/v2"
 	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/zap"
@@ -24,15 +27,17 @@ import (
 	scoutv1 "scout/proto/scout/v1"
 )
 
-// port is where the scouts of a testMaster connect.
+// port is where the scouts of a scoutmaster connect.
 type port struct {
 	address string
 	server  *grpc.Server
 	stop    func() // stops taking scouts, and tells the connected ones
+	logs    *observer.ObservedLogs
+	frozen  atomic.Bool // everything on the connections is lost
 
 	mu       sync.Mutex
 	listener *bufconn.Listener // nil: nobody is there
-	frozen   atomic.Bool       // what is sent on the connections is lost
+	wires    []*wire
 }
 
 // die ends a scoutmaster's sessions without a word.
@@ -42,10 +47,11 @@ func (m *testMaster) die() {
 	m.life.end()
 }
 
-// open lets scouts in.
-func (m *testMaster) open() *port {
-	p := &port{address: fmt.Sprintf("10.0.0.%d:3000", 1+slices.Index(m.fleet.list(), m)), listener: bufconn.Listen(64 << 10)}
-	sessions := stream.NewServer(m.Registry, stream.Config{Heartbeat: testHeartbeat, Deadline: testDeadline, Log: zap.NewNop()})
+// open lets scouts in at an address.
+func open(r *Registry, number int) *port {
+	core, logs := observer.New(zap.WarnLevel)
+	p := &port{address: fmt.Sprintf("10.0.0.%d:3000", number), listener: bufconn.Listen(64 << 10), logs: logs}
+	sessions := stream.NewServer(r, stream.Config{Heartbeat: testHeartbeat, Deadline: testDeadline, Log: zap.New(core)})
 	p.server = grpc.NewServer(stream.ServerOptions()...)
 	scoutv1.RegisterScoutmasterServiceServer(p.server, sessions)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -57,6 +63,7 @@ func (m *testMaster) open() *port {
 		p.mu.Lock()
 		p.listener = nil
 		p.mu.Unlock()
+		p.frozen.Store(false)
 		cancel()
 		p.server.Stop()
 		running.Wait()
@@ -72,17 +79,51 @@ func (p *port) connect(ctx context.Context) (net.Conn, error) {
 		return nil, errors.New("connection refused")
 	}
 	conn, err := listener.DialContext(ctx)
-	return &wire{conn, &p.frozen}, err
+	if err != nil {
+		return nil, err
+	}
+	w := &wire{Conn: conn, port: p}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.wires = append(p.wires, w)
+	return w, nil
 }
 
-// wire is a scout's connection.
+// lose has everything be lost from now on that goes up, or down, on the connections
+// that there are.
+func (p *port) lose(direction func(*wire) *atomic.Bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, w := range p.wires {
+		direction(w).Store(true)
+	}
+}
+
+func upwards(w *wire) *atomic.Bool   { return &w.up }
+func downwards(w *wire) *atomic.Bool { return &w.down }
+
+// cut breaks the connections that there are for their scouts alone, as where an address
+// is translated to another one and then is not.
+func (p *port) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, w := range p.wires {
+		w.up.Store(true)
+		w.broken.Store(true)
+		_ = w.Conn.SetReadDeadline(time.Now())
+	}
+}
+
+// wire is a scout's connection, on which what goes up or down may be lost.
 type wire struct {
 	net.Conn
-	frozen *atomic.Bool
+	port     *port
+	up, down atomic.Bool
+	broken   atomic.Bool
 }
 
 func (w *wire) Write(b []byte) (int, error) {
-	if w.frozen.Load() {
+	if w.lost(&w.up) {
 		return len(b), nil
 	}
 	return w.Conn.Write(b)
@@ -91,10 +132,30 @@ func (w *wire) Write(b []byte) (int, error) {
 func (w *wire) Read(b []byte) (int, error) {
 	for {
 		n, err := w.Conn.Read(b)
-		if err != nil || !w.frozen.Load() {
+		if w.broken.Load() {
+			return 0, io.ErrUnexpectedEOF
+		}
+		if err != nil || !w.lost(&w.down) {
 			return n, err
 		}
 	}
+}
+
+// lost reports whether what goes in a direction is lost. What comes after something
+// that was lost is lost too.
+func (w *wire) lost(direction *atomic.Bool) bool {
+	if w.port.frozen.Load() {
+		direction.Store(true)
+	}
+	return direction.Load()
+}
+
+// Close does not reach the other end where something is lost.
+func (w *wire) Close() error {
+	if w.up.Load() || w.broken.Load() {
+		return nil
+	}
+	return w.Conn.Close()
 }
 
 // mover is a scout with the addresses of several scoutmasters.
@@ -197,8 +258,8 @@ const (
 
 func newWave(f *testFleet) *wave {
 	w := &wave{testFleet: f}
-	for _, m := range f.list() {
-		w.ports = append(w.ports, m.open())
+	for i, m := range f.list() {
+		w.ports = append(w.ports, open(m.Registry, i+1))
 	}
 	for i := range waveScouts {
 		s := newMover(fmt.Sprintf("host-%02d", i), waveNames)
@@ -218,7 +279,6 @@ func (w *wave) end() {
 		}
 	}
 	for _, p := range w.ports {
-		p.frozen.Store(false)
 		p.stop()
 	}
 	time.Sleep(time.Minute) // grpc gives up closing connections
@@ -338,5 +398,159 @@ func TestScoutsMove(t *testing.T) {
 				f.await("all lists are whole", w.whole)
 			})
 		})
+	}
+}
+
+// A scout that comes back while its session stands, because its connection has broken
+// for one end only, is let in by whatever address, and goes on with what is listed.
+func TestScoutsComeBack(t *testing.T) {
+	for addresses := range 2 {
+		t.Run(fmt.Sprint(addresses+1), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r, _ := observed()
+				var ports []*port
+				for i := range addresses + 1 {
+					ports = append(ports, open(r, i+1))
+				}
+				s := newMover("host", waveNames)
+				s.run(ports)
+				time.Sleep(15 * time.Second)
+				if r.state.list.Current().Len != waveNames {
+					t.Fatal("it is not listed")
+				}
+				for _, p := range ports {
+					p.cut()
+				}
+				s.replace(7)
+				lost := func() bool { return s.logs.FilterMessage("master lost").Len() > 0 }
+				for !lost() || s.logs.FilterMessage("registered").Len() < 2 {
+					time.Sleep(time.Millisecond)
+					if n := r.state.list.Current().Len; n != waveNames {
+						t.Fatalf("%d names are listed", n)
+					}
+				}
+				s.replace(8)
+				time.Sleep(3 * testDeadline)
+				if got := listed(r); !slices.Equal(got, sorted(s)) {
+					t.Errorf("%d names are listed", len(got))
+				}
+				if n := s.sent.Load() - waveNames; n > 6 || s.snapshots.Load() != 1 {
+					t.Errorf("%d names were sent again", n)
+				}
+				s.leave()
+				if err := <-s.done; err != nil {
+					t.Error(err)
+				}
+				for _, p := range ports {
+					p.stop()
+				}
+				time.Sleep(time.Minute)
+			})
+		})
+	}
+}
+
+func sorted(s *mover) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(slices.Values(s.names))
+}
+
+// Whatever happens to scouts, scoutmasters, the log and the network, no rule is broken,
+// no copy differs, and in the end the lists are what the scouts have.
+func TestScoutsMoveAtRandom(t *testing.T) {
+	var adopted, snapshots int64
+	for seed := range uint64(12) {
+		inVirtualTime(t, 3, func(f *testFleet) {
+			w := newRoughWave(f, seed)
+			defer w.end()
+			for range 60 {
+				w.disturbance()
+				time.Sleep(time.Duration(w.rand.Int64N(int64(3 * time.Second))))
+			}
+			w.calm()
+			time.Sleep(5 * testDeadline)
+			f.await("all lists are whole", w.whole)
+			for i, p := range w.ports {
+				for _, e := range p.logs.All() {
+					if e.Message == "copy differs" || e.Message == "protocol violation" {
+						t.Errorf("seed %d, scoutmaster %d: %s %v", seed, i, e.Message, e.ContextMap())
+					}
+				}
+			}
+			for _, s := range w.scouts {
+				snapshots += s.snapshots.Load()
+				adopted += int64(s.logs.FilterMessage("registered").Len()) - s.snapshots.Load()
+			}
+		})
+	}
+	t.Logf("%d adoptions, %d snapshots", adopted, snapshots)
+	if adopted < 100 {
+		t.Errorf("%d adoptions", adopted)
+	}
+}
+
+// roughWave is a wave to which things happen.
+type roughWave struct {
+	*wave
+	rand *rand.Rand
+}
+
+func newRoughWave(f *testFleet, seed uint64) *roughWave {
+	w := &roughWave{&wave{testFleet: f}, rand.New(rand.NewPCG(seed, 7))}
+	for i, m := range f.list() {
+		w.ports = append(w.ports, open(m.Registry, i+1))
+	}
+	for i := range 8 {
+		s := newMover(fmt.Sprintf("host-%02d", i), 20)
+		s.run(w.ports)
+		w.scouts = append(w.scouts, s)
+	}
+	w.await("all are listed", w.whole)
+	if seed%3 == 0 {
+		for i, m := range f.list() {
+			m.line.disturb(rand.New(rand.NewPCG(seed, uint64(i))))
+		}
+	}
+	return w
+}
+
+// disturbance is one thing that happens.
+func (w *roughWave) disturbance() {
+	n := w.rand.IntN(3)
+	m, p, s := w.list()[n], w.ports[n], w.scouts[w.rand.IntN(len(w.scouts))]
+	switch w.rand.IntN(14) {
+	case 0:
+		m.line.setCut(true)
+		p.frozen.Store(true)
+	case 1:
+		m.line.setCut(true)
+	case 2, 3:
+		m.line.setCut(false)
+		p.frozen.Store(false)
+	case 4:
+		p.lose([]func(*wire) *atomic.Bool{upwards, downwards}[w.rand.IntN(2)])
+	case 8:
+		p.cut()
+	case 5:
+		m.endSessions("as when it is cut off")
+	case 6:
+		m.line.lag.Store(w.rand.Int64N(int64(3 * time.Second)))
+	case 7:
+		m.line.lag.Store(0)
+	default:
+		for range 1 + w.rand.IntN(5) {
+			s.replace(w.rand.IntN(20))
+		}
+	}
+}
+
+// calm ends what is disturbed.
+func (w *roughWave) calm() {
+	for i, m := range w.list() {
+		m.line.disturb(nil)
+		m.line.lag.Store(0)
+		m.line.setCut(false)
+		w.ports[i].frozen.Store(false)
 	}
 }
