@@ -123,7 +123,7 @@ func writeFresh(ctx context.Context, t terminal, master *client.Client, q client
 		case "text":
 			_, err = fmt.Fprintln(out, printable(f.Path()))
 		case "nul":
-			_, err = io.WriteString(out, f.Path()+"\x00")
+			_, err = out.WriteString(f.Path() + "\x00")
 		case "json":
 			var entry []byte
 			if entry, err = json.Marshal(f); err == nil {
