@@ -110,6 +110,7 @@ type bound struct {
 
 func atMost(limit float64) bound       { return bound{limit: limit} }
 func atMostTimes(limit float64) bound  { return bound{limit: limit, relative: true} }
+func atLeast(limit float64) bound      { return bound{limit: limit, least: true} }
 func atLeastTimes(limit float64) bound { return bound{limit: limit, relative: true, least: true} }
 
 // reached reports whether f is within its bound, if it has one that could be
