@@ -346,12 +346,12 @@ func TestScoutsMove(t *testing.T) {
 		lose func(w *wave, m *testMaster, p *port)
 		took time.Duration // at most
 	}{
-		"killed": {func(w *wave, m *testMaster, p *port) {
+		"killed": {func(_ *wave, m *testMaster, p *port) {
 			m.kill()
 			m.die()
 			p.stop()
 		}, 2 * time.Second},
-		"frozen": {func(w *wave, m *testMaster, p *port) {
+		"frozen": {func(_ *wave, m *testMaster, p *port) {
 			p.frozen.Store(true)
 			m.line.setCut(true)
 		}, testDeadline + 3*time.Second},

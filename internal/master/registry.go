@@ -407,7 +407,7 @@ func (m *member) Apply(d files.Delta, by stream.Arrival) error {
 	}
 	err := m.show(Update{Delta: d, Revision: by.Revision, Shown: names})
 	if errors.Is(err, errNotCounted) || m.life.ctx.Err() != nil {
-		return nil // it has left
+		return nil //nolint:nilerr // it has left
 	}
 	if err != nil {
 		return err

@@ -431,7 +431,7 @@ func (p *participant) leave(ctx context.Context) error {
 	for p.registry.state.serialOf(id.Instance) > 0 {
 		err := p.say(ctx, new(Leaving))
 		if _, now := p.registry.self(); err == nil || now != id {
-			return nil //nolint:nilerr // it has left, or was taken for lost
+			return nil // it has left, or was taken for lost
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()

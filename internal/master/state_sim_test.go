@@ -490,8 +490,8 @@ func (w *world) send(s *scoutSession, wr *writer, body Body, after Shown) {
 		want = append(want, Shown{})
 	}
 	want[s.serial] = after
-	recent := append(w.recent[s.origin], after)
-	w.recent[s.origin] = slices.Clone(recent[max(0, len(recent)-4):])
+	recent := w.recent[s.origin]
+	w.recent[s.origin] = append(slices.Clone(recent[max(0, len(recent)-3):]), after)
 	w.expected[s.id] = want
 	w.append(s.pending)
 }

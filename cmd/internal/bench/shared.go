@@ -235,7 +235,6 @@ func follow(ctx context.Context, c *jetstream.Conn) (<-chan []byte, error) {
 type pair struct {
 	writer, reader *jetstream.Conn
 	entries        <-chan []byte
-	written        int
 }
 
 func (s *shared) pair(ctx context.Context) (*pair, error) {

@@ -222,15 +222,20 @@ func (s *Server) awaitLeader() error {
 
 // freePorts returns ports that nothing listens on now.
 func freePorts(n int) ([]int, error) {
-	ports := make([]int, n)
-	for i := range ports {
+	var ports []int
+	var listeners []net.Listener // closed all at once, so that no port comes twice
+	defer func() {
+		for _, l := range listeners {
+			_ = l.Close()
+		}
+	}()
+	for range n {
 		var config net.ListenConfig
 		l, err := config.Listen(context.Background(), "tcp", "127.0.0.1:0")
 		if err != nil {
 			return nil, err
 		}
-		defer l.Close() //nolint:errcheck // all at once, so that no port comes twice
-		ports[i] = l.Addr().(*net.TCPAddr).Port
+		listeners, ports = append(listeners, l), append(ports, l.Addr().(*net.TCPAddr).Port)
 	}
 	return ports, nil
 }
