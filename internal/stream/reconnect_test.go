@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -301,6 +302,25 @@ func several(t *testing.T, count int) ([]*network, func(*Scout)) {
 			return byAddress[address].connect(ctx, network, address)
 		}}
 	}
+}
+
+// A scout that does not run for longer than its start may take tries all the same.
+func TestAPauseDuringTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nets, configure := several(t, 1)
+		startMaster(t, nets[0])
+		c := startScout(t, nets[0], newDirectory("a"), func(s *Scout) {
+			configure(s)
+			s.Dialer.Proxy = func(string) (*url.URL, error) {
+				time.Sleep(startBound + time.Second)
+				return nil, nil //nolint:nilnil // no proxy
+			}
+		})
+		time.Sleep(startBound + 2*time.Second)
+		if c.logs.count("registered") != 1 {
+			t.Errorf("it is not registered: %v", c.err)
+		}
+	})
 }
 
 // A scout that loses its master goes on to another at once, and comes back to

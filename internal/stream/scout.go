@@ -190,6 +190,9 @@ func (l *lasting) start(ctx context.Context) (*scoutSession, error) {
 	var failures failures
 	for i, target := range targets {
 		left := time.Until(limit)
+		if i == 0 { // however long the scout itself has paused until here
+			left = max(left, leastAtFirst)
+		}
 		if left <= 0 {
 			break
 		}
