@@ -61,11 +61,11 @@ func burstInMany(s shape) measurement {
 	}
 }
 
-// burstFigures are what several bursts took, one after the other.
+// burstFigures are the measurements of several bursts, in order.
 type burstFigures struct {
 	took  []float64 // seconds
 	rates []float64 // files a second
-	peaks []float64 // the scout's memory until then, in bytes
+	peaks []float64 // the scout's peak memory so far, in bytes
 }
 
 func (b burstFigures) result() (res result) {
@@ -75,7 +75,7 @@ func (b burstFigures) result() (res result) {
 	return res
 }
 
-// growth is how the scout's memory grew with each burst.
+// growth describes how the scout's memory grew with each burst.
 func (b burstFigures) growth(most bound) figure {
 	return figure{
 		name: "scout's peak memory, of the last time against the second", unit: times,

@@ -22,21 +22,21 @@ import (
 	"scout/cmd/internal/testfleet"
 )
 
-// answer is how a server answered a request.
+// answer has the measurements of one answer.
 type answer struct {
 	first time.Duration // from the request to the first byte
 	whole time.Duration // to the last
 	size  int64         // bytes, the header's too
 }
 
-// request is what is asked of a server, on a connection of its own.
+// request is a request to a server, on a connection of its own.
 type request struct {
 	addr, path string
 	header     string // lines with their ends
 	least      int64  // bytes that the answer must have
 }
 
-// fetch reads the answer as fast as it comes, and throws it away.
+// fetch reads the answer as fast as it arrives, and discards it.
 func (r request) fetch(ctx context.Context, buf []byte) (answer, error) {
 	var a answer
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", r.addr)
@@ -71,8 +71,8 @@ func (r request) fetch(ctx context.Context, buf []byte) (answer, error) {
 	return a, nil
 }
 
-// readSize is how much a client takes at once. It is between what Go's io.Copy
-// takes, 32 KiB, and curl, 100 KiB.
+// readSize is how many bytes a client reads at once: more than Go's io.Copy (32 KiB)
+// and less than curl (100 KiB).
 const readSize = 64 << 10
 
 // answers of one server.
@@ -86,7 +86,7 @@ func (all answers) whole() float64 {
 	return median(all.each(func(a answer) time.Duration { return a.whole }))
 }
 
-// best is the whole answer when the machine did little else.
+// best is the shortest time of a whole answer, when the machine did little else.
 func (all answers) best() float64 {
 	return slices.Min(all.each(func(a answer) time.Duration { return a.whole }))
 }
@@ -99,8 +99,8 @@ func (all answers) each(f func(answer) time.Duration) []float64 {
 	return out
 }
 
-// race asks several servers in turn, round after round, so that what else the
-// machine does hits all of them.
+// race sends requests to several servers in turn, round after round, so that other
+// load on the machine affects all of them.
 func race(ctx context.Context, rounds int, before func() error, requests ...request) ([]answers, error) {
 	out := make([]answers, len(requests))
 	buf := make([]byte, readSize)
@@ -121,7 +121,7 @@ func race(ctx context.Context, rounds int, before func() error, requests ...requ
 	return out, nil
 }
 
-// asker asks for parts of the list over one connection.
+// asker requests parts of the list over one connection.
 type asker struct {
 	conn   net.Conn
 	reader *bufio.Reader
@@ -136,9 +136,10 @@ func newAsker(ctx context.Context, addr string) (*asker, error) {
 	return &asker{conn: conn, reader: bufio.NewReaderSize(conn, 64<<10)}, nil
 }
 
-func (a *asker) close() { a.conn.Close() } //nolint:errcheck // nothing is expected of it any more
+func (a *asker) close() { a.conn.Close() } //nolint:errcheck // it is not used any more
 
-// ask returns the entries whose names have the prefix, valid until the next.
+// ask returns the entries whose names have the prefix. They are valid until the next
+// call.
 func (a *asker) ask(prefix string) ([]byte, error) {
 	if _, err := fmt.Fprintf(a.conn, "GET /files?prefix=%s HTTP/1.1\r\nHost: localhost\r\n\r\n", url.QueryEscape(prefix)); err != nil {
 		return nil, err
@@ -158,7 +159,7 @@ func (a *asker) ask(prefix string) ([]byte, error) {
 	return a.body.Bytes(), nil
 }
 
-// await asks as fast as it can until the answer has the text in it.
+// await sends requests as fast as it can until an answer contains the text.
 func (a *asker) await(prefix string, text []byte, until time.Time) error {
 	for time.Now().Before(until) {
 		body, err := a.ask(prefix)
@@ -169,7 +170,7 @@ func (a *asker) await(prefix string, text []byte, until time.Time) error {
 	return fmt.Errorf("%w: %s", errNotSeen, prefix)
 }
 
-// countFiles returns how many entries the list has.
+// countFiles returns the number of entries in the list.
 func countFiles(ctx context.Context, addr string) (n int, err error) {
 	r, err := fetchList(ctx, addr, "")
 	if err != nil {
@@ -191,7 +192,7 @@ func countFiles(ctx context.Context, addr string) (n int, err error) {
 	}
 }
 
-// fetchList asks for the list in an encoding, or as it is.
+// fetchList requests the list in an encoding, or uncompressed.
 func fetchList(ctx context.Context, addr, encoding string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/files", http.NoBody)
 	if err != nil {
@@ -260,7 +261,7 @@ func (l *lab) peer(ctx context.Context, s *stage) (*nginx, error) {
 	return n, nil
 }
 
-// haveNginx makes sure that there is an nginx.
+// haveNginx installs nginx if it is missing and may be installed.
 func (l *lab) haveNginx(ctx context.Context) error {
 	if _, err := exec.LookPath("nginx"); err == nil {
 		return nil
@@ -293,13 +294,13 @@ func (n *nginx) save(ctx context.Context, s *stage) error {
 		return err
 	}
 	n.size, err = io.Copy(f, r.Body)
-	return errors.Join(err, f.Sync(), f.Close()) // nothing is to be written while nginx is measured
+	return errors.Join(err, f.Sync(), f.Close()) // the disk must be idle while nginx is measured
 }
 
 func (n *nginx) start(ctx context.Context, dir string) error {
 	user := ""
 	if os.Getuid() == 0 {
-		user = "user root;" // others may not be allowed to read the file
+		user = "user root;" // other users may not read the file
 	}
 	for _, a := range []*string{&n.sendfile, &n.buffered, &n.gzip} {
 		addr, err := freeAddress(ctx)

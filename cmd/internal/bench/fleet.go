@@ -38,14 +38,14 @@ var fleetRows = []row{
 	},
 }
 
-// load of a server: what an idle fleet costs it.
+// load is the cost of an idle fleet to a server.
 type serverLoad struct {
 	cpu    float64 // of one core
 	memory float64 // bytes
 }
 
 func idleFleet(ctx context.Context, l *lab, p point) (res result, err error) {
-	l.dropStage() // what it does would count
+	l.dropStage() // its load would count
 	ours, err := l.idleScouts(ctx, p)
 	if err != nil {
 		return res, err
@@ -93,7 +93,7 @@ func (l *lab) idleStreams(ctx context.Context, n int) (serverLoad, error) {
 	return load, errors.Join(err, <-done)
 }
 
-// loadOf watches a server that has come to rest.
+// loadOf measures a server that has come to rest.
 func (l *lab) loadOf(ctx context.Context, p *testfleet.Process) (serverLoad, error) {
 	testfleet.Sleep(ctx, l.lasting(15*time.Second, time.Second))
 	cpu, err := p.CPUOver(ctx, l.lasting(20*time.Second, 3*time.Second))
@@ -104,7 +104,7 @@ func (l *lab) loadOf(ctx context.Context, p *testfleet.Process) (serverLoad, err
 	return serverLoad{cpu, float64(memory)}, err
 }
 
-// restart is how a fleet comes back.
+// restart measures the return of a fleet.
 func restart(ctx context.Context, l *lab, p point) (res result, err error) {
 	s, err := l.staged(ctx, p, interleaved)
 	if err != nil {
@@ -131,8 +131,8 @@ func restart(ctx context.Context, l *lab, p point) (res result, err error) {
 	return res, err
 }
 
-// restart kills the master, starts another in its place, and returns how long
-// after that the list was complete.
+// restart kills the master, starts another one in its place, and returns how long the
+// list took from then on to be complete.
 func (s *stage) restart(ctx context.Context, l *lab) (time.Duration, error) {
 	s.master.Kill()
 	began := time.Now()
@@ -146,7 +146,7 @@ func (s *stage) restart(ctx context.Context, l *lab) (time.Duration, error) {
 	return at.Sub(began), err
 }
 
-// complete makes sure that the list has as many files as there are.
+// complete checks that the list has all files.
 func (s *stage) complete(ctx context.Context) error {
 	want := 0
 	for _, source := range s.sources {
@@ -159,16 +159,15 @@ func (s *stage) complete(ctx context.Context) error {
 	return err
 }
 
-// beat is how often either side of a bare stream says something.
+// beat is how often each side of a bare stream sends a message.
 const beat = time.Second
 
-// bareServer answers nothing and beats, as little as a session can do.
+// bareServer only sends heartbeats, the least that a session can do.
 type bareServer struct {
 	scoutv1.UnimplementedScoutmasterServiceServer
 }
 
-// serveStreams is the process with a gRPC server that has nothing to do but
-// its streams.
+// serveStreams runs the process with a gRPC server that only keeps streams.
 func serveStreams([]string) error {
 	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -208,8 +207,8 @@ func beats(ctx context.Context, send func() error) error {
 	}
 }
 
-// bareClients keeps so many streams to a bare server, each on a connection of
-// its own, until ctx is done. It says on ready when all are there.
+// bareClients keeps a number of streams to a bare server, each on a connection of its
+// own, until ctx is done. It closes ready when all are open.
 func bareClients(ctx context.Context, addr string, n int, ready chan<- struct{}) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for range n {
@@ -225,7 +224,7 @@ func bareClients(ctx context.Context, addr string, n int, ready chan<- struct{})
 	return group.Wait()
 }
 
-// drain receives what a stream says, until ctx is done.
+// drain receives the messages of a stream until ctx is done.
 func drain(ctx context.Context, stream scoutv1.ScoutmasterService_SessionClient) error {
 	for ctx.Err() == nil {
 		if _, err := stream.Recv(); err != nil && ctx.Err() == nil {
@@ -235,7 +234,7 @@ func drain(ctx context.Context, stream scoutv1.ScoutmasterService_SessionClient)
 	return nil
 }
 
-// bareStream opens a stream that ends, with its connection, with ctx.
+// bareStream opens a stream that ends with ctx, like its connection.
 func bareStream(ctx context.Context, addr string) (scoutv1.ScoutmasterService_SessionClient, error) {
 	conn, err := testfleet.Dial(addr)
 	if err != nil {
@@ -245,7 +244,7 @@ func bareStream(ctx context.Context, addr string) (scoutv1.ScoutmasterService_Se
 	return scoutv1.NewScoutmasterServiceClient(conn).Session(ctx)
 }
 
-// masterMemory is what a master holds that has served its list.
+// masterMemory measures the memory of a master that has served its list.
 func masterMemory(m mix) func(context.Context, *lab, point) (result, error) {
 	return func(ctx context.Context, l *lab, p point) (res result, err error) {
 		s, err := l.staged(ctx, p, m)
@@ -279,7 +278,7 @@ func masterMemory(m mix) func(context.Context, *lab, point) (result, error) {
 	}
 }
 
-// residentAfter is the master's memory after it has served its list.
+// residentAfter returns the memory of the master after it has served its list.
 func (s *stage) residentAfter(ctx context.Context, l *lab, header string) (int64, error) {
 	r := request{addr: s.master.HTTP, path: "/files", header: header}
 	if _, err := race(ctx, 3, nil, r); err != nil {
@@ -289,7 +288,7 @@ func (s *stage) residentAfter(ctx context.Context, l *lab, header string) (int64
 	return s.master.Resident()
 }
 
-// stringsMemory is what a process holds that has the names as []string.
+// stringsMemory returns the memory of a process that has the names as []string.
 func (l *lab) stringsMemory(ctx context.Context, files int, m mix) (int64, error) {
 	p, err := l.peerProcess(ctx, "strings", strconv.Itoa(files), m.name)
 	if err != nil {
@@ -302,8 +301,8 @@ func (l *lab) stringsMemory(ctx context.Context, files int, m mix) (int64, error
 	return p.Resident()
 }
 
-// holdStrings is the process that has the names as []string, in as little as
-// Go can have them.
+// holdStrings runs the process that has the names as []string, in as little memory as
+// Go allows.
 func holdStrings(args []string) error {
 	n, err := strconv.Atoi(args[0])
 	if err != nil {
@@ -326,8 +325,7 @@ func holdStrings(args []string) error {
 	return nil
 }
 
-// peerProcess starts this program as one of its peers, which ends with the
-// task.
+// peerProcess starts this program as one of the peers. It ends with the task.
 func (l *lab) peerProcess(ctx context.Context, peer string, args ...string) (*testfleet.Process, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -341,5 +339,5 @@ func (l *lab) peerProcess(ctx context.Context, peer string, args ...string) (*te
 	return p, nil
 }
 
-// say logs a line as the programs do.
+// say logs a line like the programs.
 func say(msg, addr string) { fmt.Fprintf(os.Stderr, "{\"msg\":%q,\"grpc\":%q}\n", msg, addr) }

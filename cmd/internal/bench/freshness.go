@@ -47,7 +47,7 @@ func fresh(s shape) measurement {
 	}
 }
 
-// freshEarly is how soon changes are seen right after a scout's start.
+// freshEarly measures how soon changes are listed right after a scout's start.
 func freshEarly(ctx context.Context, l *lab, p point) (res result, err error) {
 	tree, err := l.tree(packaged, p.files)
 	if err != nil {
@@ -122,7 +122,7 @@ func freshIn(ctx context.Context, l *lab, dir string, files int, spots []string)
 	touches := []func(string) (time.Duration, error){large.touch, small.touch, raw.touch}
 	for i := range l.rounds(800, 60) {
 		order := []int{0, 1, 2}
-		if i%2 == 1 { // who comes second finds the program's code in the cache
+		if i%2 == 1 { // the second one finds the program's code in the cache
 			order = []int{1, 0, 2}
 		}
 		for _, j := range order {
@@ -152,7 +152,7 @@ func (l *lab) addLatencies(res *result, large, small, raw []float64) {
 	)
 }
 
-// rawReader is the reference, in a directory of its own.
+// rawReader returns the reference, with a directory of its own.
 func (l *lab) rawReader() (*kernel, func(), error) {
 	dir, remove, err := scratch(l.dir)
 	if err != nil {
@@ -200,13 +200,13 @@ func (t *toucher) touch(name string) (time.Duration, error) {
 
 // next returns the path for a file in the next directory.
 func (t *toucher) next(name string) string {
-	spot := t.spots[len(t.made)*7919%len(t.spots)] // a prime: all of them, in no order
+	spot := t.spots[len(t.made)*7919%len(t.spots)] // a prime number: all spots, in a scattered order
 	path := filepath.Join(spot, name)
 	t.made = append(t.made, path)
 	return path
 }
 
-// clean leaves the directory as it was, and nobody watching it.
+// clean restores the directory and ends the watch.
 func (t *toucher) clean() {
 	t.asker.close()
 	err := t.stop()
@@ -218,8 +218,7 @@ func (t *toucher) clean() {
 	}
 }
 
-// kernel is a reader of inotify that does nothing else: nobody who asks the
-// kernel can know of a file any sooner.
+// kernel only reads inotify: no program can learn of a file from the kernel sooner.
 type kernel struct {
 	fd   int
 	dir  string
@@ -240,7 +239,7 @@ func newKernel(dir string) (*kernel, error) {
 	return k, nil
 }
 
-// read passes on when events come, until one is of the file that ends it.
+// read passes on the times of events until an event of the last file arrives.
 func (k *kernel) read() {
 	defer close(k.seen)
 	buf := make([]byte, 4096)
@@ -255,7 +254,7 @@ func (k *kernel) read() {
 
 const last = "last"
 
-// touch makes a file and returns how long it took until that was read.
+// touch makes a file and returns how long it took until its event was read.
 func (k *kernel) touch(name string) (time.Duration, error) {
 	began := time.Now()
 	if err := touch(filepath.Join(k.dir, name)); err != nil {
@@ -283,7 +282,7 @@ var wireRows = rowsOf(func(s shape) row {
 	}
 })
 
-// wire is what a change costs between scout and master.
+// wire measures the bytes of a change between scout and master.
 func wire(s shape) measurement {
 	return func(ctx context.Context, l *lab, p point) (result, error) {
 		t, err := l.tree(s, p.files)
@@ -321,7 +320,7 @@ func wireIn(ctx context.Context, l *lab, tree *tree) (res result, err error) {
 			return res, err
 		}
 	}
-	testfleet.Sleep(ctx, 100*time.Millisecond) // what acknowledges the last
+	testfleet.Sleep(ctx, 100*time.Millisecond) // for the last acknowledgements
 	up, down = between.Up.Load()-up, between.Down.Load()-down
 	res.add(figure{unit: byteCount, value: float64(up+down) / float64(n), bound: atMost(300)})
 	res.note("%s up and %s down, for a name of %d bytes.", byteCount.format(float64(up)/float64(n)),

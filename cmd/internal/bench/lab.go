@@ -12,15 +12,15 @@ import (
 	"scout/cmd/internal/testfleet"
 )
 
-// lab is what all rows share: the programs, a place for directories, and what
-// was set up for the point that is being measured.
+// lab is shared by all rows: the programs, a place for directories, and the setup for
+// the current point.
 type lab struct {
 	options
 	dir      string // scratch, removed at the end
 	programs testfleet.Programs
 	began    time.Time
 
-	running []*testfleet.Process // what the task under way has started
+	running []*testfleet.Process // the processes of the current task
 	trees   map[string]*tree     // by shape and number of files
 	stage   *stage               // of played scouts, the last one used
 	server  *nginx               // of the stage's list, or nil
@@ -51,7 +51,7 @@ func (l *lab) close() {
 	}
 }
 
-// log says on standard error what is going on.
+// log writes progress to standard error.
 func (l *lab) log(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "%6.1f s  %s\n", time.Since(l.began).Seconds(), fmt.Sprintf(format, args...))
 }
@@ -90,14 +90,14 @@ func (l *lab) master(ctx context.Context, args ...string) (*testfleet.Master, er
 	return m, err
 }
 
-// endWithTask sees to it that a process does not outlive the task, nor ctx, so
-// that whoever waits for it hears of that.
+// endWithTask ends a process with the task, or with ctx, so that nothing waits for it
+// in vain.
 func (l *lab) endWithTask(ctx context.Context, p *testfleet.Process) {
 	l.running = append(l.running, p)
 	context.AfterFunc(ctx, p.Kill)
 }
 
-// endTask ends what the task has started.
+// endTask ends the processes of the task.
 func (l *lab) endTask() {
 	for _, p := range l.running {
 		p.Kill()
@@ -122,7 +122,7 @@ func (l *lab) watch(ctx context.Context, dir string, files int, args ...string) 
 	return l.watchFor(ctx, m, m.GRPC, dir, files, args...)
 }
 
-// watchFor is watch with a master that there is, at an address.
+// watchFor is watch with an existing master at an address.
 func (l *lab) watchFor(ctx context.Context, m *testfleet.Master, addr, dir string, files int, args ...string) (*watched, error) {
 	w := &watched{master: m, dir: dir}
 	if err := w.start(ctx, l, addr, args...); err != nil {
@@ -147,8 +147,8 @@ func (w *watched) start(ctx context.Context, l *lab, addr string, args ...string
 // files are listed. An answer with one scout takes a tenth of that.
 const askAgain = 2 * time.Millisecond
 
-// synced waits until the master lists so many files of the scout, and returns
-// when that was.
+// synced waits until the master lists a number of files of the scout, and returns the
+// time.
 func (w *watched) synced(files int) (time.Time, error) {
 	var now struct {
 		Scouts []struct {
@@ -172,7 +172,7 @@ func (w *watched) synced(files int) (time.Time, error) {
 		files, now.Scouts, w.scout.Events(), w.scout.Stray())
 }
 
-// stop tells the scout to end, and waits for that.
+// stop ends the scout and waits for its end.
 func (w *watched) stop() error {
 	_, err := w.scout.Terminate()
 	return err

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// machine describes what is measured on, a line each.
+// machine describes the machine, one line for each part.
 func machine(o options) []string {
 	total, _ := memory("MemTotal")
 	lines := []string{
@@ -51,7 +51,7 @@ func fileSystem(dir string) string {
 	return fmt.Sprintf("file system %#x", s.Type)
 }
 
-// memory returns a number of bytes out of the kernel's books.
+// memory returns a number of bytes from /proc/meminfo.
 func memory(field string) (int64, error) {
 	for line := range strings.Lines(contents("/proc/meminfo")) {
 		if rest, ok := strings.CutPrefix(line, field+":"); ok {
@@ -63,8 +63,8 @@ func memory(field string) (int64, error) {
 	return 0, fmt.Errorf("%s is not known", field)
 }
 
-// roomFor skips what would not fit into memory: this process, the scoutmaster
-// and the page cache all hold the names.
+// roomFor skips a row whose names do not fit into memory three times: in this process,
+// in the scoutmaster and in the page cache.
 func roomFor(files int) error {
 	const each, spare = 400, 1 << 30
 	free, err := memory("MemAvailable")
@@ -104,11 +104,11 @@ func firstLine(command []string) string {
 	return strings.TrimSpace(line)
 }
 
-// loadAverage is how many processes wanted a core in the last minute.
+// loadAverage is the load average of the last minute.
 func loadAverage() string {
 	load, _, _ := strings.Cut(contents("/proc/loadavg"), " ")
 	return load
 }
 
-// version is that of the tree that is measured.
+// version is the version of the measured tree.
 func version() string { return firstLine([]string{"git", "describe", "--tags", "--always", "--dirty"}) }

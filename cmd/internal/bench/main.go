@@ -1,17 +1,16 @@
 //go:build linux
 
-// Command bench measures what Scout costs and how fast it is, each figure beside
-// its reference, in the same run on the same machine:
+// Command bench measures the cost and the speed of Scout. Each figure stands beside a
+// reference from the same run on the same machine:
 //
 //	go run ./cmd/internal/bench [-rows REGEXP] [-short] [-out docs/benchmarks.md]
 //
-// It runs the real programs. Where a figure is about one directory, that is a
-// real one; where it is about a fleet, the scouts are played by this process
-// (by package testfleet) and the scoutmaster is a process of its own, so that its memory
-// and processor time are its own.
+// It runs the real programs. A figure about one directory uses a real directory. For a
+// figure about a fleet, this process plays the scouts (with package testfleet), and the
+// scoutmaster is a separate process, so that its memory and processor time are known.
 //
-// A row of the report is a [row]: what it measures, at which [point], and how.
-// It knows nothing of how Scout works inside.
+// A row of the report is a [row]: what it measures, at which [point], and how. The
+// command must not know how Scout works inside.
 package main
 
 import (
@@ -25,18 +24,18 @@ import (
 	"syscall"
 )
 
-// options are what the command line says.
+// options are the flags.
 type options struct {
-	rows    *regexp.Regexp // of which rows to run
-	short   bool           // small sizes, no growth, and bounds do not count
-	growth  bool           // other sizes than those that the bounds are for, too
+	rows    *regexp.Regexp // matches the names of the rows to run
+	short   bool           // small sizes, no growth, no bounds
+	growth  bool           // also sizes without bounds
 	out     string         // the report in Markdown, or ""
-	dir     string         // where directories are made to be watched
+	dir     string         // where watched directories are made
 	install bool           // nginx may be installed
 }
 
-// peers are references that this program plays itself, each in a process of its
-// own: the first argument names one.
+// peers are references that this program is itself, each in a separate process. The
+// first argument names the peer.
 var peers = map[string]func(args []string) error{
 	"stat":    statDirectories,
 	"strings": holdStrings,
@@ -90,8 +89,8 @@ func parse(args []string) (options, error) {
 	return o, nil
 }
 
-// measure runs the rows that were asked for and reports them. Its error says
-// which of them have no figures.
+// measure runs the selected rows and reports them. Its error names the rows without
+// figures.
 func measure(ctx context.Context, l *lab) error {
 	report := newReport(l.options)
 	var failed []error
@@ -99,7 +98,7 @@ func measure(ctx context.Context, l *lab) error {
 		l.log("%s: %s", t.row.name, t.point)
 		res, err := t.row.run(ctx, l, t.point)
 		l.endTask()
-		if ctx.Err() != nil { // what was measured until then is shown
+		if ctx.Err() != nil { // the rows until then are shown
 			failed = append(failed, errors.New("interrupted"))
 			break
 		}
@@ -113,7 +112,7 @@ func measure(ctx context.Context, l *lab) error {
 		l.logResult(res)
 	}
 	fmt.Print(report.table())
-	if l.out != "" && ctx.Err() == nil { // half a page must not take the place of a whole one
+	if l.out != "" && ctx.Err() == nil { // half a page must not replace a whole one
 		failed = append(failed, report.write(l.out))
 	}
 	return errors.Join(failed...)

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// report is what was found.
+// report has the results of all tasks.
 type report struct {
 	options
 	began      time.Time
@@ -38,7 +38,7 @@ func (r *report) add(t task, res result, err error) {
 	r.results = append(r.results, finding{t, res, err})
 }
 
-// headline is the finding that a row's bounds are for.
+// headline returns the finding at the point that the row's bounds are for.
 func (r *report) headline(w *row) (finding, bool) {
 	at := w.at
 	if r.short {
@@ -56,7 +56,7 @@ func (r *report) find(w *row, p point) (finding, bool) {
 	return finding{}, false
 }
 
-// table is all headlines, in Markdown.
+// table returns all headlines in Markdown.
 func (r *report) table() string {
 	var b strings.Builder
 	b.WriteString("| what | reference | measured | reference's | ratio | bound | reached |\n")
@@ -134,7 +134,7 @@ func (r *report) rows() func(func(*row) bool) {
 	}
 }
 
-// growthOf shows in tables how a row's figures grow.
+// growthOf returns tables of the growth of a row's figures.
 func (r *report) growthOf(b *strings.Builder, w *row) {
 	for _, g := range w.growth {
 		all := r.curves(w, g)
@@ -144,7 +144,7 @@ func (r *report) growthOf(b *strings.Builder, w *row) {
 	}
 }
 
-// methodOf says how a row is measured, and what was noticed.
+// methodOf returns how a row is measured, with the notes of the run.
 func (r *report) methodOf(b *strings.Builder, w *row) {
 	f, _ := r.headline(w)
 	fmt.Fprintf(b, "- **%s.** %s", w.name, w.how)
@@ -157,7 +157,7 @@ func (r *report) methodOf(b *strings.Builder, w *row) {
 // xy are coordinates, both above 0.
 type xy struct{ x, y float64 }
 
-// curve is how one figure of a row grows.
+// curve is the growth of one figure of a row.
 type curve struct {
 	name   string
 	unit   unit
@@ -165,7 +165,7 @@ type curve struct {
 	peer   []xy // the reference's
 }
 
-// curves are the figures of a row along a growth, in the row's order.
+// curves returns the figures of a row along a growth, in the row's order.
 func (r *report) curves(w *row, g growth) (all []curve) {
 	for _, p := range g.points {
 		f, ok := r.find(w, p)
@@ -188,8 +188,8 @@ func (r *report) curves(w *row, g growth) (all []curve) {
 	return all
 }
 
-// exponent is the power of the size that the curve grows like, from its first
-// point to its last: 0 for not at all, 1 for in proportion.
+// exponent returns the exponent of the power of the size by which the curve grows from
+// its first point to its last: 0 is constant, 1 is proportional.
 func exponent(points []xy) (e float64, ok bool) {
 	if len(points) < 2 {
 		return 0, false
@@ -201,7 +201,7 @@ func exponent(points []xy) (e float64, ok bool) {
 	return math.Log(last.y/first.y) / math.Log(last.x/first.x), true
 }
 
-// table is the curves in Markdown, a column for each size.
+// table returns the curves in Markdown, with a column for each size.
 func curveTable(over axis, all []curve) string {
 	var xs []float64
 	for _, c := range all {
@@ -249,7 +249,7 @@ func curveLine(b *strings.Builder, name string, u unit, points []xy, xs []float6
 	b.WriteString(" |\n")
 }
 
-// slug makes a file name of a text.
+// slug makes a file name from a text.
 func slug(s string) string {
 	return strings.Join(strings.FieldsFunc(strings.ToLower(s), func(c rune) bool { return c < '0' || c > '9' && c < 'a' || c > 'z' }), "-")
 }

@@ -14,7 +14,7 @@ import (
 	"scout/internal/files/filestest"
 )
 
-// mix is what the names of a fleet have to do with each other.
+// mix is how the names of the scouts of a fleet relate to each other.
 type mix struct {
 	name  string
 	shape filestest.Shape
@@ -26,21 +26,21 @@ var (
 	interleaved = mix{"interleaved", filestest.Interleaved}
 )
 
-// stage is a scoutmaster and the scouts that are played to it.
+// stage is a scoutmaster and its played scouts.
 type stage struct {
 	point   point
 	mix     mix
 	master  *testfleet.Master
-	idle    int64 // bytes of memory that the master had before anybody asked it
+	idle    int64 // the master's memory in bytes before the first request
 	sources []*testfleet.Directory
 	changes int // made so far
 
 	leave context.CancelFunc // ends the fleet
 	left  chan struct{}      // closed when it has ended
-	err   error              // why, valid then
+	err   error              // why the fleet ended; valid after left is closed
 }
 
-// staged returns the stage for a point, which may be the last one.
+// staged returns the stage for a point. It may be the previous stage.
 func (l *lab) staged(ctx context.Context, p point, m mix) (*stage, error) {
 	if s := l.stage; s != nil && s.point == p && s.mix.name == m.name && !s.master.Ended() {
 		return s, nil
@@ -62,7 +62,7 @@ func (l *lab) dropStage() {
 	}
 }
 
-// newStage returns a stage of its own, to be closed.
+// newStage returns a new stage, which the caller must close.
 func (l *lab) newStage(ctx context.Context, p point, m mix) (*stage, error) {
 	if err := roomFor(p.files); err != nil {
 		return nil, err
@@ -87,7 +87,7 @@ func (l *lab) newStage(ctx context.Context, p point, m mix) (*stage, error) {
 	return s, nil
 }
 
-// start starts the master and the fleet and waits until all is listed and
+// start starts the master and the fleet, and waits until all files are listed and
 // merged.
 func (s *stage) start(ctx context.Context, l *lab) (err error) {
 	if s.master, err = l.programs.StartMaster(); err != nil {
@@ -124,8 +124,7 @@ func (s *stage) close() {
 // listTime is how long a list may take to be complete.
 const listTime = 5 * time.Minute
 
-// listed waits until each scout has been listed by the master, and returns when
-// the last was.
+// listed waits until the master lists every scout, and returns the time of the last.
 func (s *stage) listed() (time.Time, error) {
 	seen, from := map[string]bool{}, 0
 	for end := time.Now().Add(listTime); time.Now().Before(end); {
@@ -151,7 +150,7 @@ func (s *stage) listed() (time.Time, error) {
 	return time.Time{}, fmt.Errorf("wait for %d scouts, %d are listed: %w", len(s.sources), len(seen), testfleet.ErrTimeout)
 }
 
-// change adds a file to one of the scouts and waits until that shows.
+// change adds a file to one of the scouts and waits until it is listed.
 func (s *stage) change(a *asker) error {
 	s.changes++
 	source := s.sources[s.changes%len(s.sources)]

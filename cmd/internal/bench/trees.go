@@ -13,7 +13,7 @@ import (
 	"scout/internal/files/filestest"
 )
 
-// shape is how the files of a tree are spread over its directories.
+// shape is the distribution of the files of a tree over its directories.
 type shape struct {
 	name string // in the name of a row
 	make func(dir string, files int) (directories []string, err error)
@@ -34,11 +34,10 @@ type tree struct {
 	directories []string // relative to path
 }
 
-// slowTree is when making a tree has taken so long that it needs explaining.
+// slowTree is the time from which on the making of a tree is logged.
 const slowTree = time.Minute
 
-// tree returns a tree that can be watched. Rows that change it leave it as it
-// was.
+// tree returns a tree to watch. Rows that change it must restore it.
 func (l *lab) tree(s shape, files int) (*tree, error) {
 	key := fmt.Sprintf("%s-%d", slug(s.name), files)
 	t, ok := l.trees[key]
@@ -71,7 +70,7 @@ func makePackaged(dir string, files int) (directories []string, err error) {
 // perDirectory is how many files a directory has in the tree of hundreds.
 const perDirectory = 100
 
-// makeHundreds makes a tree with so many files in each of its subdirectories.
+// makeHundreds makes a tree with perDirectory files in each subdirectory.
 func makeHundreds(dir string, files int) (directories []string, err error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return nil, err
@@ -90,8 +89,8 @@ func makeHundreds(dir string, files int) (directories []string, err error) {
 	return directories, nil
 }
 
-// makeFiles makes the from-th to the n-th empty file of a name in a directory,
-// as fast as one thread can: a system call for each.
+// makeFiles makes empty files of a name, numbered from from to n, in a directory. It is
+// as fast as one thread can be: one system call for each.
 func makeFiles(dir, name string, from, n int) error {
 	return inDirectory(dir, func(fd int) error {
 		for i := from; i < n; i++ {
@@ -123,7 +122,7 @@ func touch(path string) error {
 	return unix.Close(fd)
 }
 
-// checkWatches skips what needs more watches than the system allows.
+// checkWatches skips a row that needs more watches than the system allows.
 func checkWatches(directories int) error {
 	var limit int
 	if _, err := fmt.Sscan(contents("/proc/sys/fs/inotify/max_user_watches"), &limit); err != nil {
@@ -140,14 +139,14 @@ func scratch(parent string) (dir string, remove func(), err error) {
 	if dir, err = os.MkdirTemp(parent, "scout-bench-"); err != nil {
 		return "", nil, fmt.Errorf("make a directory: %w", err)
 	}
-	return dir, func() { os.RemoveAll(dir) }, nil //nolint:errcheck // it lies in a directory for temporary files
+	return dir, func() { os.RemoveAll(dir) }, nil //nolint:errcheck // it is in a directory for temporary files
 }
 
-// memoryDir is where files are made in memory.
+// memoryDir is a directory in memory.
 const memoryDir = "/dev/shm"
 
-// fast is a directory to make files in as fast as can be: in memory if there is
-// such a place, for a disk's file system may well take longer than the scout.
+// fast returns the fastest directory to make files in. It is in memory if possible,
+// because the file system of a disk may be slower than the scout.
 func (l *lab) fast() string {
 	if fileSystem(memoryDir) == tmpfs {
 		return memoryDir

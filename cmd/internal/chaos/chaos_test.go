@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// seed returns that of the environment, or one that was never used.
+// seed returns the seed of the environment, or a new one.
 func seed(t *testing.T) uint64 {
 	t.Helper()
 	seed := uint64(time.Now().UnixNano()) % 1_000_000
@@ -31,7 +31,7 @@ func seed(t *testing.T) uint64 {
 	return seed
 }
 
-// A short look for violations, with everything in it that this machine allows.
+// A short run with every kind of fault that this machine allows finds no violation.
 func TestChaosShort(t *testing.T) {
 	if testing.Short() {
 		t.Skip("real programs and real time")
@@ -73,7 +73,7 @@ func TestChaosShort(t *testing.T) {
 	}
 }
 
-// slowness is how many times as long everything may take as on a quiet machine.
+// slowness is the factor by which time bounds grow compared with a quiet machine.
 func slowness() float64 {
 	if testfleet.Raced() {
 		return 3

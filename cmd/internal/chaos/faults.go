@@ -18,23 +18,23 @@ import (
 // so that the kernel's queue of events, 16,384 as a rule, cannot hold them.
 const floodFiles = 9000
 
-// returnTime is how long a scout may be tried to be started: its connection may
-// be broken, and its master down.
+// returnTime is how long to try to start a scout. Its connection may be broken, or
+// its master down.
 const returnTime = 45 * time.Second
 
-// crawlTime is how long a disk that crawls takes for each request.
+// crawlTime is how long a slow disk takes for each request.
 const crawlTime = 40 * time.Millisecond
 
-// limitedTo is how many watches a scout may have that is short of them.
+// limitedTo is the number of watches of a scout with a limit.
 const limitedTo = 3
 
-// trouble is a kind of fault that can be made.
+// trouble is a kind of fault, and how to cause it.
 type trouble struct {
 	kind history.Kind
 	make func(ctx context.Context, s *scout, d time.Duration) error
 }
 
-// injector makes faults. What it does, and for how long, only its seed decides.
+// injector causes faults. Its seed alone decides their kinds and durations.
 type injector struct {
 	*rand.Rand
 	recorder *recorder
@@ -44,7 +44,7 @@ type injector struct {
 	side     string // a directory on the same file system
 }
 
-// programTroubles are what a scout and its directory may suffer from.
+// programTroubles returns the troubles of a scout and its directory.
 func (p *injector) programTroubles(s *scout) []trouble {
 	all := []trouble{
 		{history.Dead, p.endScout((*program).kill)},
@@ -65,7 +65,7 @@ func (p *injector) programTroubles(s *scout) []trouble {
 	return all
 }
 
-// linkTroubles are what a scout's way to the master may suffer from.
+// linkTroubles returns the troubles of the link between a scout and the master.
 func (p *injector) linkTroubles(s *scout) []trouble {
 	if s.link.direct() {
 		return nil
@@ -82,7 +82,7 @@ func (p *injector) linkTroubles(s *scout) []trouble {
 	return all
 }
 
-// inject makes one fault of a scout after another until ctx is done.
+// inject causes faults of a scout, one at a time, until ctx is done.
 func (p *injector) inject(ctx context.Context, s *scout, troubles []trouble, calm time.Duration) error {
 	for {
 		t := troubles[p.IntN(len(troubles))]
@@ -96,7 +96,7 @@ func (p *injector) inject(ctx context.Context, s *scout, troubles []trouble, cal
 	}
 }
 
-// injectMaster does the same to the master.
+// injectMaster causes faults of the master in the same way.
 func (p *injector) injectMaster(ctx context.Context, calm time.Duration) error {
 	for testfleet.Sleep(ctx, calm/2+p.upTo(calm)) {
 		length := p.length()
@@ -112,8 +112,8 @@ func (p *injector) injectMaster(ctx context.Context, calm time.Duration) error {
 	return nil
 }
 
-// length is how long a fault lasts: much shorter than the deadline, about as
-// long, or so long that whoever is silent must be gone.
+// length returns how long a fault lasts: much shorter than the deadline, about as
+// long, or so long that a silent scout must be dropped.
 func (p *injector) length() time.Duration {
 	b := p.bounds
 	longest := []time.Duration{b.Deadline / 3, b.Deadline * 5 / 4, 2 * (b.Deadline + b.Heartbeat + b.Slack)}[p.IntN(3)]
@@ -122,8 +122,8 @@ func (p *injector) length() time.Duration {
 
 func (p *injector) upTo(d time.Duration) time.Duration { return time.Duration(p.Int64N(int64(d))) }
 
-// fault makes a fault, keeps it up for a time, and ends it. It is ended when
-// ctx is done, too.
+// fault causes a fault, waits, and ends it. If ctx is done, it ends the fault at
+// once.
 func (p *injector) fault(ctx context.Context, f *fault, d time.Duration, begin, end func() error) error {
 	if err := begin(); err != nil {
 		return err
@@ -138,12 +138,12 @@ func (p *injector) fault(ctx context.Context, f *fault, d time.Duration, begin, 
 	return nil
 }
 
-// endScout returns what ends a scout in some way, and starts it again.
+// endScout returns a function that ends a scout in some way and starts it again.
 func (p *injector) endScout(end func(*program) error) func(context.Context, *scout, time.Duration) error {
 	return func(ctx context.Context, s *scout, d time.Duration) error {
 		f := p.recorder.fault(history.Dead, s.number)
 		return p.fault(ctx, f, d/2, func() error { return end(&s.program) }, func() error {
-			// It must come back even when it is time for faults to end.
+			// The scout must come back even if ctx is done.
 			returning, cancel := context.WithTimeout(context.WithoutCancel(ctx), returnTime)
 			defer cancel()
 			return s.start(returning)
@@ -156,7 +156,7 @@ func (p *injector) pauseScout(ctx context.Context, s *scout, d time.Duration) er
 		s.pause, s.unpause)
 }
 
-// endMaster returns what ends a master in some way, and starts it again.
+// endMaster returns a function that ends a master in some way and starts it again.
 func (p *injector) endMaster(m *master, kind history.Kind, end func(*program) error) func(context.Context, time.Duration) error {
 	return func(ctx context.Context, d time.Duration) error {
 		f := p.recorder.fault(kind, history.All)
@@ -170,7 +170,7 @@ func (p *injector) pauseMaster(m *master, kind history.Kind) func(context.Contex
 	}
 }
 
-// condition returns what puts a scout's link into c.
+// condition returns a function that puts a scout's link into condition c.
 func (p *injector) condition(kind history.Kind, c testfleet.Condition) func(context.Context, *scout, time.Duration) error {
 	return func(ctx context.Context, s *scout, d time.Duration) error {
 		return p.fault(ctx, p.recorder.fault(kind, s.number), d,
@@ -178,18 +178,18 @@ func (p *injector) condition(kind history.Kind, c testfleet.Condition) func(cont
 	}
 }
 
-// limit takes the scout's watches away, but for those that it has.
+// limit limits the number of the scout's watches for a time.
 func (p *injector) limit(ctx context.Context, s *scout, d time.Duration) error {
 	return p.fault(ctx, p.recorder.fault(history.Limited, s.number), d,
 		func() error { return s.limit(limitedTo) }, func() error { return s.limit(1 << 30) })
 }
 
-// hang stops the server of the disk below the scout's directory.
+// hang makes the disk below the scout's directory answer no requests.
 func (p *injector) hang(ctx context.Context, s *scout, d time.Duration) error {
 	return p.fault(ctx, p.recorder.fault(history.DiskHangs, s.number), d, s.disk.Pause, s.disk.Continue)
 }
 
-// crawl has that disk take its time for each request.
+// crawl makes that disk slow.
 func (p *injector) crawl(ctx context.Context, s *scout, d time.Duration) error {
 	return p.fault(ctx, p.recorder.fault(history.DiskCrawls, s.number), d,
 		func() error { return s.disk.Set(testfleet.DiskFaults{Delay: crawlTime}) },
@@ -213,8 +213,8 @@ func (p *injector) moveAway(ctx context.Context, s *scout, d time.Duration) erro
 	})
 }
 
-// replace puts an empty directory in the place of the watched one, which goes
-// where nobody watches.
+// replace moves the watched directory to an unwatched place, and puts an empty
+// directory in its place.
 func (p *injector) replace(ctx context.Context, s *scout, _ time.Duration) error {
 	t := s.tree
 	return p.fault(ctx, p.recorder.fault(history.Moved, s.number), 0, func() error {
@@ -234,7 +234,7 @@ func (p *injector) replace(ctx context.Context, s *scout, _ time.Duration) error
 	}, func() error { return nil })
 }
 
-// flood stops the scout and does more meanwhile than the kernel can tell it of.
+// flood stops the scout and causes more events than the kernel can queue for it.
 func (p *injector) flood(ctx context.Context, s *scout, _ time.Duration) error {
 	return p.fault(ctx, p.recorder.fault(history.Flooded, s.number), 0, func() error {
 		if err := s.pause(); err != nil {
@@ -252,7 +252,7 @@ func (m *mutator) flood(t *tree) error {
 	for i := range floodFiles {
 		p := place{t, t.root, ".", fmt.Sprint("flood-", i)}
 		if p.node() != nil {
-			continue // left by the last one
+			continue // the last flood has left it
 		}
 		p.parent.put(p.name, new(node))
 		if err := m.do("create "+p.disk(), nil, t.names(p.node(), p.name), func() error { return create(p.disk()) }); err != nil {

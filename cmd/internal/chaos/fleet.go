@@ -20,13 +20,13 @@ import (
 const (
 	sharing = 3 // masters, and NATS servers
 	cutOff  = 4 * time.Second
-	// busyRest is how long masters and NATS servers may have no fault in between.
+	// busyRest is the longest time between two faults of masters or NATS servers.
 	busyRest = 6 * time.Second
 	// logName is the stream that is the log of the fleet "scout".
 	logName = "SCOUT_scout"
 )
 
-// servers are the NATS servers, and each master's ways to them.
+// servers are the NATS servers, and the links of each master to them.
 type servers struct {
 	all   []*natsserver.Server
 	links [][]*testfleet.Proxy // by master
@@ -93,7 +93,7 @@ func (s *servers) close() {
 	}
 }
 
-// injectMasters makes one fault of some master after another until ctx is done.
+// injectMasters causes faults of random masters, one at a time, until ctx is done.
 func (p *injector) injectMasters(ctx context.Context, masters []*master, s *servers, calm time.Duration) error {
 	for testfleet.Sleep(ctx, p.upTo(calm)) {
 		n := p.IntN(len(masters))
@@ -113,7 +113,7 @@ func (p *injector) injectMasters(ctx context.Context, masters []*master, s *serv
 	return nil
 }
 
-// partition returns what puts a master's ways to NATS into a condition.
+// partition returns a function that puts a master's links to NATS into a condition.
 func (p *injector) partition(links []*testfleet.Proxy, c testfleet.Condition) func(context.Context, time.Duration) error {
 	set := func(c testfleet.Condition) func() error {
 		return func() error {
@@ -128,7 +128,7 @@ func (p *injector) partition(links []*testfleet.Proxy, c testfleet.Condition) fu
 	}
 }
 
-// injectServers does the same to the NATS servers and to what they store.
+// injectServers causes faults of the NATS servers and of their data in the same way.
 func (p *injector) injectServers(ctx context.Context, s *servers, calm time.Duration) error {
 	for testfleet.Sleep(ctx, calm/2+p.upTo(2*calm)) {
 		n := p.IntN(len(s.all))

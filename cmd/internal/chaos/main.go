@@ -1,12 +1,12 @@
 //go:build linux
 
-// Command chaos looks for histories that Scout promises not to make. It runs
-// the real programs over real directories, does random things to files,
-// processes and connections, records what consumers see, and has every list
-// judged by package history against what was true when.
+// Command chaos looks for violations of the promises of Scout. It runs the real
+// programs on real directories, changes files, processes and connections at random,
+// and records the lists that consumers receive. Package history checks each list
+// against the true state of the directories at that time.
 //
-// It knows what a user can see and what an operator can do. It must not know
-// how the programs are built.
+// It knows what users see and what operators do. It must not know how the programs
+// work inside.
 package main
 
 import (
@@ -39,7 +39,7 @@ func main() {
 	}
 }
 
-// options are what it is told on the command line.
+// options are the flags.
 type options struct {
 	seed   uint64
 	time   time.Duration
@@ -70,7 +70,7 @@ func command() error {
 	return o.play(ctx)
 }
 
-// play plays runs until the time is over or something is wrong.
+// play makes runs until the time is over or a violation was found.
 func (o options) play(ctx context.Context) error {
 	dir, err := os.MkdirTemp("", "scout-chaos-programs-")
 	if err != nil {
@@ -128,7 +128,7 @@ func (p plan) shared(nats string) plan {
 	return p
 }
 
-// skip says loudly what is not tested.
+// skip reports on standard error what is not tested.
 func skip(what string, why error) {
 	if why != nil {
 		fmt.Printf("SKIPPED: %s: %v\n", what, why)
@@ -151,7 +151,7 @@ func (r result) String() string {
 		r.operations, r.lists, r.checker.Checked, r.checker.Worst.Round(time.Millisecond), r.faults, len(r.violations), len(r.complaints))
 }
 
-// wrong is the smallest excerpt that shows what is wrong with a run, or nil.
+// wrong returns the shortest excerpt of a run that shows a violation, or nil.
 func (r result) wrong(p plan) error {
 	if len(r.violations)+len(r.complaints) == 0 {
 		return nil
@@ -200,7 +200,7 @@ func (f *figures) String() string {
 	return b.String()
 }
 
-// again judges a recorded history.
+// again checks a recorded history.
 func again(path string) error {
 	file, err := os.Open(path)
 	if err != nil {

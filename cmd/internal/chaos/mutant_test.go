@@ -23,8 +23,8 @@ import (
 
 var long = flag.Bool("long", false, "run the tests that take minutes")
 
-// mutant is a program that is broken on purpose: code is put at the beginning of
-// one of its functions. The code may use a counter, mutantCalls.
+// mutant is a program with a bug on purpose: code inserted at the beginning of one
+// of its functions. The code may use a counter, mutantCalls.
 type mutant struct {
 	name     string
 	dir      string // of the package, from the root of the tree
@@ -128,7 +128,7 @@ func TestMutantsBuild(t *testing.T) {
 	}
 }
 
-// A judge that accepts broken programs is of no use.
+// Chaos finds the bug of each mutant.
 func TestMutantsAreNoticed(t *testing.T) {
 	if !*long {
 		t.Skip("takes minutes: run it with -long")
@@ -164,7 +164,7 @@ func TestMutantsAreNoticed(t *testing.T) {
 	}
 }
 
-// The tests over a faulty log are such judges too.
+// The tests over a faulty log find the bugs of mutants too.
 func TestLogMutantsAreNoticed(t *testing.T) {
 	if !*long {
 		t.Skip("takes a minute: run it with -long")
@@ -187,7 +187,8 @@ func TestLogMutantsAreNoticed(t *testing.T) {
 	}
 }
 
-// overlay returns the file that has the programs built with the mutant's file.
+// overlay writes the file for -overlay of go build with the mutant's code, and
+// returns its path.
 func (m mutant) overlay(t *testing.T, dir string) string {
 	t.Helper()
 	path, source, body := m.find(t)

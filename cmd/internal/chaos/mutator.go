@@ -19,39 +19,39 @@ import (
 )
 
 const (
-	// deepest is how many directories may be within each other: names may have
+	// deepest is the greatest depth of directories: names may have
 	// 255 bytes, and a path at most 4096.
 	deepest = 7
-	// largest is how many things a tree may have before more of them are removed
-	// than made.
+	// largest is the number of files and directories of a tree from which on more
+	// of them are removed than made.
 	largest = 300
 )
 
-// mutator does random things to files. It knows what each does to the names that
-// are listed, and records that. One goroutine uses it; others ask it.
+// mutator changes files at random. It knows how each change affects the listed
+// names, and records that. One goroutine uses it; others call ask.
 type mutator struct {
 	*rand.Rand
 	recorder *recorder
-	trees    []*tree // the last is nobody's, where things are moved to and from
+	trees    []*tree // the last one has no scout; files move there and back
 	asked    chan request
 }
 
-// request is something for the mutator to do between its own operations.
+// request is a function for the mutator to call between its own operations.
 type request struct {
 	do   func() error
 	done chan error
 }
 
-// ask has the mutator do something, and waits.
+// ask makes the mutator call a function, and waits.
 func (m *mutator) ask(do func() error) error {
 	r := request{do, make(chan error, 1)}
 	m.asked <- r
 	return <-r.done
 }
 
-// mutate goes on until stop is closed: in bursts of very different lengths, since
-// what floods a queue hides what does not. An error is one of the mutator's own:
-// it knows what must work.
+// mutate changes files until stop is closed. It does so in bursts of very different
+// lengths, because a flooded queue hides other bugs. An error is a bug of the mutator
+// or the machine: an operation failed that must work.
 func (m *mutator) mutate(stop <-chan struct{}) error {
 	for {
 		for range 1 + m.IntN(1<<m.IntN(11)) {
@@ -69,7 +69,7 @@ func (m *mutator) mutate(stop <-chan struct{}) error {
 	}
 }
 
-// serve does what it is asked for until stop is closed, and nothing else.
+// serve only serves requests, until stop is closed.
 func (m *mutator) serve(stop <-chan struct{}) {
 	for {
 		select {
@@ -81,7 +81,7 @@ func (m *mutator) serve(stop <-chan struct{}) {
 	}
 }
 
-// do does one operation, of which it is known which names go and come.
+// do does one operation that removes and adds known names.
 func (m *mutator) do(text string, gone, come []history.Name, op func() error) error {
 	id := m.recorder.id()
 	gone, come = without(gone, come), without(come, gone)
@@ -108,7 +108,8 @@ func without(a, b []history.Name) (rest []history.Name) {
 	return rest
 }
 
-// act does one random thing somewhere, or nothing when chance offers none.
+// act does one random operation. It does nothing if the operation is impossible at
+// the random place.
 func (m *mutator) act() error {
 	t := m.trees[m.IntN(len(m.trees))]
 	if t.away {
@@ -169,11 +170,11 @@ func (m *mutator) hardLink(path string) error {
 	if err := create(other); err != nil {
 		return err
 	}
-	defer os.Remove(other) //nolint:errcheck // the next one would fail
+	defer os.Remove(other) //nolint:errcheck // the next call would fail
 	return os.Link(other, path)
 }
 
-// makeAll makes directories within directories, and at once a file in the last.
+// makeAll makes nested directories, and at once a file in the innermost.
 func (m *mutator) makeAll(p place) error {
 	text := "mkdir -p " + p.disk()
 	first := p
@@ -194,9 +195,9 @@ func (m *mutator) makeAll(p place) error {
 	return m.make(inner.in(m.name()))
 }
 
-// move moves what is at p somewhere else, perhaps to another tree, or brings
-// something to p when there is nothing. What is in the way is replaced, when
-// the system does that.
+// move moves a file or directory from p to another place, perhaps in another tree.
+// If there is nothing at p, it moves something to p. It replaces what is in the way
+// if the system does.
 func (m *mutator) move(from place) error {
 	to := m.place(from.tree)
 	if m.IntN(3) == 0 {
@@ -231,7 +232,7 @@ func (m *mutator) movable(from, to place) bool {
 	return moved.dir == replaced.dir && len(replaced.children) == 0 && !within(from.rel(), to.rel())
 }
 
-// height is how many directories are within each other at n.
+// height is the depth of nested directories at n.
 func (n *node) height() (height int) {
 	for _, c := range n.children {
 		height = max(height, c.height())
@@ -245,7 +246,7 @@ func (n *node) height() (height int) {
 // within reports whether path is dir or in it.
 func within(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
 
-// exchange puts each of two things in the other's place, in one moment.
+// exchange swaps two files or directories atomically.
 func (m *mutator) exchange(a, b place) error {
 	x, y := a.node(), b.node()
 	if y == nil || within(a.rel(), b.rel()) || within(b.rel(), a.rel()) ||
@@ -262,8 +263,8 @@ func (m *mutator) exchange(a, b place) error {
 	})
 }
 
-// remake removes a directory and makes another under its name at once, or turns
-// a thing of one kind into one of another.
+// remake removes a directory and makes another one of the same name at once, or
+// replaces a file by one of another kind.
 func (m *mutator) remake(p place) error {
 	if err := m.remove(p); err != nil {
 		return err
@@ -288,7 +289,7 @@ func (m *mutator) remove(p place) error {
 	return m.do("rm -rf "+p.disk(), gone, nil, func() error { return os.RemoveAll(p.disk()) })
 }
 
-// place returns a random one, where there may be something or not.
+// place returns a random place, which may be empty.
 func (m *mutator) place(t *tree) place {
 	p := place{t, t.root, ".", m.pick(t.root)}
 	for p.depth() < deepest && p.node() != nil && p.node().dir && m.IntN(4) > 0 {
@@ -297,7 +298,7 @@ func (m *mutator) place(t *tree) place {
 	return p
 }
 
-// pick returns a name that may be in dir, or not.
+// pick returns a name, which may exist in dir.
 func (m *mutator) pick(dir *node) string {
 	if len(dir.names) > 0 && m.IntN(3) > 0 {
 		return dir.names[m.IntN(len(dir.names))]
@@ -307,15 +308,14 @@ func (m *mutator) pick(dir *node) string {
 
 var linkTargets = []string{".", "..", "/", "/etc", "a", "../a", "/nothing/at/all"}
 
-// oddNames are what file systems allow and programs stumble over.
+// oddNames are names that file systems allow and programs often get wrong.
 var oddNames = []string{
 	"a", "ab", "abc", "a.b", "a b", "a-", "x.tmp", "cache", "d", "e", "-a", "...", "..a", ".a", "*", "\"", "\\", "\n", "a\nb", "\t", "\x01",
 	"\x7f", "\xff", "a\xfe\xffb", "\xc3\x28", "é", "e\u0301", "\u2028", "\ufffd", "\U0001f600", "a\x80", "<b>", "&amp;", "%00", "a?b=c",
 	strings.Repeat("n", 255), strings.Repeat("\xff", 255), strings.Repeat("n", 254) + "m",
 }
 
-// name returns one of few most of the time, so that things get in each other's
-// way.
+// name returns one of a few names most of the time, so that operations collide.
 func (m *mutator) name() string {
 	switch m.IntN(8) {
 	case 0:
@@ -326,7 +326,7 @@ func (m *mutator) name() string {
 	return oddNames[m.IntN(10)]
 }
 
-// node is what the model knows of a file or a directory.
+// node is a file or a directory in the model.
 type node struct {
 	dir      bool
 	children map[string]*node
@@ -385,11 +385,11 @@ func (n *node) files(at string, yield func(path string)) {
 type tree struct {
 	path      string
 	root      *node
-	scout     int // history.All: nobody's
+	scout     int // history.All: none
 	away      bool
 	recursive bool
 	exclude   []string
-	fixed     []string // paths that are always there, on a disk that nobody changes
+	fixed     []string // paths that always exist, on a disk that does not change
 }
 
 // listed reports whether the scout of the tree has to list a file at path.
@@ -407,7 +407,7 @@ func (t *tree) listed(p string) bool {
 	return true
 }
 
-// names are those that a scout has to list of n, when n is at p.
+// names returns the names that a scout must list for n at p.
 func (t *tree) names(n *node, p string) (names []history.Name) {
 	if n == nil {
 		return nil
@@ -426,7 +426,7 @@ func (t *tree) names(n *node, p string) (names []history.Name) {
 	return names
 }
 
-// place is where in a tree something is, or could be.
+// place is a path in a tree, which may exist.
 type place struct {
 	tree   *tree
 	parent *node
@@ -438,7 +438,7 @@ func (p place) node() *node  { return p.parent.children[p.name] }
 func (p place) rel() string  { return path.Join(p.dir, p.name) }
 func (p place) disk() string { return p.tree.path + "/" + p.rel() }
 
-// depth is how many directories p is in, below the root of its tree.
+// depth is the number of directories above p, below the root of its tree.
 func (p place) depth() int {
 	if p.dir == "." {
 		return 0

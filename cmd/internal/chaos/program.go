@@ -27,12 +27,12 @@ const (
 	restartPause = 200 * time.Millisecond
 )
 
-// program is one that is started again and again. Faults of different kinds may
-// use it at once.
+// program is a program that is started again and again. Faults of different kinds
+// may use it at the same time.
 type program struct {
 	mu        sync.Mutex
 	process   *testfleet.Process
-	complaint []string // what no program may do
+	complaint []string // what the program has done that none may do
 }
 
 func (p *program) is(process *testfleet.Process) {
@@ -51,7 +51,7 @@ func (p *program) current() *testfleet.Process {
 func (p *program) pause() error   { return p.current().Pause() }
 func (p *program) unpause() error { return p.current().Continue() }
 
-// kill ends the program the hard way, and returns when it has ended.
+// kill ends the program with SIGKILL and waits for its end.
 func (p *program) kill() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -63,7 +63,7 @@ func (p *program) kill() error {
 	return nil
 }
 
-// stop ends the program as an operator does, and expects it to obey.
+// stop ends the program with SIGTERM, which must work.
 func (p *program) stop() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -78,7 +78,7 @@ func (p *program) stop() error {
 
 func (p *program) complain(text string) { p.complaint = append(p.complaint, text) }
 
-// inspect looks into the log for what must never be there.
+// inspect checks the log for lines that must never be there.
 func (p *program) inspect() {
 	for _, line := range p.process.Stray() {
 		p.complain("wrote " + line)
@@ -91,13 +91,13 @@ func (p *program) inspect() {
 	}
 }
 
-// master is the scoutmaster, which comes back at the same addresses.
+// master is a scoutmaster, which always has the same addresses.
 type master struct {
 	program
 
 	programs   testfleet.Programs
 	args       []string
-	shares     bool   // its list with others
+	shares     bool   // it is one of several that share a list
 	grpc, http string // addresses; "" until it was started
 }
 
@@ -108,7 +108,7 @@ func (m *master) start() error {
 	}
 	started, err := m.programs.StartMaster(args...)
 	for limit := time.Now().Add(returnTime); errors.Is(err, io.EOF) && m.shares && time.Now().Before(limit); {
-		time.Sleep(restartPause) // it gives up while its log has no majority
+		time.Sleep(restartPause) // it exits while its log has no majority
 		started, err = m.programs.StartMaster(args...)
 	}
 	if err != nil {
@@ -119,18 +119,18 @@ func (m *master) start() error {
 	return nil
 }
 
-// link is a scout's way to the master.
+// link is the network between a scout and the master.
 type link interface {
 	Close()
-	// address is where the scout finds the master.
+	// address returns the master's address for the scout.
 	address() string
-	// set puts the network into a condition. Once it returns, that is so.
+	// set puts the network into a condition before it returns.
 	set(c testfleet.Condition) error
-	// enter is what a command has to begin with to use the link.
+	// enter returns the beginning of a command that is to use the link.
 	enter() []string
-	// cuts reports whether the link can be cut, rather than only be silent.
+	// cuts reports whether the link can break connections.
 	cuts() bool
-	// direct reports whether there is nothing on the link that can fail.
+	// direct reports whether the link cannot fail.
 	direct() bool
 }
 
@@ -157,7 +157,7 @@ func (p proxied) set(c testfleet.Condition) error {
 	return nil
 }
 
-// networked is a link over a network of its own.
+// networked is a link over a network namespace.
 type networked struct {
 	*testfleet.Namespace
 	port string // of the master
@@ -169,7 +169,7 @@ func (n networked) cuts() bool                      { return false }
 func (n networked) direct() bool                    { return false }
 func (n networked) set(c testfleet.Condition) error { return n.Set(c) }
 
-// newLink makes a scout's way to the masters.
+// newLink makes the link of a scout.
 func newLink(masters []*master, namespaces bool) (link, error) {
 	m := masters[0]
 	if m.shares {
@@ -201,13 +201,12 @@ type scout struct {
 	tree     *tree
 	args     []string
 	link     link
-	limits   bool            // it runs where it can be short of watches
+	limits   bool            // its number of watches can be limited
 	disk     *testfleet.Disk // below its directory, or nil
 }
 
-// start starts the scout until it is registered. A scout that does not reach
-// its master at the start gives up, and is started again by whoever keeps it
-// running.
+// start starts the scout until it is registered. A scout that does not reach its
+// master at its start exits, and a service manager would start it again.
 func (s *scout) start(ctx context.Context) error {
 	for ctx.Err() == nil {
 		p, err := testfleet.Launch(s.command())
@@ -227,8 +226,8 @@ func (s *scout) start(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// command is how the scout is started: where its link is, and where it may be
-// short of watches.
+// command returns the command that starts the scout on its link, where its number
+// of watches can be limited.
 func (s *scout) command() *exec.Cmd {
 	scout := s.programs.ScoutCommand(s.link.address(), s.tree.path, append(s.args, "-host", s.host)...)
 	args := s.link.enter()
@@ -239,14 +238,14 @@ func (s *scout) command() *exec.Cmd {
 	return testfleet.Command(args[0], args[1:]...)
 }
 
-// limit sets how many watches the scout may have.
+// limit limits the number of watches of the scout.
 func (s *scout) limit(watches int) error {
 	pid := s.current().Process.Pid
 	return testfleet.Run("nsenter", "--user", "--target", strconv.Itoa(pid), "sh", "-c",
 		fmt.Sprintf("echo %d > /proc/sys/user/max_inotify_watches", watches))
 }
 
-// limitsWork says why no scout can be short of watches here, or nil.
+// limitsWork returns why watches cannot be limited here, or nil.
 func limitsWork() error {
 	return testfleet.Run("unshare", "--user", "--map-root-user", "sh", "-c", "echo 1000 > /proc/sys/user/max_inotify_watches")
 }

@@ -24,12 +24,12 @@ import (
 	"scout/cmd/internal/testfleet"
 )
 
-// consumer asks for the list again and again, in one way.
+// consumer requests the list again and again, always in the same way.
 type consumer struct {
 	name        string
 	prefix      string
 	gzip        bool
-	conditional bool // it says what it has, and is told when that is still so
+	conditional bool // it sends If-None-Match
 	pause       time.Duration
 
 	recorder *recorder
@@ -37,19 +37,20 @@ type consumer struct {
 	origins  origins
 	client   http.Client
 
-	shown  map[string]history.Name // what it was last given, by scout and path
+	shown  map[string]history.Name // the last list, by scout and path
 	etag   string                  // of that
 	digest uint64                  // of its text
 }
 
-// answer is what one request was answered with.
+// answer is the answer to one request.
 type answer struct {
 	body      []byte
 	etag      string
 	unchanged bool
 }
 
-// follow asks until ctx is done, and leaves most of the time to the programs.
+// follow sends requests until ctx is done. It leaves most of the time to the
+// programs.
 func (c *consumer) follow(ctx context.Context) {
 	c.shown = map[string]history.Name{}
 	for ctx.Err() == nil {
@@ -62,7 +63,7 @@ func (c *consumer) follow(ctx context.Context) {
 	}
 }
 
-// look asks once and records the answer.
+// look sends one request and records the answer.
 func (c *consumer) look(ctx context.Context) {
 	l := &history.List{Consumer: c.name, Prefix: c.prefix, Start: c.recorder.now()}
 	if c.conditional && c.etag != "" {
@@ -125,7 +126,7 @@ func (c *consumer) receive(r *http.Response) (answer, error) {
 	return a, err
 }
 
-// read makes a record of an answer.
+// read returns an answer as an event.
 func (c *consumer) read(l *history.List, a answer) {
 	var err error
 	if l.Epoch, l.Revision, err = version(a.etag); err != nil {
@@ -160,13 +161,13 @@ func (c *consumer) read(l *history.List, a answer) {
 	l.Digest = c.digest
 }
 
-// origins are the scouts, by what is listed of them.
+// origins are the scouts by their origins in the list.
 type origins map[origin]int
 
-// origin is whose an entry is.
+// origin is the origin of an entry.
 type origin struct{ host, dir string }
 
-// name returns what an entry is called in a history, and a key for that.
+// name returns the name of an entry in a history, and a key for the name.
 func (o origins) name(e testfleet.Entry) (key string, n history.Name, err error) {
 	scout, ok := o[origin{e.Host, e.Dir()}]
 	if !ok {
@@ -175,7 +176,7 @@ func (o origins) name(e testfleet.Entry) (key string, n history.Name, err error)
 	return strconv.Itoa(scout) + "/" + e.Name(), history.Name{Scout: scout, Path: []byte(e.Name())}, nil
 }
 
-// minus returns what a has and b has not.
+// minus returns the names in a that are not in b.
 func minus(a, b map[string]history.Name) (rest []history.Name) {
 	for key, n := range a {
 		if _, ok := b[key]; !ok {
@@ -185,11 +186,10 @@ func minus(a, b map[string]history.Name) (rest []history.Name) {
 	return rest
 }
 
-// tagPattern is how an ETag, or the id of an event, says which revision of which
-// listing it belongs to.
+// tagPattern matches the epoch and the revision in an ETag or in the id of an event.
 var tagPattern = regexp.MustCompile(`^(?:W/"|)([0-9a-f]{16})-([0-9]+)(?:-json"|)$`)
 
-// version reads an ETag or an id.
+// version parses an ETag or an id.
 func version(tag string) (epoch string, revision uint64, err error) {
 	parts := tagPattern.FindStringSubmatch(tag)
 	if parts == nil {
@@ -199,7 +199,7 @@ func version(tag string) (epoch string, revision uint64, err error) {
 	return parts[1], revision, err
 }
 
-// digest is one entry's part in the digest of a list, which is the sum.
+// digest is the digest of one entry. The digest of a list is the sum.
 func digest(key string) uint64 {
 	h := fnv.New64a()
 	h.Write([]byte(key))
@@ -207,15 +207,14 @@ func digest(key string) uint64 {
 }
 
 const (
-	// sampleEvery is how often what a watcher knows is held against the truth when
-	// it is told nothing.
+	// sampleEvery is how often the list of a watcher is recorded when no events
+	// arrive.
 	sampleEvery = 100 * time.Millisecond
-	// longestWatch is how long a watcher stays at most before it leaves and
-	// resumes.
+	// longestWatch is the longest time until a watcher disconnects and resumes.
 	longestWatch = 8 * time.Second
 )
 
-// format is one of those that changes are told in.
+// format is a format of events.
 type format struct {
 	query string
 	read  func(*bufio.Reader) (testfleet.Change, error)
@@ -226,8 +225,8 @@ var (
 	eventLines  = format{"format=ndjson&watch=true", testfleet.ReadLine}
 )
 
-// watcher keeps a list by what it is told comes and goes. It leaves now and then,
-// and resumes where it was.
+// watcher maintains a list from events. It disconnects now and then, and resumes
+// at the last event.
 type watcher struct {
 	*rand.Rand
 	name   string
@@ -238,11 +237,11 @@ type watcher struct {
 	origins  origins
 	fresh    time.Duration
 
-	list       map[string]history.Name // as it is told
+	list       map[string]history.Name // from events
 	digest     uint64                  // of that
 	id         string                  // of the last event
-	came, went map[string]history.Name // since it was recorded
-	current    bool                    // the list is that of now, as far as can be known
+	came, went map[string]history.Name // since the list was recorded
+	current    bool                    // no event is known to be missing
 }
 
 // follow watches until ctx is done.
@@ -260,7 +259,7 @@ func (w *watcher) follow(ctx context.Context) {
 	}
 }
 
-// watch watches until the stream ends, and says why it did.
+// watch watches until the stream ends, and returns why.
 func (w *watcher) watch(ctx context.Context) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.address()+"/files?"+w.format.query, http.NoBody)
 	if err != nil {
@@ -269,7 +268,7 @@ func (w *watcher) watch(ctx context.Context) error {
 	if w.id != "" {
 		req.Header.Set("Last-Event-ID", w.id)
 	}
-	r, err := http.DefaultClient.Do(req) //nolint:bodyclose // it is, below, when it is there
+	r, err := http.DefaultClient.Do(req) //nolint:bodyclose // it is closed below
 	if err != nil {
 		return err
 	}
@@ -283,7 +282,7 @@ func (w *watcher) watch(ctx context.Context) error {
 	return w.listen(events, ended)
 }
 
-// receive passes on what is read until that fails.
+// receive passes on events until reading fails.
 func (w *watcher) receive(ctx context.Context, body *bufio.Reader, events chan<- testfleet.Change) error {
 	for {
 		e, err := w.format.read(body)
@@ -298,10 +297,10 @@ func (w *watcher) receive(ctx context.Context, body *bufio.Reader, events chan<-
 	}
 }
 
-// listen takes in events, and records what the list is in between.
+// listen applies events, and records the list now and then.
 func (w *watcher) listen(events <-chan testfleet.Change, ended <-chan error) error {
 	w.current = false
-	resumed := time.After(w.fresh) // by then it was told what had happened
+	resumed := time.After(w.fresh) // by then all missed events have arrived
 	sample := time.NewTicker(sampleEvery)
 	defer sample.Stop()
 	for {
@@ -320,8 +319,8 @@ func (w *watcher) listen(events <-chan testfleet.Change, ended <-chan error) err
 	}
 }
 
-// hear takes in an event, and records what the list is at the end of a moment.
-// Who is cut off in between is told the rest.
+// hear applies an event, and records the list after the last event of a history
+// entry. A watcher that is cut off before that receives the rest when it resumes.
 func (w *watcher) hear(e testfleet.Change) {
 	wrong := w.take(e)
 	switch {
@@ -333,11 +332,11 @@ func (w *watcher) hear(e testfleet.Change) {
 	w.id = e.ID
 }
 
-// withinMoment is how the id of an event says that another of the same moment
+// withinMoment matches the id of an event if another event of the same history entry
 // follows.
 var withinMoment = regexp.MustCompile(`^[0-9a-f]{16}-[0-9]+-[0-9]+$`)
 
-// take does what an event says. An error is that it makes no sense.
+// take applies an event to the list. It returns an error if the event does not fit.
 func (w *watcher) take(e testfleet.Change) error {
 	if e.Kind == "heartbeat" || e.Kind == "" {
 		return nil

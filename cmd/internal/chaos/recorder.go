@@ -20,13 +20,13 @@ const (
 )
 
 // recorder keeps the one order of all events and hands them to the judge.
-// Anybody may use it.
+// Any goroutine may use it.
 type recorder struct {
 	start time.Time
 
 	mu     sync.Mutex
 	queue  []history.Event // not judged yet
-	alive  time.Duration   // when this process last showed that it ran
+	alive  time.Duration   // when beat was last known to run
 	ids    int             // of operations and faults
 	counts map[history.Kind]int
 }
@@ -46,7 +46,7 @@ func (r *recorder) add(e history.Event) {
 	r.queue = append(r.queue, e)
 }
 
-// id returns a number that nothing else in the history has.
+// id returns a number that is unique in the history.
 func (r *recorder) id() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -54,8 +54,8 @@ func (r *recorder) id() int {
 	return r.ids
 }
 
-// pulse notes that the process runs. When it did not for a while, nor may the
-// programs have.
+// pulse notes that this process runs. If it did not run for a while, the programs
+// may not have run either.
 func (r *recorder) pulse() {
 	now := r.now()
 	if gap := now - r.alive; gap > longestGap {
@@ -72,7 +72,7 @@ func (r *recorder) pulse() {
 	r.alive = now
 }
 
-// take returns what was recorded since it was last called.
+// take returns the events since the last call.
 func (r *recorder) take() []history.Event {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -102,7 +102,7 @@ func (f *fault) reach(s history.Stage) {
 	f.recorder.add(history.Event{Fault: &step})
 }
 
-// beat shows that the process runs until stop is closed.
+// beat calls pulse regularly until stop is closed.
 func (r *recorder) beat(stop <-chan struct{}) {
 	pulse := time.NewTicker(pulseEvery)
 	defer pulse.Stop()
@@ -118,8 +118,8 @@ func (r *recorder) beat(stop <-chan struct{}) {
 	}
 }
 
-// judge holds what is recorded against the rules until stop is closed, and keeps
-// the whole history in a file.
+// judge checks recorded events until stop is closed, and writes the whole history
+// to a file.
 func (r *recorder) judge(b history.Bounds, file *os.File, stop <-chan struct{}) (verdict, error) {
 	v := verdict{checker: history.NewChecker(b)}
 	out := bufio.NewWriter(file)
@@ -143,7 +143,7 @@ func (r *recorder) judge(b history.Bounds, file *os.File, stop <-chan struct{}) 
 	return v, out.Flush()
 }
 
-// verdict is what the judge has found.
+// verdict is the result of judge.
 type verdict struct {
 	checker           *history.Checker
 	operations, lists int

@@ -21,24 +21,24 @@ import (
 	"scout/cmd/internal/testfleet"
 )
 
-// plan is how long and how hard a run is.
+// plan configures a run.
 type plan struct {
 	programs   testfleet.Programs
 	seed       uint64
 	scouts     int
-	faults     time.Duration // how long there are faults
-	rest       time.Duration // how long a scout may have none in between
-	calm       time.Duration // and then none at all, before files are left alone too
+	faults     time.Duration // how long faults are injected
+	rest       time.Duration // the longest time between two faults of a scout
+	calm       time.Duration // how long files still change after the last fault
 	scale      float64       // of all bounds
-	namespaces bool          // networks of their own, rather than proxies
+	namespaces bool          // network namespaces besides proxies
 	master     bool          // faults of the master too
 	nats       string        // path of nats-server: three masters share the list over three of them
-	limits     bool          // scouts may be short of watches
-	disks      bool          // there are disks that hang and crawl
-	history    string        // the file for it
+	limits     bool          // the number of watches of scouts can be limited
+	disks      bool          // some disks hang or are slow
+	history    string        // the path of its file
 }
 
-// run is one fleet, from its start to its end.
+// run is one run of a fleet, from its start to its end.
 type run struct {
 	plan
 	*rand.Rand
@@ -52,15 +52,14 @@ type run struct {
 	scouts   []*scout
 }
 
-// result is what came of a run.
+// result is the result of a run.
 type result struct {
 	verdict
 	faults     map[history.Kind]int
 	complaints []string
 }
 
-// play runs a run. An error is one of this program, rather than of those
-// that it is about.
+// play makes a run. An error is a failure of this program, not of the tested ones.
 func (p plan) play(ctx context.Context) (result, error) {
 	e := &run{plan: p, Rand: rand.New(rand.NewPCG(p.seed, 0)), recorder: newRecorder()}
 	defer e.close()
@@ -96,8 +95,8 @@ func (p plan) play(ctx context.Context) (result, error) {
 	return r, nil
 }
 
-// perform lets everything happen. It returns what could not be done though it
-// should, or how the list differs from the truth in the end.
+// perform changes files, injects faults and reads lists. It returns an error if an
+// operation failed that must work, or if the list is wrong in the end.
 func (r *run) perform(ctx context.Context) error {
 	reading, stopReading := context.WithCancel(context.WithoutCancel(ctx))
 	var consumers sync.WaitGroup
@@ -113,7 +112,7 @@ func (r *run) perform(ctx context.Context) error {
 	var mutating errgroup.Group
 	mutating.Go(func() error {
 		err := r.mutator.mutate(calm)
-		r.mutator.serve(calm) // or those who ask would wait for ever
+		r.mutator.serve(calm) // otherwise callers of ask would wait for ever
 		return err
 	})
 	err := r.injectFaults(ctx)
@@ -125,14 +124,14 @@ func (r *run) perform(ctx context.Context) error {
 	return r.converge()
 }
 
-// injectFaults makes faults, and returns when all have been ended.
+// injectFaults injects faults, and returns when all have ended.
 func (r *run) injectFaults(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, r.faults)
 	defer cancel()
 	group, ctx := errgroup.WithContext(ctx)
 	for i, s := range r.scouts {
 		if i%2 == 1 {
-			continue // somebody has to be well
+			continue // one scout has no faults
 		}
 		a, b := r.injector(2*i+1), r.injector(2*i+2)
 		programs, links := a.programTroubles(s), a.linkTroubles(s)
@@ -156,7 +155,7 @@ func (r *run) injectFaults(ctx context.Context) error {
 	return group.Wait()
 }
 
-// injector is one whose faults depend on nothing but the seed and its number.
+// injector returns an injector that depends only on the seed and a number.
 func (r *run) injector(number int) *injector {
 	return &injector{
 		Rand:     rand.New(rand.NewPCG(r.seed, uint64(number)+2)),
@@ -193,7 +192,7 @@ func (r *run) origins() origins {
 	return o
 }
 
-// watchers are the consumers that are told what comes and goes.
+// watchers returns the consumers of events.
 func (r *run) watchers() []*watcher {
 	all := []*watcher{{name: "events", format: eventStream}, {name: "lines", format: eventLines}}
 	for i, w := range all {
@@ -278,14 +277,14 @@ func (r *run) mountDisk(s *scout) error {
 		s.tree.fixed = append(s.tree.fixed, "disk/"+name)
 		names = append(names, history.Name{Scout: s.number, Path: []byte("disk/" + name)})
 	}
-	s.args = append(s.args, "-poll", "300ms") // or it would not look at the disk
+	s.args = append(s.args, "-poll", "300ms") // otherwise it would not read the disk
 	return r.mutator.do("mount "+at, nil, names, func() (err error) {
 		s.disk, err = testfleet.MountDisk(backing, at)
 		return err
 	})
 }
 
-// newScout makes a scout of some kind, with its directory and its link.
+// newScout makes a scout of a random kind, with its directory and its link.
 func (r *run) newScout(number int) (*scout, error) {
 	t := &tree{path: filepath.Join(r.dir, fmt.Sprint("tree-", number), "watched"), root: newDir(), scout: number, recursive: true}
 	if err := os.MkdirAll(t.path, 0o700); err != nil {
@@ -317,7 +316,7 @@ func (r *run) newScout(number int) (*scout, error) {
 	return s, err
 }
 
-// stop ends all programs and returns what no program may do.
+// stop ends all programs and returns the complaints about them.
 func (r *run) stop() (complaints []string) {
 	var stopping sync.WaitGroup
 	for _, s := range r.scouts {
@@ -341,7 +340,7 @@ func (r *run) stop() (complaints []string) {
 	return complaints
 }
 
-// close removes everything, however far it has come.
+// close removes everything that was made so far.
 func (r *run) close() {
 	for _, s := range r.scouts {
 		if s.process != nil && !s.process.Ended() {
@@ -361,9 +360,9 @@ func (r *run) close() {
 	os.RemoveAll(r.dir) //nolint:errcheck // it lies in the directory for temporary files
 }
 
-// converge waits until the list is what find says, now that nothing happens any
-// more, and returns how it differs when it does not become that. What the model
-// says must be what find says, too.
+// converge waits until the list equals the output of find, after all changes. It
+// returns an error if that does not happen in time, or if the model differs from
+// find.
 func (r *run) converge() error {
 	want := make([][]string, len(r.scouts))
 	for i, s := range r.scouts {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Violation is something that no list may show.
+// Violation is a broken promise in a list.
 type Violation struct {
 	At    time.Duration
 	Rule  Rule
@@ -20,7 +20,7 @@ func (v Violation) String() string {
 	return fmt.Sprintf("%s: %s: scout %d: %q: %s", v.At.Round(time.Millisecond), v.Rule, v.Scout, v.Name, v.Text)
 }
 
-// Rule is what a violation breaks.
+// Rule is the promise that a violation breaks.
 type Rule string
 
 // The rules.
@@ -34,25 +34,25 @@ const (
 	Unanswered Rule = "not answered"
 )
 
-// Checker judges a history as it happens. The events come in the order in
+// Checker checks a history while it is recorded. The events must be in the order in
 // which they were recorded.
 type Checker struct {
 	bounds    Bounds
 	names     map[int]map[string]timeline // by scout
-	present   map[int]map[string]bool     // what is there after all operations
+	present   map[int]map[string]bool     // the names that exist after all operations
 	open      map[int]*Operation
 	faults    faults
-	consumers map[string]map[int]map[string]bool // what each was last given
+	consumers map[string]map[int]map[string]bool // the last list of each
 	revisions revisions
 
-	// Worst is the longest that a change took to be listed, or to be listed no
-	// more, while nothing was wrong with its scout.
+	// Worst is the longest time until a change was listed while its scout had no
+	// fault.
 	Worst time.Duration
-	// Checked counts names held against the truth.
+	// Checked is the number of names that were checked.
 	Checked int
 }
 
-// NewChecker judges by these bounds.
+// NewChecker returns a Checker with these bounds.
 func NewChecker(b Bounds) *Checker {
 	return &Checker{
 		bounds: b, names: map[int]map[string]timeline{}, present: map[int]map[string]bool{},
@@ -60,7 +60,7 @@ func NewChecker(b Bounds) *Checker {
 	}
 }
 
-// Check judges a whole history.
+// Check checks a whole history.
 func Check(b Bounds, events []Event) (found []Violation) {
 	c := NewChecker(b)
 	for _, e := range events {
@@ -69,7 +69,7 @@ func Check(b Bounds, events []Event) (found []Violation) {
 	return found
 }
 
-// Add takes in the next event and returns what it violates.
+// Add checks the next event and returns its violations.
 func (c *Checker) Add(e Event) []Violation {
 	switch {
 	case e.Begin != nil:
@@ -122,7 +122,7 @@ func (c *Checker) fault(s *Step, at time.Duration) {
 	}
 }
 
-// list judges one list.
+// list checks one list.
 func (c *Checker) list(l *List, end time.Duration) (found []Violation) {
 	if l.Error != "" {
 		return c.unanswered(l, end)
@@ -150,7 +150,7 @@ func (c *Checker) list(l *List, end time.Duration) (found []Violation) {
 	return append(found, c.revisions.add(l, end, c.bounds.Several)...)
 }
 
-// unanswered judges that there was no answer. The master may be down.
+// unanswered checks a request without an answer. The master may be down.
 func (c *Checker) unanswered(l *List, end time.Duration) []Violation {
 	more := c.bounds.Answer
 	if c.bounds.Several { // it has to come back to the log
@@ -164,7 +164,7 @@ func (c *Checker) unanswered(l *List, end time.Duration) []Violation {
 	return []Violation{{end, Unanswered, All, "", l.Consumer + ": " + l.Error}}
 }
 
-// listed judges the names that were listed of a scout.
+// listed checks the listed names of a scout.
 func (c *Checker) listed(l *List, scout int, names map[string]bool, end time.Duration) (found []Violation) {
 	if len(names) == 0 {
 		return nil
@@ -186,7 +186,7 @@ func (c *Checker) listed(l *List, scout int, names map[string]bool, end time.Dur
 	return found
 }
 
-// unlisted judges the names that should have been listed of a scout.
+// unlisted checks that no name of a scout is missing.
 func (c *Checker) unlisted(l *List, scout int, names, shown map[string]bool, end time.Duration) (found []Violation) {
 	from := l.Start - c.faults.lag(scout, l.Start, end, c.bounds)
 	if !c.faults.calm(scout, from, end, c.bounds) {
@@ -240,11 +240,11 @@ func (t timeline) String() string {
 	return b.String()
 }
 
-// around is how long before a violation something may have to do with it.
+// around is how long before a violation an event may be related to it.
 const around = 10 * time.Second
 
-// Excerpt returns what has to do with a violation: the faults of its scout
-// shortly before.
+// Excerpt returns the events that may be related to a violation: the faults of its
+// scout shortly before.
 func (c *Checker) Excerpt(v Violation) string {
 	var b strings.Builder
 	for _, f := range c.faults {
@@ -262,19 +262,19 @@ func when(t time.Duration) string {
 	return t.Round(time.Millisecond).String()
 }
 
-// revisions judges the ETags of lists.
+// revisions checks the ETags of lists.
 type revisions struct {
-	tops   map[string][]top // by epoch, and what was asked for
+	tops   map[string][]top // by epoch and prefix
 	bodies map[version]uint64
 }
 
-// top is the highest revision that had come by a time.
+// top is the highest revision that any answer had until a time.
 type top struct {
 	at       time.Duration
 	revision uint64
 }
 
-// version is what an ETag says that a list is.
+// version identifies a list: by its ETag, and the prefix of its names.
 type version struct {
 	epoch, prefix string
 	revision      uint64

@@ -21,16 +21,16 @@ type script struct {
 
 func name(path string) []Name { return []Name{{Scout: 0, Path: []byte(path)}} }
 
-// at returns the events of a moment after n ticks.
+// at returns the event at n ticks.
 func at(n float64, e Event) Event {
 	e.At = time.Duration(n * float64(tick))
 	return e
 }
 
-// come makes a name appear between two times.
+// come adds a name between two times.
 func (s *script) come(path string, begin, end float64) { s.operation(begin, end, nil, name(path)) }
 
-// gone makes a name disappear between two times.
+// gone removes a name between two times.
 func (s *script) gone(path string, begin, end float64) { s.operation(begin, end, name(path), nil) }
 
 func (s *script) operation(begin, end float64, gone, come []Name) {
@@ -38,8 +38,7 @@ func (s *script) operation(begin, end float64, gone, come []Name) {
 	s.events = append(s.events, at(begin, Event{Begin: &Operation{ID: id, Gone: gone, Come: come}}), at(end, Event{End: id}))
 }
 
-// fault is one that begins and is on, is off and is over, at one time each. An
-// end of 0 leaves it on.
+// fault adds a fault from begin to end. An end of 0 leaves it on.
 func (s *script) fault(kind Kind, scout int, begin, end float64) {
 	s.faults++
 	step := func(n float64, stage Stage) {
@@ -53,8 +52,8 @@ func (s *script) fault(kind Kind, scout int, begin, end float64) {
 	}
 }
 
-// list is a list that was asked for and came at the same time, with all names
-// of scout 0 in it.
+// list adds a list of names of scout 0 that was requested and received at the same
+// time.
 func (s *script) list(when float64, paths ...string) *List {
 	l := &List{Consumer: "c", Start: at(when, Event{}).At}
 	now := map[string]bool{}

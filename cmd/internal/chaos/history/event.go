@@ -1,12 +1,12 @@
-// Package history judges what consumers of a scoutmaster saw against what was
-// true when. It is a pure function of the events it is given: it knows no
-// clock, no process and no disk, so that a history that was recorded can be
-// judged again, and one that was written by hand tests the judge.
+// Package history checks the lists that consumers of a scoutmaster received against
+// the true state at that time. It is a pure function of events: it knows no clock,
+// no process and no disk. So a recorded history can be checked again, and histories
+// that are written by hand test the checker.
 //
-// What is true is known up to the time that an operation or a fault took: it
-// holds surely from the end of one to the beginning of the next, and possibly
-// from the beginning to the end. The judge blames only what no moment within
-// the bounds explains.
+// The true state is known except for the time that an operation or a fault took. It
+// is certain from the end of one operation to the beginning of the next, and only
+// possible during an operation. A list is a violation if no state within the bounds
+// explains it.
 package history
 
 import (
@@ -14,31 +14,30 @@ import (
 	"time"
 )
 
-// Forever is the time of what has not happened yet.
+// Forever is the time of an event that has not happened yet.
 const Forever = time.Duration(math.MaxInt64)
 
-// All is the scout of a fault that all scouts suffer from.
+// All is the scout of a fault that affects all scouts.
 const All = -1
 
-// Name is a name that a scout has to list.
+// Name is a name that a scout must list.
 type Name struct {
 	Scout int    `json:"s"`
 	Path  []byte `json:"p"` // as the file system has it, not always UTF-8
 }
 
-// Event is one thing that happened, at a time since the beginning of the
-// history. Exactly one of the fields after At is set. Whoever does something
-// records its beginning before, and its end after.
+// Event is an event at a time since the beginning of the history. Exactly one of the
+// fields after At is set. The beginning of an operation is recorded before it, and
+// its end after it.
 type Event struct {
 	At    time.Duration `json:"at"`
 	Begin *Operation    `json:"begin,omitempty"`
 	End   int           `json:"end,omitempty"` // the ID of the operation that is done
 	Fault *Step         `json:"fault,omitempty"`
-	List  *List         `json:"list,omitempty"` // At is when all of it had come
+	List  *List         `json:"list,omitempty"` // At is when all of it was received
 }
 
-// Operation is something that is done to files. What it does not name it does
-// not change.
+// Operation is an operation on files. It changes only the names in it.
 type Operation struct {
 	ID   int    `json:"id"` // from 1
 	Text string `json:"text"`
@@ -46,7 +45,7 @@ type Operation struct {
 	Come []Name `json:"come,omitempty"`
 }
 
-// Kind is what is wrong with a scout, or with the master for all scouts.
+// Kind is a kind of fault, of a scout or of the master for all scouts.
 type Kind string
 
 // The kinds of faults.
@@ -71,11 +70,11 @@ const (
 	Stalled      Kind = "machine stalled"
 )
 
-// Stage is how far a fault has come.
+// Stage is a stage of a fault.
 type Stage string
 
-// A fault may be felt from Begins until Over, and is felt for sure from On
-// until Off. What it has left behind is mended some time after Over.
+// A fault may have effects from Begins until Over, and certainly has them from On
+// until Off. Its last effects end some time after Over.
 const (
 	Begins Stage = "begins"
 	On     Stage = "on"
@@ -83,66 +82,66 @@ const (
 	Over   Stage = "over"
 )
 
-// Step is a stage that a fault has reached.
+// Step is the event that a fault has reached a stage.
 type Step struct {
 	ID    int   `json:"id"`
 	Kind  Kind  `json:"kind"`
 	Scout int   `json:"scout"` // or All
 	Stage Stage `json:"stage"`
-	// Before is how long before this was recorded it was so.
+	// Before is how long before the record the stage was reached.
 	Before time.Duration `json:"before,omitempty"`
 }
 
-// List is what a consumer was given: how it differs from what the same
-// consumer was given before, or that it was given nothing.
+// List is an answer to a consumer: the difference from the last list of the same
+// consumer, or no list.
 type List struct {
 	Consumer string        `json:"consumer"`
-	Start    time.Duration `json:"start"`            // when it was asked for
-	Prefix   string        `json:"prefix,omitempty"` // of all names that were asked for
+	Start    time.Duration `json:"start"`            // when the request was sent
+	Prefix   string        `json:"prefix,omitempty"` // of all requested names
 	Came     []Name        `json:"came,omitempty"`
 	Went     []Name        `json:"went,omitempty"`
 	Error    string        `json:"error,omitempty"` // why there is no list
-	Wrong    string        `json:"wrong,omitempty"` // what no list may be, apart from being untrue
+	Wrong    string        `json:"wrong,omitempty"` // why the list is malformed
 
 	Epoch    string `json:"epoch,omitempty"`    // of the ETag or event
 	Revision uint64 `json:"revision,omitempty"` // of the ETag or event
 	Digest   uint64 `json:"digest,omitempty"`   // of all entries
-	Pushed   bool   `json:"pushed,omitempty"`   // it was not asked for, and may have been under way for long
+	Pushed   bool   `json:"pushed,omitempty"`   // it came from events, and may have been under way for long
 
-	// The ETag that the consumer had brought, if it did.
+	// The ETag in the request, if there was one.
 	HadEpoch    string `json:"had_epoch,omitempty"`
 	HadRevision uint64 `json:"had_revision,omitempty"`
 }
 
-// Bounds are what is promised, in time. They are generous: the judge looks for
-// what is wrong, not for what is slow.
+// Bounds are the promises about time. They are generous: the checker finds wrong
+// lists, not slow ones.
 type Bounds struct {
 	Heartbeat time.Duration `json:"heartbeat"`
 	Deadline  time.Duration `json:"deadline"`
 
-	// Fresh is how long a change may take to be listed while nothing is wrong.
+	// Fresh is how long a change may take to be listed without faults.
 	Fresh time.Duration `json:"fresh"`
-	// Late is the same while a scout's connection is slow, or its directories
-	// are polled for want of watches.
+	// Late is the same while a scout's connection is slow, or its directories are
+	// polled because watches are missing.
 	Late time.Duration `json:"late"`
-	// Break is how long what belongs to a broken connection may be listed.
+	// Break is how long the files of a scout may be listed after its connection broke.
 	Break time.Duration `json:"break"`
-	// Slack is how long after deadline and heartbeat have passed what belongs to
-	// somebody silent may be listed.
+	// Slack is how long after deadline and heartbeat the files of a silent scout may
+	// be listed.
 	Slack time.Duration `json:"slack"`
-	// Recovery is how long it may take after a fault until all is as if it had
-	// never been: the longest pause between two attempts to register (5 s), an
-	// attempt that was under way, a scan and a snapshot.
+	// Recovery is how long a fault may have effects after its end: the longest pause
+	// between two attempts to register (5 s), an attempt that was under way, a scan
+	// and a snapshot.
 	Recovery time.Duration `json:"recovery"`
 	// Answer is how long the master may take to answer.
 	Answer time.Duration `json:"answer"`
-	// Several says that several masters share the list, and may be asked in turn. Who
-	// brings no ETag may be answered by one that is behind another.
+	// Several says that several masters share the list, and requests go to any of
+	// them. Without an ETag, a master that is behind another may answer.
 	Several bool `json:"several,omitempty"`
 }
 
-// Usual returns the bounds for a master with these settings, on a machine that
-// is so many times as slow as a quiet one of its own.
+// Usual returns the bounds for a master with these settings, on a machine that is
+// slower than a quiet one by a factor.
 func Usual(heartbeat, deadline time.Duration, scale float64) Bounds {
 	slow := func(d time.Duration) time.Duration { return time.Duration(float64(d) * scale) }
 	return Bounds{
@@ -158,7 +157,7 @@ func Usual(heartbeat, deadline time.Duration, scale float64) Bounds {
 }
 
 // Shared returns the bounds for several masters that share a list. Changes may wait
-// until their log has elected a leader and everybody has come back to it.
+// until the log has elected a leader and all masters have reconnected.
 func (b Bounds) Shared(cutOff time.Duration, scale float64) Bounds {
 	b.Several = true
 	b.Late = max(b.Late, time.Duration(float64(12*time.Second)*scale)+cutOff)
@@ -166,5 +165,5 @@ func (b Bounds) Shared(cutOff time.Duration, scale float64) Bounds {
 	return b
 }
 
-// silence is how long what belongs to somebody silent may be listed.
+// silence is how long the files of a silent scout may be listed.
 func (b Bounds) silence() time.Duration { return b.Deadline + b.Heartbeat + b.Slack }

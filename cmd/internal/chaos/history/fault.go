@@ -2,7 +2,7 @@ package history
 
 import "time"
 
-// fault is one fault and when it had come how far.
+// fault is a fault and the times of its stages.
 type fault struct {
 	id                    int
 	kind                  Kind
@@ -26,17 +26,17 @@ func (f *fault) reach(s Stage, at time.Duration) {
 	}
 }
 
-// of reports whether the scout suffers from f.
+// of reports whether f affects the scout.
 func (f *fault) of(scout int) bool { return f.harms() && (f.scout == scout || f.scout == All) }
 
-// within reports whether f may have been felt at some time from from to to,
-// when its effects last for some time more.
+// within reports whether f may have had effects at any time between from and to, if
+// its effects last for some time after its end.
 func (f *fault) within(from, to, more time.Duration) bool {
 	return f.begin <= to && (f.ended == Forever || f.ended+more >= from)
 }
 
-// recovery is how long f has effects after it is over. A stall too short for
-// anybody to be taken for dead is made up for like any change.
+// recovery is how long f may have effects after it is over. A stall that is too short
+// for a deadline delays changes and has no other effect.
 func (f *fault) recovery(b Bounds) time.Duration {
 	if f.kind == Stalled && f.ended-f.begin < b.Deadline/2 {
 		return b.Fresh
@@ -44,17 +44,17 @@ func (f *fault) recovery(b Bounds) time.Duration {
 	return b.Recovery
 }
 
-// slows reports whether f only makes things slow.
+// slows reports whether f only delays changes.
 func (f *fault) slows() bool {
 	return f.kind == Slow || f.kind == Limited || f.kind == OneMaster || f.kind == OneServer
 }
 
-// harms reports whether f may be felt in the list at all. A disk below the
-// directory that hangs or crawls is set aside.
+// harms reports whether f may affect the list at all. A hanging or slow disk below
+// the directory does not.
 func (f *fault) harms() bool { return f.kind != DiskHangs && f.kind != DiskCrawls }
 
-// removal is how soon f must take what the scout shows out of the list when no
-// other fault gets in the way, or 0 when it need not.
+// removal is how soon f must remove the scout's files from the list if no other fault
+// interferes, or 0 if it need not.
 func (f *fault) removal(b Bounds) time.Duration {
 	switch f.kind {
 	case Dead, Cut:
@@ -68,8 +68,8 @@ func (f *fault) removal(b Bounds) time.Duration {
 	return 0
 }
 
-// waits reports whether what f does to the list is put off by g: the master
-// does not hold its own pause against its scouts, and who is stopped notices
+// waits reports whether g delays the effect of f on the list: the master does not
+// count its own pauses as silence of its scouts, and a stopped program notices
 // nothing.
 func (f *fault) waits(g *fault) bool {
 	if g.scout == All {
@@ -79,11 +79,11 @@ func (f *fault) waits(g *fault) bool {
 	return g != f && g.of(f.scout) && (f.kind == Deaf && stopped || f.kind == Moved)
 }
 
-// faults are all that have been, by their beginnings.
+// faults are all faults so far, in the order of their beginnings.
 type faults []*fault
 
-// calm reports whether the scout has long recovered from all faults, at all
-// times from from to to.
+// calm reports whether no fault had effects on the scout at any time between from
+// and to.
 func (fs faults) calm(scout int, from, to time.Duration, b Bounds) bool {
 	for _, f := range fs {
 		if f.of(scout) && !f.slows() && f.within(from, to, f.recovery(b)) {
@@ -103,9 +103,8 @@ func (fs faults) lag(scout int, from, to time.Duration, b Bounds) time.Duration 
 	return b.Fresh
 }
 
-// back is how old what is listed of a scout may be at a time: lag, and no
-// faster than that through faults, and as long after each as it takes to
-// recover.
+// back is the earliest time whose state may be listed of a scout at a given time: lag
+// before it, or the beginning of faults whose effects last until then.
 func (fs faults) back(scout int, at time.Duration, b Bounds) time.Duration {
 	lag := fs.lag(scout, at, at, b)
 	from := at - lag
@@ -120,8 +119,8 @@ func (fs faults) back(scout int, at time.Duration, b Bounds) time.Duration {
 	return max(from, fs.born(scout, at, b))
 }
 
-// born is when the process that shows something of a scout at a time was
-// started at the earliest: it knows nothing of the time before.
+// born is the earliest start of the process that shows the scout's files at a time.
+// It cannot list files that were gone before.
 func (fs faults) born(scout int, at time.Duration, b Bounds) (born time.Duration) {
 	for _, f := range fs {
 		if f.kind == Dead && f.of(scout) && f.off <= at && fs.gone(f, b) <= at {
@@ -131,8 +130,8 @@ func (fs faults) born(scout int, at time.Duration, b Bounds) (born time.Duration
 	return born
 }
 
-// absent returns the fault that must keep the scout out of the list at all
-// times from from to to, or nil.
+// absent returns a fault that must keep the scout's files out of the list at all times
+// between from and to, or nil.
 func (fs faults) absent(scout int, from, to time.Duration, b Bounds) *fault {
 	for _, f := range fs {
 		if f.removal(b) > 0 && f.of(scout) && f.off >= to && fs.gone(f, b) <= from {
@@ -142,7 +141,7 @@ func (fs faults) absent(scout int, from, to time.Duration, b Bounds) *fault {
 	return nil
 }
 
-// gone is when f must have taken the scout out of the list.
+// gone is when f must have removed the scout's files from the list.
 func (fs faults) gone(f *fault, b Bounds) time.Duration {
 	limit := fs.limit(f, b)
 	from := f.on
@@ -160,8 +159,8 @@ func (fs faults) gone(f *fault, b Bounds) time.Duration {
 	return from + limit
 }
 
-// limit is how long f may take to remove what the scout shows. The end of a
-// connection cannot overtake what is on its way, nor pass where nothing passes.
+// limit is how long f may take to remove the scout's files. The end of a connection
+// arrives after all data before it, and not at all on a silent link.
 func (fs faults) limit(f *fault, b Bounds) time.Duration {
 	limit := f.removal(b)
 	for _, g := range fs {

@@ -5,21 +5,21 @@ import (
 	"time"
 )
 
-// timeline is when a name was there. Between two changes what the earlier one
-// says holds for sure.
+// timeline is the history of one name. Between two changes its state is certain.
 type timeline []change
 
-// change is that a name came or went, at some time from begin to end.
+// change is the event that a name appeared or disappeared, at some time between begin
+// and end.
 type change struct {
 	operation  int
 	begin, end time.Duration
 	present    bool
 }
 
-// present reports whether the name is there after all changes.
+// present reports whether the name exists after all changes.
 func (t timeline) present() bool { return len(t) > 0 && t[len(t)-1].present }
 
-// finish notes that an operation is done.
+// finish notes the end of an operation.
 func (t timeline) finish(operation int, at time.Duration) {
 	for i := len(t) - 1; i >= 0; i-- {
 		if t[i].operation == operation {
@@ -28,7 +28,7 @@ func (t timeline) finish(operation int, at time.Duration) {
 	}
 }
 
-// until is when the i-th change is undone at the earliest and at the latest.
+// until returns the earliest and the latest time at which the i-th change is undone.
 func (t timeline) until(i int) (earliest, latest time.Duration) {
 	if i+1 == len(t) {
 		return Forever, Forever
@@ -36,8 +36,7 @@ func (t timeline) until(i int) (earliest, latest time.Duration) {
 	return t[i+1].begin, t[i+1].end
 }
 
-// possibly reports whether the name may have been there at some time from from
-// to to.
+// possibly reports whether the name may have existed at any time between from and to.
 func (t timeline) possibly(from, to time.Duration) bool {
 	for i, c := range slices.Backward(t) {
 		_, latest := t.until(i)
@@ -51,7 +50,7 @@ func (t timeline) possibly(from, to time.Duration) bool {
 	return false
 }
 
-// surely reports whether the name was there all the time from from to to.
+// surely reports whether the name certainly existed at all times between from and to.
 func (t timeline) surely(from, to time.Duration) bool {
 	for i, c := range slices.Backward(t) {
 		if c.end <= from {
