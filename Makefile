@@ -114,6 +114,8 @@ sbom: binaries ## list the modules in each program (CycloneDX), and print their 
 		tools/notices $(PLATFORM)/$$p >$(PLATFORM)/$$p.notices || exit 1; \
 	done; ls $(PLATFORM)
 
+PACKAGES ?= dist/packages
+
 # Who answers for the packages. There is no public address yet.
 MAINTAINER ?= Scout maintainers <maintainers@scout.invalid>
 
@@ -121,8 +123,8 @@ MAINTAINER ?= Scout maintainers <maintainers@scout.invalid>
 packages: TARGETOS = linux
 packages: sbom man ## build deb and rpm packages: make packages [TARGETARCH=arm64]
 	@PACK="$(PACK)" MAINTAINER="$(MAINTAINER)" TARGETARCH=$(TARGETARCH) \
-		tools/packages $$(tools/package-version $(VERSION)) dist/packages
-	ls dist/packages
+		tools/packages $$(tools/package-version $(VERSION)) $(PACKAGES)
+	ls $(PACKAGES)
 
 .PHONY: packages-check
 packages-check: packages ## check the packages, and install, upgrade and remove them in a container
@@ -130,6 +132,32 @@ packages-check: packages ## check the packages, and install, upgrade and remove 
 	cp dist/packages/*[-_]$$(tools/package-version $(VERSION) | tr - '~')-* dist/check/new
 	@PACK="$(PACK)" MAINTAINER="$(MAINTAINER)" TARGETARCH=$(TARGETARCH) tools/packages 0.0.0-0 dist/check/old
 	tools/packages-check dist/check/new dist/check/old
+
+# What a release has programs for; those for Linux come as packages too.
+PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
+
+.PHONY: artifacts
+artifacts: man ## build everything that a release has in dist/release
+	rm -rf dist/release dist/archive
+	@for platform in $(PLATFORMS); do \
+		os=$${platform%/*}; arch=$${platform#*/}; target=sbom; \
+		test $$os != linux || target=packages; \
+		$(MAKE) $$target TARGETOS=$$os TARGETARCH=$$arch VERSION=$(VERSION) PACKAGES=dist/release && \
+		tools/archive $(VERSION) $$os-$$arch dist/release || exit 1; \
+	done
+	cd dist/release && sha256sum -- * >SHA256SUMS
+
+.PHONY: release
+release: ## check the commit and build its release: make release VERSION=v1.2.3
+	tools/releasable $(VERSION)
+	$(MAKE) check
+	$(MAKE) artifacts VERSION=$(VERSION)
+	tools/release-notes $(VERSION) >dist/release-notes.md
+	@echo "publish dist/release with dist/release-notes.md, and tag: git tag -a $(VERSION)"
+
+.PHONY: reproducible
+reproducible: ## check that the same commit gives the same bytes: programs, packages, archives
+	tools/reproducible
 
 # What builds images: docker, podman or buildah.
 ENGINE ?= $(firstword $(foreach e,docker podman buildah,$(if $(shell command -v $(e)),$(e))))
@@ -186,7 +214,7 @@ vulnerabilities:
 	@VULNCHECK="$(VULNCHECK)" tools/vulnerabilities
 
 .PHONY: check
-check: prove test packages-check images-check bench-short ## run everything that CI runs
+check: prove test packages-check images-check reproducible bench-short ## run everything that CI runs
 	$(MAKE) fuzz FUZZTIME=3s
 
 .PHONY: prove
