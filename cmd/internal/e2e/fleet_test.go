@@ -247,6 +247,7 @@ func TestFleetDeafScoutmaster(t *testing.T) {
 			for _, s := range f.homed(0, scouts) {
 				want[s.host] = `its scoutmaster "` + f.Name(0) + `" did not answer`
 			}
+			want[f.Name(0)] = "it did not answer"
 		}
 		m.names(t, "fresh=2s", want)
 	}

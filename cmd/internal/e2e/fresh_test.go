@@ -17,8 +17,8 @@ import (
 	"scout/cmd/internal/testfleet"
 )
 
-// unconfirmed is a scout that a fresh list names.
-type unconfirmed struct{ Host, Directory, Reason string }
+// unconfirmed is a scout, or a scoutmaster, that a fresh list names.
+type unconfirmed struct{ Host, Directory, Scoutmaster, Reason string }
 
 // fresh requests a complete list.
 func (m *master) fresh(query string) ([]testfleet.Entry, []unconfirmed, error) {
@@ -154,15 +154,16 @@ func TestFreshNamesWhoCannotAnswer(t *testing.T) {
 	m.names(t, "fresh=60s", nil)
 }
 
-// names fails the test unless a fresh list names these hosts, with reasons that
-// have these words.
+// names fails the test unless a fresh list names these hosts and scoutmasters, with
+// reasons that have these words.
 func (m *master) names(t *testing.T, query string, want map[string]string) {
 	t.Helper()
 	_, named, err := m.fresh(query)
 	must(t, err)
 	ok := len(named) == len(want)
 	for _, u := range named {
-		ok = ok && want[u.Host] != "" && strings.Contains(u.Reason, want[u.Host])
+		words := want[u.Host+u.Scoutmaster]
+		ok = ok && words != "" && strings.Contains(u.Reason, words)
 	}
 	if !ok {
 		t.Errorf("%s: unconfirmed: %v, want %v", query, named, want)
