@@ -5,7 +5,8 @@
 //
 // The scout's end is in scout.go, which keeps the scout registered, and
 // scoutsession.go. The master's end is in server.go, mastersession.go (the handler),
-// masterio.go (the sender and the receiver) and replica.go (the rules).
+// masterio.go (the sender and the receiver) and replica.go (the rules). Adoption is in
+// adoption.go: a scout that comes back goes on from a state that the list still has.
 //
 // # Messages to the scoutmaster
 //
@@ -24,7 +25,8 @@
 //	differing  ignored   ignored            ignored            hide         ignored   asked again
 //	resyncing  →queued   ignored            ignored            →hidden      ignored   asked again
 //
-// When the snapshot queue has a slot, queued becomes granted and the master sends a
+// A session begins as hidden, or as shown if the Welcome keeps files. When the
+// snapshot queue has a slot, queued becomes granted and the master sends a
 // Grant. Nothing else admits a snapshot. If "compare" or the last part of an update
 // does not fit the copy, the session enters differing and hides the copy. Then it
 // sends a Resync and enters resyncing: at once, or later if Resyncs repeat. The copy
@@ -39,6 +41,7 @@
 //	allowed      snapshot, →synced    →unavailable         ignored    →untold
 //	synced       change if it differs →unavailable         ignored    →untold
 //
+// A session begins as untold, or as synced with the state that the Welcome keeps.
 // "→unavailable" sends Unavailable. An Offer that answers a Resync is delayed if
 // Resyncs repeat. In every phase a Beat answers a Probe. In synced, Looked answers a
 // Look after the Directory was rescanned and its View was sent.

@@ -26,7 +26,7 @@ var masterEvents = []event{
 	{"scout registered", "", "host, directory, session, version, address, identity", "a scout was accepted; identity is the name of its token or certificate"},
 	{"registration refused", "", "host, directory, holder, address, withheld", "a live scout has the same host and directory"},
 	{"registration refused", "", "host, directory, reason, identity, address, withheld", "the scout is not permitted, or exceeds a limit"},
-	{"files synced", "", "host, directory, files, added, removed, revision, seconds, updates", "a snapshot or a change is visible; seconds since its first part arrived"},
+	{"files synced", "", "host, directory, files, added, removed, revision, seconds, updates", "a snapshot or a change is visible; seconds since its first part arrived; with revision 1 and nothing added: the list has kept the files of a scout that has moved"},
 	{"scout hidden", "", "host, directory, reason", "it cannot serve: it scans, its directory is gone …"},
 	{"scout shown", "", "host, directory, reason", "it is listed again"},
 	{"scout degraded, scout recovered", "", "host, directory, unreadable, polled, reason", "directories that it cannot read, or polls because it cannot watch them; why files may be missing"},
