@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -366,6 +367,13 @@ func (m *member) identity() zap.Field {
 	return zap.String("identity", m.peer.Identity)
 }
 
+func removedBytes(u *Update) uint64 {
+	if u.Delta.Removed == nil {
+		return 0
+	}
+	return u.Delta.Removed.Bytes()
+}
+
 // show appends an Update, in parts if the log is shared.
 func (m *member) show(u Update) error {
 	m.heard = true
@@ -373,6 +381,11 @@ func (m *member) show(u Update) error {
 		m.update = u
 		defer func() { m.update = Update{} }() // it would keep the names
 		return m.append(m.life.ctx, &m.update)
+	}
+	if small := u.Delta.Added.Bytes()+removedBytes(&u) < partSize/2; small {
+		if parts := slices.Collect(split(&u, partSize)); len(parts) == 1 {
+			return m.append(m.life.ctx, parts[0])
+		}
 	}
 	return m.registry.fleet.shared.appendAll(m.life.ctx, func(yield func(*Entry) bool) {
 		for part := range split(&u, partSize) {
