@@ -18,6 +18,22 @@
 // The position is how far a State has followed the log. The revision is the
 // position of the last entry that changed names, or who shows them.
 //
+// # When the log fails
+//
+//   - Entries are missing, because the ring has run over them: the scoutmaster is not
+//     ready until it has another's State, of the log as it is now.
+//   - The log is another one, or has gone back: nothing in it counts until an epoch
+//     begins. A scoutmaster that has asked in vain for another's State begins one,
+//     once the log has answered and stayed silent for the deadline, or for a heartbeat
+//     if it has the log from its first entry on. Each logs why as "log rebuilt".
+//   - Ticks show that lists differ: a scoutmaster whose list differs from those of
+//     most others takes another's State. If that does not help within a minute, it
+//     begins an epoch, but not within five minutes of the last beginning.
+//   - An entry is of a kind that is not known: see the protocol's formats. The
+//     scoutmaster stands aside until it has a State that it understands, or another
+//     epoch has begun, if need be by itself when nobody else lives.
+//   - Nothing comes: the scoutmaster is cut off, and its sessions end.
+//
 // # Phases
 //
 // A session holds its origin from Joined to Left. Its entries count if its
