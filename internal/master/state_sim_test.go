@@ -698,3 +698,17 @@ func TestStatesOverAFaultyLog(t *testing.T) {
 	}
 	t.Log(happened)
 }
+
+// setsOf returns the names of each source that has any.
+func setsOf(list *listing.Version) map[*listing.Source]*files.Builder {
+	sets := make(map[*listing.Source]*files.Builder)
+	for e := list.Entries(); e.Next(); {
+		b := sets[e.Source()]
+		if b == nil {
+			b = new(files.Builder)
+			sets[e.Source()] = b
+		}
+		b.Add(e.Name())
+	}
+	return sets
+}

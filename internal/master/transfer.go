@@ -1,10 +1,10 @@
 package master
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
-	"slices"
 
 	"scout/internal/files"
 	"scout/internal/listing"
@@ -21,26 +21,60 @@ func (s *State) Parts(limit int) iter.Seq[*scoutv1.StatePart] {
 		if head == nil {
 			return
 		}
-		sets := setsOf(list)
 		if !yield(&scoutv1.StatePart{Head: head}) {
 			return
 		}
-		for _, x := range sessions {
+		names := make(map[*listing.Source]*nameParts, len(sessions))
+		for i, x := range sessions {
 			if !yield(&scoutv1.StatePart{Session: x.encoded}) {
 				return
 			}
-			if sets[x.source] == nil {
-				continue
+			if x.source != nil {
+				names[x.source] = &nameParts{of: uint64(i)}
 			}
-			set := sets[x.source].Set()
-			delete(sets, x.source)
-			for names := range set.Parts(limit) {
-				if !yield(&scoutv1.StatePart{Names: slices.Clone(names)}) {
-					return
-				}
+		}
+		atOnce := min(limit, namesAtOnce)
+		for e := list.Entries(); e.Next(); {
+			p := names[e.Source()]
+			if p.add(e.Name()); len(p.part) >= atOnce && !yield(p.take()) {
+				return
+			}
+		}
+		for _, x := range sessions {
+			if p := names[x.source]; p != nil && len(p.part) > 0 && !yield(p.take()) {
+				return
 			}
 		}
 	}
+}
+
+// namesAtOnce is about how many bytes of names of each session wait until they are a
+// part.
+const namesAtOnce = 4 << 10
+
+// nameParts encodes the names of one session, as they travel.
+type nameParts struct {
+	of   uint64
+	part []byte
+	last []byte // name in the part
+}
+
+func (p *nameParts) add(name []byte) {
+	shared := 0
+	for most := min(len(name), len(p.last)); shared < most && name[shared] == p.last[shared]; {
+		shared++
+	}
+	p.part = binary.AppendUvarint(p.part, uint64(shared))
+	p.part = binary.AppendUvarint(p.part, uint64(len(name)-shared))
+	p.part = append(p.part, name[shared:]...)
+	p.last = append(p.last[:shared], name[shared:]...)
+}
+
+// take returns the part, and begins another.
+func (p *nameParts) take() *scoutv1.StatePart {
+	part := &scoutv1.StatePart{Names: p.part, Of: p.of}
+	p.part, p.last = make([]byte, 0, cap(p.part)), p.last[:0]
+	return part
 }
 
 // captured is a session at the moment of a capture.
@@ -87,20 +121,6 @@ func (x *session) encode() *scoutv1.StateSession {
 		m.Parts = append(m.Parts, encodeUpdate(&Update{More: true, Parts: p}))
 	}
 	return m
-}
-
-// setsOf returns the names of each source that has any.
-func setsOf(list *listing.Version) map[*listing.Source]*files.Builder {
-	sets := make(map[*listing.Source]*files.Builder)
-	for e := list.Entries(); e.Next(); {
-		b := sets[e.Source()]
-		if b == nil {
-			b = new(files.Builder)
-			sets[e.Source()] = b
-		}
-		b.Add(e.Name())
-	}
-	return sets
 }
 
 var (
@@ -219,10 +239,10 @@ func (r *received) take(p *scoutv1.StatePart) error {
 		return nil
 	case p.GetSession() != nil:
 		return r.takeSession(p.GetSession())
-	case len(r.sessions) == 0:
+	case p.GetOf() >= uint64(len(r.sessions)):
 		return errNotWhole
 	}
-	return r.sessions[len(r.sessions)-1].names.Append(p.GetNames())
+	return r.sessions[p.GetOf()].names.Append(p.GetNames())
 }
 
 func (r *received) takeSession(p *scoutv1.StateSession) error {

@@ -1562,14 +1562,16 @@ func (x *PeerAnswer) GetAddress() string {
 }
 
 // StatePart is a part of the state that the entries up to a position have made.
-// The first one has a head, each other one a session or more of the names of the
-// last session.
+// The first one has a head, then come all sessions, and then names, of all sessions
+// in turn but in order for each.
 type StatePart struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Head    *StateHead             `protobuf:"bytes,1,opt,name=head,proto3" json:"head,omitempty"`
 	Session *StateSession          `protobuf:"bytes,2,opt,name=session,proto3" json:"session,omitempty"`
-	// names are the next names that are listed of the session.
+	// names are the next names that are listed of a session: `of` is how many sessions
+	// came before it.
 	Names         []byte `protobuf:"bytes,3,opt,name=names,proto3" json:"names,omitempty"`
+	Of            uint64 `protobuf:"varint,4,opt,name=of,proto3" json:"of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1623,6 +1625,13 @@ func (x *StatePart) GetNames() []byte {
 		return x.Names
 	}
 	return nil
+}
+
+func (x *StatePart) GetOf() uint64 {
+	if x != nil {
+		return x.Of
+	}
+	return 0
 }
 
 // StateHead is what the state has but for sessions.
@@ -2063,11 +2072,12 @@ const file_scout_v1_log_proto_rawDesc = "" +
 	"\trescanned\x18\x05 \x01(\v2\x17.scout.v1.PeerRescannedR\trescanned\x12)\n" +
 	"\x05parts\x18\x02 \x03(\v2\x13.scout.v1.StatePartR\x05parts\x12\x1a\n" +
 	"\btransfer\x18\x03 \x01(\x06R\btransfer\x12\x18\n" +
-	"\aaddress\x18\x04 \x01(\tR\aaddress\"|\n" +
+	"\aaddress\x18\x04 \x01(\tR\aaddress\"\x8c\x01\n" +
 	"\tStatePart\x12'\n" +
 	"\x04head\x18\x01 \x01(\v2\x13.scout.v1.StateHeadR\x04head\x120\n" +
 	"\asession\x18\x02 \x01(\v2\x16.scout.v1.StateSessionR\asession\x12\x14\n" +
-	"\x05names\x18\x03 \x01(\fR\x05names\"\x91\x02\n" +
+	"\x05names\x18\x03 \x01(\fR\x05names\x12\x0e\n" +
+	"\x02of\x18\x04 \x01(\x04R\x02of\"\x91\x02\n" +
 	"\tStateHead\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x06R\x05epoch\x12\x1a\n" +
 	"\bposition\x18\x02 \x01(\x04R\bposition\x12\x1a\n" +
