@@ -94,7 +94,7 @@ func TestCompressedIsTheSameList(t *testing.T) {
 	var sources []*listing.Source
 	for n := range 3 {
 		var names []string
-		for i := range 60_000 {
+		for i := range 20_000 {
 			names = append(names, fmt.Sprintf("d%d/%d/é%d", i%7, n, i))
 		}
 		sources = append(sources, l.Show(listingtest.Origin(n), filestest.Set(names...), nil))
