@@ -167,10 +167,8 @@ func redacted(s string) string {
 }
 
 func parseFleet(s string) (string, error) {
-	wrong := func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_')
-	}
-	if len(s) > maxFleet || strings.ContainsFunc(s, wrong) {
+	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
+	if len(s) > maxFleet || strings.Trim(s, allowed) != "" {
 		return "", fmt.Errorf("%.99q is not the name of a fleet: give up to %d letters, digits, - and _", s, maxFleet)
 	}
 	return s, nil

@@ -133,7 +133,7 @@ func stopWithin(limit time.Duration, stop, cut func()) {
 // ignoreIfTold returns nil if the program was told to stop, which may be why.
 func ignoreIfTold(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // it has to end, and does
 	}
 	return err
 }

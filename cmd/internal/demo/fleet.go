@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -181,14 +182,15 @@ func (d *fleetDemo) watch(victim int) error {
 		if err != nil {
 			return err
 		}
-		state := text(counts)
+		parts := []string{text(counts)}
 		for i, s := range d.scouts {
 			at, err := d.home(s)
 			if err != nil {
 				return err
 			}
-			state += fmt.Sprintf("; host-%d at %s", i, d.Name(at))
+			parts = append(parts, fmt.Sprintf("host-%d at %s", i, d.Name(at)))
 		}
+		state := strings.Join(parts, "; ")
 		if state != last {
 			fmt.Printf("    %5.2f s: %s\n", time.Since(began).Seconds(), state)
 		}
@@ -224,7 +226,7 @@ func (d *fleetDemo) count() ([]int, error) {
 func text(counts []int) string {
 	words := make([]string, len(counts))
 	for i, n := range counts {
-		words[i] = fmt.Sprint(n)
+		words[i] = strconv.Itoa(n)
 		if n < 0 {
 			words[i] = "-"
 		}
