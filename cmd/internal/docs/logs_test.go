@@ -80,6 +80,7 @@ var scoutEvents = []event{
 	{"directory unavailable", "", "error", "the directory itself cannot be served; the scout is hidden"},
 	{"events lost", "", "", "the kernel's event queue overflowed; all directories are checked"},
 	{"events caught up", "", "looks", "nothing is missing any more, after this many checks"},
+	{"watches renewed", "debug", "", "watches and memory of directories that have left the tree were given back"},
 	{"events lost again and again", "", "next_look", "the checks are spaced out, to bound their cost"},
 	{"changes do not fit", "", "error", "a fault of the scout; it scans the directory again"},
 }
