@@ -96,6 +96,8 @@ func TestPageAsksForTheToken(t *testing.T) {
 	if shown := eval[[]string](b, rowsShown); len(shown) > 0 {
 		t.Errorf("%q is shown to a stranger", shown)
 	}
+	b.do("type a wrong one", chromedp.Focus(chromedp.CSS("#token")), chromedp.KeyEvent("wrong"), chromedp.KeyEvent(kb.Enter))
+	b.await(`document.querySelector("#door").innerText.includes("does not accept this token")`)
 	b.do("type", chromedp.Focus(chromedp.CSS("#token")), chromedp.KeyEvent("0123456789abcdef0123456789abcdef"), chromedp.KeyEvent(kb.Enter))
 	b.await(`document.querySelector("#link.live") && document.querySelector("#door").hidden`)
 	b.await(rowsShown + `.join() === "one"`)
@@ -145,7 +147,7 @@ func TestPageSearch(t *testing.T) {
 		{"d04/file-043", "d04/file-0430.dat", "10 files match."},
 		{"^d07/", "d07/File-0700.DAT", "101 files match."},
 		{"**/*99.dat", "d00/file-0099.dat", "10 files match."},
-		{"]{c", "", "0 files match."},
+		{"b]", "a[b]{c}*", "1 file matches."},
 		{`*\[b\]*`, "a[b]{c}*", "1 file matches."},
 		{dir + "/d04/file-0432.dat", "d04/file-0432.dat", "1 file matches."},
 		{dir + "/d04/", "d04/file-0400.dat", "100 files match."},
@@ -185,6 +187,13 @@ func TestPageSearch(t *testing.T) {
 	b.await(rowsShown + `.join() === "d00/file-0001.dat" && document.querySelector("#ignore-case").checked`)
 	must(t, os.Remove(filepath.Join(dir, "d00/file-0001.dat")))
 	b.await(rowsShown + `.length === 0`)
+
+	// A host is a click away, and the way back too.
+	b.await(`document.querySelector("#scouts button.plain")`)
+	eval[bool](b, `document.querySelector("#scouts button.plain").click(), true`)
+	b.await(`location.search === "?name=file-0001&host=h&ignore_case=true"`)
+	eval[bool](b, `history.back(), true`)
+	b.await(`location.search === "?name=file-0001&ignore_case=true" && document.querySelector("#host").value === ""`)
 }
 
 // found is a condition on what the page says of the number of files.

@@ -1,7 +1,7 @@
 // The page: which files exist, which scouts and scoutmasters there are, and how
 // that changes.
 
-import { address, pathOf, scouts, setToken, visible, watch } from "./api.js";
+import { address, hasToken, pathOf, scouts, setToken, visible, watch } from "./api.js";
 import { Fleet } from "./fleet.js";
 import { ListView } from "./list.js";
 import { Plot } from "./plot.js";
@@ -17,6 +17,7 @@ const retry = 1000; // milliseconds before a stream that broke is opened again
 
 // The connection. Both the list and the state of the scouts need one.
 
+const tokenNote = $("door-note").textContent;
 const broken = new Map(); // what does not work, and why
 let since = null; // when the first of them stopped
 
@@ -37,6 +38,7 @@ function tellConnection() {
   $("link").className = `link ${e ? "lost" : "live"}`;
   put($("link-text"), e ? "not connected" : "live");
   $("door").hidden = !token;
+  put($("door-note"), token && hasToken() ? "The scoutmaster does not accept this token." : tokenNote);
   $("lost").hidden = !e || token;
   document.body.classList.toggle("stale", Boolean(e));
   if (e) put($("lost"), `${reasonOf(e)} Trying again since ${since.toLocaleTimeString()}; what is shown may be out of date.`);
