@@ -110,6 +110,7 @@ func (r *Registry) Join(ctx context.Context, p stream.Peer) (stream.Member, erro
 	m.log.state(zap.InfoLevel, "scout registered", zap.String("session", p.Session),
 		zap.String("version", p.Version), zap.String("address", p.Address), m.identity())
 	m.keep()
+	m.peer.Sent = nil // it would only cost memory
 	return m, nil
 }
 

@@ -324,10 +324,29 @@ func TestAPauseDuringTheStart(t *testing.T) {
 }
 
 // A scout that loses its master goes on to another at once, and comes back to
-// the first only when that is lost.
+// the first only when that is lost; so it does where one name stands for all.
 func TestNextMaster(t *testing.T) {
+	for name, oneName := range map[string]bool{"addresses": false, "a name": true} {
+		t.Run(name, func(t *testing.T) { testNextMaster(t, oneName) })
+	}
+}
+
+func testNextMaster(t *testing.T, oneName bool) {
 	synctest.Test(t, func(t *testing.T) {
 		nets, configure := several(t, 3)
+		if oneName {
+			addressed := configure
+			configure = func(s *Scout) {
+				addressed(s)
+				s.Dialer.Masters = []string{"masters:3000"}
+				s.Dialer.Lookup = func(context.Context, string) (addrs []netip.Addr, err error) {
+					for i := range nets {
+						addrs = append(addrs, netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)}))
+					}
+					return addrs, nil
+				}
+			}
+		}
 		var masters []*master
 		for _, n := range nets {
 			masters = append(masters, startMaster(t, n))
