@@ -209,3 +209,48 @@ func TestChangesWhileWatchesAreRenewed(t *testing.T) {
 		t.Error("watches were not renewed")
 	}
 }
+
+// A tree that has missed the end of a generation, or all of it, watches again what
+// is not in the current one.
+func TestMissedGenerations(t *testing.T) {
+	for name, missed := range map[string]func(*tree){
+		"all":                 func(f *tree) { f.notifier.begin(); f.notifier.finish() },
+		"the end":             func(f *tree) { f.notifier.begin(); f.followGenerations(); f.notifier.finish() },
+		"the end, and a look": func(f *tree) { f.notifier.begin(); f.followGenerations(); f.notifier.finish(); f.watchSome() },
+		"the end, and a start": func(f *tree) {
+			f.notifier.begin()
+			f.followGenerations()
+			f.notifier.finish()
+			f.notifier.begin()
+			f.watchSome()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := in(t)
+			shell(t, dir, "mkdir -p a/b c")
+			f := scanned(t, dir, realNotifier)
+			f.startWatching()
+			missed(f)
+			for f.followGenerations(); f.canWatch(); f.followGenerations() {
+				f.watchSome()
+			}
+			f.notifier.finish()
+			f.followGenerations()
+			<-f.notifier.(*library).ending
+			if f.canWatch() || f.polled > 0 {
+				t.Fatalf("%d directories are not watched", f.polled)
+			}
+			write(t, dir+"/a/b/file")
+			for end := time.Now().Add(patience); ; {
+				select {
+				case <-f.events.ready:
+				case <-time.After(time.Until(end)):
+					t.Fatal("no event named the file")
+				}
+				if _, ok := f.events.take().names["a/b"]["file"]; ok {
+					return
+				}
+			}
+		})
+	}
+}
