@@ -48,12 +48,7 @@ func run(ctx context.Context, c config, reload wake.Signal, status *logging.Stat
 		return err
 	}
 	health := debughttp.Health{Alive: func() error { return alive(watcher) }, Ready: func() error { return ready(counts, watcher.View()) }}
-	protection := debughttp.Protection{TLS: gate.ConsumerTLS(), Tokens: c.metricsFiles.HTTPTokens != "", Check: gate.Consumer}
-	measured, err := debughttp.Listen(ctx, "metrics", c.metrics, debughttp.Metrics(counts.Handler(logging.Library(log, "metrics")), health), protection, log)
-	if err != nil {
-		return err
-	}
-	profiles, err := debughttp.Listen(ctx, "pprof", c.pprof, debughttp.Profiles(), debughttp.Protection{}, log)
+	measured, profiles, err := c.listen(ctx, counts, health, gate, log)
 	if err != nil {
 		return err
 	}
@@ -79,14 +74,8 @@ func run(ctx context.Context, c config, reload wake.Signal, status *logging.Stat
 	group.Go(func() error { return service.Run(ctx) })
 	group.Go(func() error { return gate.Run(ctx) })
 	group.Go(func() error {
-		for {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-reload:
-				gate.Reload()
-			}
-		}
+		reloadWhenTold(ctx, reload, gate)
+		return nil
 	})
 	group.Go(func() error { return measured.Run(ctx) })
 	group.Go(func() error { return profiles.Run(ctx) })
@@ -95,6 +84,29 @@ func run(ctx context.Context, c config, reload wake.Signal, status *logging.Stat
 	}
 	log.Info("stopped")
 	return nil
+}
+
+// listen opens the listeners of -metrics and -pprof, as far as they were asked for.
+func (c *config) listen(ctx context.Context, counts *metrics.Scout, health debughttp.Health, gate *access.Gate, log *zap.Logger) (measured, profiles *debughttp.Server, err error) {
+	protection := debughttp.Protection{TLS: gate.ConsumerTLS(), Tokens: c.metricsFiles.HTTPTokens != "", Check: gate.Consumer}
+	handler := debughttp.Metrics(counts.Handler(logging.Library(log, "metrics")), health)
+	if measured, err = debughttp.Listen(ctx, "metrics", c.metrics, handler, protection, log); err != nil {
+		return nil, nil, err
+	}
+	profiles, err = debughttp.Listen(ctx, "pprof", c.pprof, debughttp.Profiles(), debughttp.Protection{}, log)
+	return measured, profiles, err
+}
+
+// reloadWhenTold reads the credentials of -metrics again at each signal.
+func reloadWhenTold(ctx context.Context, reload wake.Signal, gate *access.Gate) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-reload:
+			gate.Reload()
+		}
+	}
 }
 
 // alive returns an error if the watcher is stuck.
