@@ -584,3 +584,37 @@ func TestFleetRingOverruns(t *testing.T) {
 	f.agree(s)
 	f.never("log rebuilt")
 }
+
+// F1 and F2: a machine dies that has a scoutmaster and the NATS server that leads the
+// log. The scouts cannot register anywhere until another server leads it, and nothing
+// leaves the list meanwhile.
+func TestFleetScoutmasterDiesWithTheLeader(t *testing.T) {
+	t.Parallel()
+	f := startFleet(t, 3, 3, "-cut-off", "15s")
+	scouts := f.startScouts(50)
+	f.agree(scouts...)
+	victim := f.home(scouts[0])
+	moving := f.homed(victim, scouts)
+	h := f.hop(scouts...)
+	h.set(func() { h.stalls = true })
+	h.isAway(victim)
+	f.Servers[f.leader()].Kill()
+	f.kill(victim)
+	began := time.Now()
+	for _, s := range moving {
+		within(t, patience, func() error {
+			if n := len(events(s.Process, 0, "registered")); n < 2 {
+				return fmt.Errorf("%s has registered %d times", s.host, n)
+			}
+			return nil
+		})
+	}
+	t.Logf("%d scouts have moved %s after the death", len(moving), time.Since(began).Round(time.Millisecond))
+	time.Sleep(3 * fleetDeadline)
+	for _, s := range scouts {
+		write(t, s.dir, "made after the death")
+	}
+	f.agree(scouts...)
+	h.done()
+	sentOnce(t, scouts)
+}
