@@ -306,7 +306,7 @@ func TestNamesLongerThanElsewhere(t *testing.T) {
 	needsRoot(t)
 	dir := in(t)
 	shell(t, dir, "mkdir d m")
-	name := func(letter string, length int) string { return strings.Repeat(letter, length) }
+	name := strings.Repeat
 	deep := strings.Join([]string{name("v", 1000), name("w", 1000), name("x", 1000), name("y", 1000)}, "/") + "/"
 	room := files.MaxName - len("m/") - len(deep)
 	fits, tooLong := deep+name("y", room), deep+name("z", room+1)
