@@ -14,8 +14,8 @@ const childEnv = "SCOUT_WATCH_TEST_CHILD"
 
 // inChild runs the calling test again in a process of its own with other
 // rights, and reports how it went. In that process it returns true: the test
-// is to go on.
-func inChild(t *testing.T, rights *syscall.SysProcAttr) bool {
+// is to go on, in a working directory in which this process has prepared things.
+func inChild(t *testing.T, rights *syscall.SysProcAttr, prepare ...string) bool {
 	t.Helper()
 	if os.Getenv(childEnv) == t.Name() {
 		return true
@@ -34,6 +34,9 @@ func inChild(t *testing.T, rights *syscall.SysProcAttr) bool {
 		if err := os.Chmod(d, 0o777); err != nil {
 			t.Fatal(err)
 		}
+	}
+	for _, script := range prepare {
+		shell(t, tmp, script)
 	}
 	cmd := exec.Command(copyOfBinary(t, dir), "-test.run=^"+t.Name()+"$", "-test.v")
 	cmd.Env = append(os.Environ(), childEnv+"="+t.Name(), "TMPDIR="+tmp)

@@ -2,6 +2,7 @@ package watch
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -48,16 +49,11 @@ func TestUnreadableDirectories(t *testing.T) {
 // A directory of another user that can be read and not searched is listed as find
 // lists it, except for what is below its subdirectories.
 func TestReadableAndNotSearchable(t *testing.T) {
-	const env = "SCOUT_WATCH_TEST_DIRECTORY"
-	if os.Getenv(env) == "" {
-		dir := in(t)
-		shell(t, dir, "mkdir -p list/sub open; touch list/a list/b list/sub/c open/d e; chmod 744 list; chmod 755 . .. ../..")
-		t.Setenv(env, dir)
-	}
-	if !inChild(t, nobody()) {
+	if !inChild(t, nobody(), "mkdir -p dir/list/sub dir/open; cd dir; touch list/a list/b list/sub/c open/d e; chmod 744 list; chmod 755 .") {
 		return
 	}
-	dir := os.Getenv(env)
+	dir, err := filepath.Abs("dir")
+	must(t, err)
 	for _, o := range []Options{
 		{Notify: true, Poll: time.Hour, Recursive: true},
 		{Poll: 2 * time.Millisecond, Recursive: true},
