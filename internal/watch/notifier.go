@@ -40,10 +40,6 @@ type notifier interface {
 	close()
 }
 
-// eventBuffer is how many notifications the library may be ahead of us before it
-// drops them.
-const eventBuffer = 1 << 15
-
 // Watches are renewed when directories have left, within a share of one core:
 // the larger share if what the directories have left behind is more than a part
 // of all, or if a limit of the system keeps others from being watched.

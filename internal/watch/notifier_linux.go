@@ -10,6 +10,9 @@ import (
 )
 
 const (
+	// eventBuffer is how many events the library may be ahead of us before it leaves
+	// more to the kernel.
+	eventBuffer = 1 << 12
 	// eventSet is what a directory is watched for: the coming and going of entries.
 	eventSet = notify.InCreate | notify.InDelete | notify.InMovedFrom | notify.InMovedTo
 	// eventSelf is what the watched directory itself is watched for besides; what
@@ -68,5 +71,5 @@ func floodLevel() int {
 	if err != nil {
 		n = usual
 	}
-	return max(1, min(n, eventBuffer)/4)
+	return max(1, n/4)
 }

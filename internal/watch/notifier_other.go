@@ -11,6 +11,9 @@ import (
 )
 
 const (
+	// eventBuffer is how many events the library may be ahead of us before it drops
+	// them.
+	eventBuffer = 1 << 15
 	// eventSet is what a directory is watched for.
 	eventSet = notify.Create | notify.Remove | notify.Rename
 	// eventSelf is empty: the set above covers the directory itself.
