@@ -436,6 +436,7 @@ func TestFleetReaderHops(t *testing.T) {
 	for i := range 6 {
 		w.await(t, "all files", func() bool { return len(w.list) == want })
 		w.end()
+		w.await(t, "the end", func() bool { return w.ended })
 		write(t, scouts[0].dir, fmt.Sprint("while nobody watches ", i))
 		want++
 		list, last := maps.Clone(w.list), w.last
