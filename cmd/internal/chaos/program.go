@@ -115,7 +115,9 @@ func (m *master) start() error {
 		return err
 	}
 	m.is(started.Process)
-	m.grpc, m.http = started.GRPC, started.HTTP
+	if m.http == "" { // consumers read the addresses from the first start on
+		m.grpc, m.http = started.GRPC, started.HTTP
+	}
 	return nil
 }
 
