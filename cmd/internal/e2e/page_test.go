@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -213,7 +214,7 @@ func TestPageOfManyFiles(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	many := &testfleet.PlayedScouts{Masters: []string{m.GRPC}, Directories: []*testfleet.Directory{testfleet.NewDirectory(filestest.Set(names...))}}
-	go many.Run(ctx) //nolint:errcheck // it ends with the test
+	go many.Run(ctx)
 	dir := tempDir(t)
 	write(t, dir, "zz/last")
 	startScout(t, m, "h", dir)
@@ -320,7 +321,7 @@ func TestPageTakesTheSelection(t *testing.T) {
 			eval[bool](b, fmt.Sprintf(`document.querySelector("a[download='%s']").click(), true`, file))
 			within(t, patience, func() error {
 				if got, err := os.ReadFile(filepath.Join(saved, file)); err != nil || string(got) != want {
-					return fmt.Errorf("%s: %q, %v", file, got, err)
+					return errors.Join(err, fmt.Errorf("%s has %q", file, got))
 				}
 				return nil
 			})
@@ -340,7 +341,7 @@ func TestPageBelowAPath(t *testing.T) {
 	behind.ErrorLog = log.New(io.Discard, "", 0) // of streams that end with the master
 	behind.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, _ error) {
 		w.WriteHeader(http.StatusBadGateway)
-		fmt.Fprintln(w, "<h1>Bad Gateway</h1>") //nolint:errcheck // the browser has left
+		fmt.Fprintln(w, "<h1>Bad Gateway</h1>")
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/tools/scout/", http.StripPrefix("/tools/scout", behind))
