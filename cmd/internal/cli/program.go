@@ -1,5 +1,5 @@
 // Package cli is the command line of both programs: flags, environment
-// variables, help, signals and exit codes. The library urfave/cli does most of
+// variables, help and exit codes. The library urfave/cli does most of
 // it. This package adds the contract: every mistake is one line of the log,
 // with its cause and cure.
 //
@@ -13,10 +13,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -24,6 +22,7 @@ import (
 	"golang.org/x/term"
 
 	"scout/cmd/internal/logging"
+	"scout/cmd/internal/signals"
 )
 
 const (
@@ -33,9 +32,6 @@ const (
 
 	// flushTime bounds how long a program that ends waits for its log's reader.
 	flushTime = 200 * time.Millisecond
-
-	// probeTime bounds a probe.
-	probeTime = 3 * time.Second
 )
 
 // Program is a command line program.
@@ -71,15 +67,11 @@ type Program struct {
 
 // Main runs the program as this process and exits. It does not return.
 func Main(p Program) {
-	// The second signal must be received while the first one is handled.
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	signal.Ignore(syscall.SIGPIPE) // the program goes on without a reader of its log
 	os.Exit(p.main(os.Args[1:], system{
 		stdout:   os.Stdout,
 		stderr:   os.Stderr,
 		terminal: term.IsTerminal(int(os.Stderr.Fd())),
-		signals:  signals,
+		signals:  signals.Notify(),
 		exit:     os.Exit,
 	}))
 }
@@ -148,10 +140,9 @@ func (p Program) main(args []string, sys system) int {
 		log := logging.New(p.Status.Attach(out, sys.terminal, logs.format), logs.format, logs.level)
 		logging.RedirectGRPC(log)
 		if *p.probing {
-			code = p.probe(log, sys.stdout)
-		} else {
-			code = p.run(log, out, sys)
+			p.Run = p.ask(sys.stdout)
 		}
+		code = p.run(log, out, sys)
 		return nil
 	})
 	if err != nil {
@@ -177,23 +168,22 @@ func (p Program) formatInForce(args []string, terminal bool) logging.Format {
 	return logging.DefaultFormat(terminal)
 }
 
-// probe calls Probe and returns the exit code.
-func (p Program) probe(log *zap.Logger, stdout io.Writer) int {
-	ctx, cancel := context.WithTimeout(context.Background(), probeTime)
-	defer cancel()
-	if err := p.Probe(ctx); err != nil {
-		log.Error("failed", zap.Error(err))
-		return exitError
+// ask returns a Run that calls Probe.
+func (p Program) ask(stdout io.Writer) func(context.Context, *zap.Logger) error {
+	return func(ctx context.Context, _ *zap.Logger) error {
+		err := p.Probe(ctx)
+		if err == nil {
+			fmt.Fprintln(stdout, "ready") //nolint:errcheck // the exit code says it too
+		}
+		return err
 	}
-	fmt.Fprintln(stdout, "ready") //nolint:errcheck // the exit code says it too
-	return exitOK
 }
 
 // run calls Run and returns the exit code.
 func (p Program) run(log *zap.Logger, out *logging.Writer, sys system) int {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	go p.handleSignals(sys.signals, log, cancel, func(code int) {
+	go signals.Handle(sys.signals, log, p.Reload, cancel, func(code int) {
 		p.Status.Show("")
 		out.Close(flushTime)
 		sys.exit(code)
@@ -206,26 +196,4 @@ func (p Program) run(log *zap.Logger, out *logging.Writer, sys system) int {
 	}
 	log.Error("failed", zap.Error(err))
 	return exitError
-}
-
-// handleSignals calls stop for the first signal to stop, and exit for the
-// second: whoever sends it has waited long enough. It goes on as long as the
-// process.
-func (p Program) handleSignals(signals <-chan os.Signal, log *zap.Logger, stop func(), exit func(code int)) {
-	stopping := false
-	for sig := range signals {
-		switch {
-		case sig == syscall.SIGHUP:
-			if p.Reload != nil {
-				p.Reload()
-			}
-		case stopping:
-			log.Warn("stopping at once", zap.Stringer("signal", sig))
-			exit(128 + int(sig.(syscall.Signal))) // as shells report it
-		default:
-			stopping = true
-			log.Info("stopping", zap.Stringer("signal", sig))
-			stop()
-		}
-	}
 }

@@ -132,7 +132,6 @@ func TestHelpAndVersion(t *testing.T) {
 	}
 }
 
-// A mistake in the environment does not hide the help.
 // -probe calls Probe instead of Run. It needs no required flag, and prints one line.
 func TestProbe(t *testing.T) {
 	for _, unready := range []error{nil, errors.New("not ready: it is asleep")} {
@@ -140,7 +139,9 @@ func TestProbe(t *testing.T) {
 		p := s.program()
 		p.Probe = func(context.Context) error { return unready }
 		var stdout, stderr output
-		code := p.main([]string{"-probe"}, system{stdout: &stdout, stderr: &stderr})
+		signals := make(chan os.Signal)
+		close(signals)
+		code := p.main([]string{"-probe"}, system{stdout: &stdout, stderr: &stderr, signals: signals})
 		if unready == nil && (code != exitOK || stdout.String() != "ready\n" || stderr.String() != "") {
 			t.Errorf("ready: exit %d, %q, %q", code, stdout.String(), stderr.String())
 		}
@@ -153,6 +154,7 @@ func TestProbe(t *testing.T) {
 	}
 }
 
+// A mistake in the environment does not hide the help.
 func TestHelpWithWrongEnvironment(t *testing.T) {
 	t.Setenv("SAMPLE_MAX_WAIT", "soon")
 	for _, arg := range []string{"-help", "help", "-version", "version", "man", "completion=zsh"} {

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // Health says how a program is doing. Each function returns nil, or an error for
@@ -31,7 +32,11 @@ func answerHealth(check func() error) http.HandlerFunc {
 	}
 }
 
-// Probe asks the program that listens on the address of a flag whether it is ready.
+// probeTime bounds a probe.
+const probeTime = 3 * time.Second
+
+// Probe asks the program that listens on the address of a flag whether it is ready. It
+// takes at most 3 s.
 func Probe(ctx context.Context, flag, address string, encrypted bool) error {
 	if address == "" {
 		return fmt.Errorf("flag -%s is missing: a probe asks /readyz there", flag)
@@ -46,7 +51,7 @@ func Probe(ctx context.Context, flag, address string, encrypted bool) error {
 	url := "http://" + net.JoinHostPort(host, port) + "/readyz"
 	// No proxy of the environment. The certificate is for another name than the address
 	// here, and a probe reveals nothing.
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} //nolint:gosec // see above
+	client := http.Client{Timeout: probeTime, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} //nolint:gosec // see above
 	if encrypted {
 		url = "https" + strings.TrimPrefix(url, "http")
 	}

@@ -128,7 +128,7 @@ func TestLogs(t *testing.T) {
 func TestEveryEventIsDocumented(t *testing.T) {
 	all := slices.Concat(masterEvents, scoutEvents, commonEvents)
 	literals, found := map[string]bool{}, 0
-	for _, dir := range []string{"cmd/scout", "cmd/scoutmaster", "cmd/internal/cli", "cmd/internal/debughttp", "cmd/internal/logging", "cmd/internal/memory", "cmd/internal/netflags", "cmd/internal/systemd", "internal"} {
+	for _, dir := range []string{"cmd/scout", "cmd/scoutmaster", "cmd/internal/cli", "cmd/internal/debughttp", "cmd/internal/logging", "cmd/internal/memory", "cmd/internal/netflags", "cmd/internal/signals", "cmd/internal/systemd", "internal"} {
 		for _, c := range logCalls(t, filepath.Join(root, dir), literals) {
 			found++
 			var fields []string
