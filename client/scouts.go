@@ -54,11 +54,25 @@ type Scoutmaster struct {
 	Version  string           `json:"version"`
 }
 
+// Left is a registration that has ended. Registrations of one host and directory are
+// one.
+type Left struct {
+	Host, Directory string
+	Reason          string // of the last one: [Deregistered], or another word of the log
+	When            time.Time
+	Times           int
+}
+
+// Deregistered is why a scout left that was stopped. With any other reason a scout is
+// gone until it is back.
+const Deregistered = "deregistered"
+
 // Roster is the scouts of a list at one time, and its totals.
 type Roster struct {
 	Files        int            // in the list
 	States       map[string]int // how many scouts are in each state, those that are gone too
 	Scouts       []Scout        // by host, then directory
+	Left         []Left         // recently, the newest first
 	Scoutmasters []Scoutmaster  // by name; none if the scoutmaster is alone
 }
 
@@ -92,7 +106,24 @@ func (s *Scout) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// Scouts returns the scouts that are registered.
+// UnmarshalJSON decodes a registration that has ended.
+func (l *Left) UnmarshalJSON(text []byte) error {
+	var e struct {
+		Host            string    `json:"host"`
+		Directory       string    `json:"directory"`
+		DirectoryBase64 []byte    `json:"directory_base64"`
+		Reason          string    `json:"reason"`
+		When            time.Time `json:"when"`
+		Times           int       `json:"times"`
+	}
+	if err := json.Unmarshal(text, &e); err != nil {
+		return err
+	}
+	*l = Left{Host: e.Host, Directory: exact(e.Directory, e.DirectoryBase64), Reason: e.Reason, When: e.When, Times: e.Times}
+	return nil
+}
+
+// Scouts returns the scouts that are registered, and those that have left.
 func (c *Client) Scouts(ctx context.Context) (Roster, error) {
 	answer, err := c.get(ctx, "scouts", nil, nil)
 	if err != nil {
@@ -103,6 +134,7 @@ func (c *Client) Scouts(ctx context.Context) (Roster, error) {
 		Files        int            `json:"files"`
 		States       map[string]int `json:"states"`
 		Scouts       []Scout        `json:"scouts"`
+		Left         []Left         `json:"left"`
 		Scoutmasters []Scoutmaster  `json:"scoutmasters"`
 	}
 	if err := json.NewDecoder(answer.Body).Decode(&body); err != nil {

@@ -125,8 +125,11 @@ func TestCheck(t *testing.T) {
 	if out, _, code := scoutctl(t, "check"); out != "cut off: scoutmaster m2: http://m2:3001\ngone: scoutmaster m3: -\n" || code != exitIncomplete {
 		t.Errorf("scoutmasters: %q, exit %d", out, code)
 	}
-	s.roster = roster.Roster{Gone: 2}
-	if out, _, code := scoutctl(t, "check"); !strings.HasPrefix(out, "gone: 2 scouts") || code != exitIncomplete {
+	s.roster = roster.Roster{Scouts: s.roster.Scouts, Gone: 2, Left: []roster.Left{
+		{Origin: files.Origin{Host: "web-02", Directory: "/srv"}, Reason: "deregistered"},
+		{Origin: files.Origin{Host: "web-03", Directory: "/srv"}, Reason: "stream broken"},
+	}}
+	if out, _, code := scoutctl(t, "check"); out != "gone: web-03: /srv: stream broken\ngone: 1 more\n" || code != exitIncomplete {
 		t.Errorf("gone: %q, exit %d", out, code)
 	}
 	t.Setenv("SCOUT_URL", "http://127.0.0.1:1")

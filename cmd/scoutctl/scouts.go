@@ -177,10 +177,24 @@ func check(ctx context.Context, master *client.Client, within time.Duration) (pr
 			problems = append(problems, fmt.Sprintf("%s: scoutmaster %s: %s", m.State, printable(m.Name), dash(printable(m.URL))))
 		}
 	}
-	if n := roster.States["gone"]; n > 0 {
-		problems = append(problems, "gone: "+strconv.Itoa(n)+" scouts have left without deregistering")
+	return append(problems, gone(roster)...), nil
+}
+
+// gone returns a line for each scout that left without deregistering and is not back,
+// as far as the scoutmaster remembers them by name, and one for the others.
+func gone(r client.Roster) (problems []string) {
+	others := r.States["gone"]
+	for _, l := range r.Left {
+		back := slices.ContainsFunc(r.Scouts, func(s client.Scout) bool { return s.Host == l.Host && s.Directory == l.Directory })
+		if !back && l.Reason != client.Deregistered && others > 0 {
+			problems = append(problems, fmt.Sprintf("gone: %s: %s: %s", l.Host, printable(l.Directory), l.Reason))
+			others--
+		}
 	}
-	return problems, nil
+	if others > 0 {
+		problems = append(problems, "gone: "+strconv.Itoa(others)+" more")
+	}
+	return problems
 }
 
 func watchCommand(t terminal) *cli.Command {
