@@ -641,6 +641,49 @@ func (x *session) String() string {
 	return fmt.Sprintf("session %s from %s", x.scout.Session, x.scout.Address)
 }
 
+// epochs returns the current epoch, and the latest that an entry was of.
+func (s *State) epochs() (current, latest uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.epoch, max(s.epoch, s.wanted)
+}
+
+// progress returns the position, and whether nothing counts until an epoch has
+// begun.
+func (s *State) progress() (position uint64, adrift bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.position, s.adrift
+}
+
+// digestNow returns the digest of the list, and the position that it is of.
+func (s *State) digestNow() (digest, position uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.digest, s.position
+}
+
+// serialOf returns the serial of the last entry of a scoutmaster that counted.
+func (s *State) serialOf(i Instance) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if m := s.masters[i]; m != nil {
+		return m.serial
+	}
+	return 0
+}
+
+// scoutmasters returns those that take part, as they are now.
+func (s *State) scoutmasters() []scoutmaster {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	masters := make([]scoutmaster, 0, len(s.masters))
+	for _, m := range s.masters {
+		masters = append(masters, *m)
+	}
+	return masters
+}
+
 // digestsMost is for how many changes of the list a digest is remembered.
 const digestsMost = 1024
 
