@@ -19,7 +19,7 @@ import (
 	"scout/cmd/internal/testfleet"
 )
 
-// F1: a scoutmaster is killed. Its scouts go elsewhere, nothing leaves the list
+// A scoutmaster is killed. Its scouts go elsewhere, nothing leaves the list
 // meanwhile, and its successor has the list as soon as it is ready.
 func TestFleetKilledScoutmaster(t *testing.T) {
 	t.Parallel()
@@ -73,7 +73,7 @@ func sentOnce(t *testing.T, scouts []*scout) {
 	}
 }
 
-// F1: a scoutmaster is frozen past the deadline. It is lost like a dead one, and
+// A scoutmaster is frozen past the deadline. It is lost like a dead one, and
 // when it thaws it learns that, and is one of the fleet again.
 func TestFleetFrozenScoutmaster(t *testing.T) {
 	t.Parallel()
@@ -102,7 +102,7 @@ func TestFleetFrozenScoutmaster(t *testing.T) {
 	sentOnce(t, scouts)
 }
 
-// F1: a scoutmaster is stopped. Its scouts are told to go elsewhere.
+// A scoutmaster is stopped. Its scouts are told to go elsewhere.
 func TestFleetStoppedScoutmaster(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, 1, 2)
@@ -125,7 +125,7 @@ func TestFleetStoppedScoutmaster(t *testing.T) {
 	sentOnce(t, scouts)
 }
 
-// F1: all scoutmasters are upgraded, one after the other. Readers of those that are
+// All scoutmasters are upgraded, one after the other. Readers of those that are
 // ready notice nothing.
 func TestFleetRollingUpgrade(t *testing.T) {
 	t.Parallel()
@@ -152,7 +152,7 @@ func TestFleetRollingUpgrade(t *testing.T) {
 	}
 }
 
-// F3: a scoutmaster is cut off from NATS, but not from its scouts and readers. It
+// A scoutmaster is cut off from NATS, but not from its scouts and readers. It
 // says so and sends its scouts elsewhere, where they are listed again.
 func TestFleetCutOffScoutmaster(t *testing.T) {
 	t.Parallel()
@@ -190,7 +190,7 @@ func TestFleetCutOffScoutmaster(t *testing.T) {
 	h.done()
 }
 
-// F3: a whole machine is cut off, with a scoutmaster and its scout. The others drop
+// A whole machine is cut off, with a scoutmaster and its scout. The others drop
 // the scout's files at twice the deadline, and list them again when it is back.
 func TestFleetCutOffMachine(t *testing.T) {
 	t.Parallel()
@@ -227,7 +227,7 @@ func TestFleetCutOffMachine(t *testing.T) {
 	h.done()
 }
 
-// F3: a scoutmaster hears the log, and not what the others ask of it. The list is
+// A scoutmaster hears the log, and not what the others ask of it. The list is
 // whole, and a read barrier names the scouts that it could not ask.
 func TestFleetDeafScoutmaster(t *testing.T) {
 	t.Parallel()
@@ -254,7 +254,7 @@ func TestFleetDeafScoutmaster(t *testing.T) {
 	f.agree(scouts...)
 }
 
-// F4: of two scouts of one host and directory that come to two scoutmasters in the
+// Of two scouts of one host and directory that come to two scoutmasters in the
 // same moment one is accepted.
 func TestFleetTwins(t *testing.T) {
 	t.Parallel()
@@ -289,7 +289,7 @@ func TestFleetTwins(t *testing.T) {
 	}
 }
 
-// F4: the holder of a host and directory died together with its scoutmaster. Its
+// The holder of a host and directory died together with its scoutmaster. Its
 // successor replaces it at once, long before the dead scoutmaster is lost.
 func TestFleetStaleHolderOfADeadScoutmaster(t *testing.T) {
 	t.Parallel()
@@ -311,7 +311,7 @@ func TestFleetStaleHolderOfADeadScoutmaster(t *testing.T) {
 	f.agree(second)
 }
 
-// F5: a scout dies while it moves. Its files stay until twice the deadline, and no
+// A scout dies while it moves. Its files stay until twice the deadline, and no
 // longer.
 func TestFleetScoutDiesWhileItMoves(t *testing.T) {
 	t.Parallel()
@@ -344,7 +344,7 @@ func TestFleetScoutDiesWhileItMoves(t *testing.T) {
 	h.done()
 }
 
-// F8: a scoutmaster whose connection to NATS is too slow falls behind. It delays
+// A scoutmaster whose connection to NATS is too slow falls behind. It delays
 // nobody, says that it is cut off, and catches up.
 func TestFleetSlowScoutmaster(t *testing.T) {
 	t.Parallel()
@@ -381,7 +381,7 @@ func TestFleetSlowScoutmaster(t *testing.T) {
 	f.agree(s)
 }
 
-// F9: a reader goes to another scoutmaster with each request. A page walk goes on, a
+// A reader goes to another scoutmaster with each request. A page walk goes on, a
 // long poll is answered, and a watcher resumes with nothing missed or told twice.
 func TestFleetReaderHops(t *testing.T) {
 	t.Parallel()
@@ -516,7 +516,7 @@ func TestFleetKnowsAll(t *testing.T) {
 	}
 }
 
-// F10: a scoutmaster with many scouts is killed, and all of them move at once.
+// A scoutmaster with many scouts is killed, and all of them move at once.
 func TestFleetManyScoutsMove(t *testing.T) {
 	t.Parallel()
 	n := 300
@@ -548,7 +548,7 @@ func TestFleetManyScoutsMove(t *testing.T) {
 	h.done()
 }
 
-// F12: the log is a small ring, and runs over a scoutmaster that is cut off for a
+// The log is a small ring, and runs over a scoutmaster that is cut off for a
 // moment, and over all that a newcomer would need. Both take the state of another.
 func TestFleetRingOverruns(t *testing.T) {
 	t.Parallel()
@@ -586,7 +586,7 @@ func TestFleetRingOverruns(t *testing.T) {
 	f.never("log rebuilt")
 }
 
-// F1 and F2: a machine dies that has a scoutmaster and the NATS server that leads the
+// A machine dies that has a scoutmaster and the NATS server that leads the
 // log. The scouts cannot register anywhere until another server leads it, and nothing
 // leaves the list meanwhile.
 func TestFleetScoutmasterDiesWithTheLeader(t *testing.T) {

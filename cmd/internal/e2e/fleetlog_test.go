@@ -114,7 +114,7 @@ func TestFleetWrongStarts(t *testing.T) {
 	})
 }
 
-// F2: one NATS server of three is lost, or comes back without its data, and the log
+// One NATS server of three is lost, or comes back without its data, and the log
 // goes on. While another leader is elected the list stands still and is not shorter.
 func TestFleetLosesOneNATSServer(t *testing.T) {
 	t.Parallel()
@@ -155,7 +155,7 @@ func TestFleetLosesOneNATSServer(t *testing.T) {
 	f.never("cut off", "log rebuilt", "scoutmaster lost", "scout dropped", "list differs")
 }
 
-// F2: without a majority of the NATS servers all scoutmasters are cut off. They say
+// Without a majority of the NATS servers all scoutmasters are cut off. They say
 // so, and come back by themselves with the list that was.
 func TestFleetLosesMostNATSServers(t *testing.T) {
 	t.Parallel()
@@ -184,7 +184,7 @@ func TestFleetLosesMostNATSServers(t *testing.T) {
 	f.never("log rebuilt")
 }
 
-// F2: all NATS servers stop. With their data the history goes on; without, another
+// All NATS servers stop. With their data the history goes on; without, another
 // begins, and the scouts send their files again.
 func TestFleetLosesAllNATSServers(t *testing.T) {
 	t.Parallel()
@@ -214,7 +214,7 @@ func TestFleetLosesAllNATSServers(t *testing.T) {
 	}
 }
 
-// F6: the operator purges the stream. Nothing depends on what was in it.
+// The operator purges the stream. Nothing depends on what was in it.
 func TestFleetPurgedStream(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 1, 3)
@@ -235,7 +235,7 @@ func TestFleetPurgedStream(t *testing.T) {
 	f.never("log rebuilt", "scout dropped")
 }
 
-// F6, F11: the stream is deleted by hand, or made anew with as many messages as it
+// The stream is deleted by hand, or made anew with as many messages as it
 // had. Scoutmasters notice, and take their scouts' files again.
 func TestFleetDeletedStream(t *testing.T) {
 	t.Parallel()
@@ -267,7 +267,7 @@ func TestFleetDeletedStream(t *testing.T) {
 	}
 }
 
-// F6: messages of strangers in the stream are ignored.
+// Messages of strangers in the stream are ignored.
 func TestFleetStrangersMessages(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, 1, 2)
@@ -315,7 +315,7 @@ func TestFleetPermissions(t *testing.T) {
 	f.never("nats error", "log entry not acknowledged")
 }
 
-// F6: the permission to write to the log is withdrawn, and given again.
+// The permission to write to the log is withdrawn, and given again.
 func TestFleetPermissionWithdrawn(t *testing.T) {
 	t.Parallel()
 	user := func(permissions string) string {
@@ -346,7 +346,7 @@ func TestFleetPermissionWithdrawn(t *testing.T) {
 	f.never("log rebuilt")
 }
 
-// F7: the log has an entry of a kind that this version does not know. Scoutmasters
+// The log has an entry of a kind that this version does not know. Scoutmasters
 // stand aside: they say so, serve nobody, and stay.
 func TestFleetUnknownEntry(t *testing.T) {
 	t.Parallel()

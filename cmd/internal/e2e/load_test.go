@@ -67,7 +67,7 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-// F10: all scouts of a scoutmaster move at once. They are let in elsewhere without
+// All scouts of a scoutmaster move at once. They are let in elsewhere without
 // sending their files again, nobody lists less meanwhile, and nobody is dropped.
 func TestFleetLoad(t *testing.T) {
 	if !*long {
