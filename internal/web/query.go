@@ -283,12 +283,6 @@ func (q *query) parseLastEventID(value string) error {
 	return nil
 }
 
-// selects reports whether the query asks for an entry, whatever its limit. Any
-// goroutine may call it. It does not keep name.
-func (q *query) selects(name []byte, o files.Origin) bool {
-	return q.selectsOrigin(o) && q.selectsName(name, new([]byte))
-}
-
 // selectsName reports whether the conditions on filenames hold. buf is for the name
 // in lower case; the caller keeps it for the next name.
 func (q *query) selectsName(name []byte, buf *[]byte) bool {

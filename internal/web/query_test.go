@@ -246,3 +246,8 @@ func FuzzCursor(f *testing.F) {
 		}
 	})
 }
+
+// selects reports whether the query asks for an entry, whatever its limit.
+func (q *query) selects(name []byte, o files.Origin) bool {
+	return q.selectsOrigin(o) && q.selectsName(name, new([]byte))
+}
