@@ -237,12 +237,15 @@ func (l *library) finish() {
 func (l *library) close() {
 	l.mu.Lock()
 	l.closed = true
-	open := []*generation{l.current, l.next}
+	open, ending := []*generation{l.current, l.next}, l.ending
 	l.mu.Unlock()
 	for _, g := range open {
 		if g != nil {
 			g.close()
 		}
+	}
+	if ending != nil {
+		<-ending
 	}
 }
 
