@@ -175,7 +175,7 @@ images-check: ## build the images without a network, with buildah, and check the
 
 # Go's cache of results does not see the files that the test reads.
 .PHONY: manifests
-manifests: ## check the descriptions for Kubernetes and Compose
+manifests: ## check the descriptions for Kubernetes, Compose, Grafana and the workflow
 	cd tools/manifests && go test -count=1 ./...
 
 .PHONY: proto
@@ -233,6 +233,7 @@ tidy: ## check that the module files are tidy
 	cd tools/manifests && go mod tidy -diff
 	cd tools/nats && go mod tidy -diff
 	cd tools/pack && go mod tidy -diff
+	cd tools/workflows && go mod tidy -diff
 
 .PHONY: versions
 versions: ## check the versions of the four fixed packages

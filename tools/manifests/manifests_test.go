@@ -1,6 +1,6 @@
-// Package manifests checks the descriptions of containers in packaging, against the
-// types of Kubernetes and the schema of Compose. It is a module of its own: the programs
-// need neither.
+// Package manifests checks descriptions against the types and schemas of the programs
+// that read them: Kubernetes, Compose, Grafana, the workflow of CI. It is a module of its
+// own: the programs need none of these.
 package manifests
 
 import (
