@@ -17,7 +17,7 @@ func TestCostOfOneChange(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	if allocs > 100 || bytes > 128<<10 {
+	if allocs > 40 || bytes > 24<<10 {
 		t.Errorf("a change among a million names allocates %.0f times, %.0f bytes", allocs, bytes)
 	}
 	none := func([]byte) {}

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"sort"
+	"sync"
 )
 
 // Order compares two owners, to sort entries with the same name. It returns 0 only
@@ -37,7 +38,10 @@ type Edit struct {
 // block in a touched leaf. Between two edits it reads only as much as a search
 // does.
 func (ix *Index) Apply(e Edit) (*Index, error) {
-	a := applier{Edit: e, edits: newEdits(e)}
+	out := builders.Get().(*Builder)
+	defer builders.Put(out)
+	defer out.reset()
+	a := applier{Edit: e, edits: newEdits(e), out: out}
 	a.out.done = make([]*Leaf, 0, len(ix.leaves)+1) // usually the number does not change
 	for leaves := ix.leaves; len(leaves) > 0; leaves = leaves[1:] {
 		untouched := a.until(len(leaves)-1, func(i int) *block { return &leaves[i+1].blocks[0] })
@@ -59,10 +63,13 @@ func (ix *Index) Apply(e Edit) (*Index, error) {
 	return a.out.Index(), nil
 }
 
+// builders are for Apply, which needs more room for its work than for its result.
+var builders = sync.Pool{New: func() any { return new(Builder) }}
+
 type applier struct {
 	Edit
 	edits edits
-	out   Builder
+	out   *Builder
 }
 
 // until returns the number of blocks, of n, that the next edit does not touch: it

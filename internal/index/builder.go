@@ -210,6 +210,12 @@ func (b *Builder) Index() *Index {
 	b.flushBlock()
 	b.flushLeaf(len(b.blocks))
 	ix := &Index{leaves: slices.Clip(b.done), len: b.len, size: b.size}
-	*b = Builder{buf: b.buf[:0], blocks: b.blocks[:0], name: b.name[:0]}
+	b.reset()
 	return ix
+}
+
+// reset makes the Builder empty. It keeps its room, which refers to nothing.
+func (b *Builder) reset() {
+	clear(b.blocks[:cap(b.blocks)])
+	*b = Builder{buf: b.buf[:0], spare: b.spare[:0], blocks: b.blocks[:0], name: b.name[:0]}
 }
