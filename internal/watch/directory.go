@@ -145,6 +145,27 @@ func (d *directory) each(do func(*directory)) {
 	}
 }
 
+// following returns the directory that comes after d in the order of each, or nil.
+// If d has left the tree, it is the one that comes after its place.
+func (d *directory) following() *directory {
+	if !d.detached && len(d.subs) > 0 {
+		return d.subs[0]
+	}
+	for ; d.parent != nil; d = d.parent {
+		if d.parent.detached {
+			continue
+		}
+		i, ok := d.parent.search(d.name)
+		if ok { // d, or what is in its place and was listed just now
+			i++
+		}
+		if i < len(d.parent.subs) {
+			return d.parent.subs[i]
+		}
+	}
+	return nil
+}
+
 // compareDirectories orders names as if each ended in a slash, which is how the
 // names of the files below are ordered.
 func compareDirectories(a, b string) int {

@@ -25,11 +25,11 @@ const (
 
 // patrol verifies the watched directories in turn, a few at each poll.
 type patrol struct {
-	budget *throttle.Budget
-	order  []*directory
-	next   int           // in order
-	began  time.Time     // when this round did
-	round  time.Duration // that one takes, as far as is known
+	budget   *throttle.Budget
+	next     *directory    // may have left the tree meanwhile; nil: the next round begins
+	verified int           // in this round
+	began    time.Time     // when this round did
+	round    time.Duration // that one takes, as far as is known
 }
 
 // run scans the tree and follows its changes until it is lost or to end. The
@@ -367,29 +367,29 @@ func (t *tree) poll() {
 // patrolSome verifies watched directories within the budget.
 func (t *tree) patrolSome(polled func(*directory) bool) {
 	p := &t.patrol
-	if p.next == len(p.order) {
-		clear(p.order) // or they would keep what has left the tree
-		p.order = t.collect(p.order[:0], func(*directory) bool { return true })
-		p.next, p.began = 0, time.Now()
+	if p.next == nil {
+		p.next, p.verified, p.began = t.root, 0, time.Now()
 	}
 	began := time.Now()
-	for credit := p.budget.Credit(); p.next < len(p.order); p.next++ {
-		if p.next%16 == 0 && time.Since(began) > credit {
+	for credit := p.budget.Credit(); p.next != nil; {
+		if p.verified%16 == 0 && time.Since(began) > credit {
 			break
 		}
-		if d := p.order[p.next]; !polled(d) {
+		if d := p.next; !polled(d) {
 			t.verify(d)
 		}
-		if p.next%yieldInterval == yieldInterval-1 && !t.yield() {
+		p.next = p.next.following()
+		p.verified++
+		if p.verified%yieldInterval == 0 && !t.yield() {
 			break
 		}
 	}
 	p.budget.Spend(time.Since(began))
 	switch so := time.Since(p.began) + t.forest.poll; {
-	case p.next == len(p.order):
+	case p.next == nil:
 		p.round = roughly(p.round, so)
-	case p.next > 0:
-		p.round = roughly(p.round, max(p.round, so*time.Duration(len(p.order)/p.next)))
+	case p.verified > 0:
+		p.round = roughly(p.round, max(p.round, so*time.Duration(t.size/p.verified)))
 	}
 }
 
