@@ -200,6 +200,9 @@ func hold(path string, before *held) (*held, error) {
 // resolve returns the absolute path of dir without any link. What follows a
 // link is resolved from where it leads, as the system does.
 func resolve(dir string) (string, error) {
+	if _, err := os.Stat(dir); err != nil { // EvalSymlinks says less of what is wrong
+		return "", err
+	}
 	path, err := filepath.EvalSymlinks(dir)
 	if err != nil {
 		return "", err
@@ -230,7 +233,16 @@ func refusal(dir string, err error) error {
 	case errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("%s cannot be read and searched: permit it to this user (chmod u+rx), run as its owner, or give the scout the capability DAC_READ_SEARCH", dir)
 	}
-	return fmt.Errorf("claim %s: %w", dir, cause(err))
+	cure := "see to its file system"
+	switch {
+	case errors.Is(err, syscall.ELOOP):
+		cure = "correct the links in its path"
+	case errors.Is(err, syscall.ENAMETOOLONG):
+		cure = "give a shorter path"
+	case isShortage(err):
+		cure = "raise the limits of open files and memory"
+	}
+	return fmt.Errorf("%s cannot be opened (%w): %s or choose another directory", dir, cause(err), cure)
 }
 
 // reason words why the directory cannot be served.

@@ -65,9 +65,9 @@ func TestClaimRefused(t *testing.T) {
 		dir + "/file":            "is not a directory",
 		dir + "/file/below":      "is not a directory",
 		dir + "/dangling":        "does not exist",
-		dir + "/loop":            "too many links",
-		dir + "/\x00":            "invalid",
-		strings.Repeat("x", 999): "too long",
+		dir + "/loop":            "correct the links in its path or choose another directory",
+		dir + "/\x00":            "choose another directory",
+		strings.Repeat("x", 999): "give a shorter path or choose another directory",
 	} {
 		c, err := Claim(path)
 		switch {
