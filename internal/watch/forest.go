@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -522,12 +523,22 @@ func (f *forest) show() {
 		v.Scanned = 0
 		v.Incomplete = strings.Join(missing, "; ")
 	} else {
-		v = files.View{Reason: scanning, Scanned: v.Scanned}
-		if home := f.trees[""]; f.aside[home] {
-			v.Reason = missing[0]
-		}
+		v = files.View{Reason: f.startReason(v.Scanned, missing), Scanned: v.Scanned}
 	}
 	f.Watcher.show(v)
+}
+
+// startReason returns why the first list is not shown yet. The reason of the View
+// stands until a file is found: a directory that fails again and again is not
+// said to be scanned in between.
+func (f *forest) startReason(found int, missing []string) string {
+	switch {
+	case f.aside[f.trees[""]]:
+		return missing[0]
+	case found == 0:
+		return cmp.Or(f.View().Reason, scanning)
+	}
+	return scanning
 }
 
 // isComplete reports whether the first list can be shown. It does not wait for

@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"go.uber.org/zap"
 
 	"scout/internal/files"
 )
@@ -66,6 +69,40 @@ func TestWatchedDirectoryItself(t *testing.T) {
 			s.converge()
 		})
 	})
+}
+
+// A directory that cannot be served is tried again and again, and said to be so
+// once.
+func TestUnavailableOnce(t *testing.T) {
+	var tries atomic.Int32
+	dir := in(t)
+	s := start(t, dir, modes[0].options, checkOften, func(w *Watcher) {
+		create := w.notify
+		w.notify = func(r *router) notifier {
+			tries.Add(1)
+			return create(r)
+		}
+	})
+	s.converge()
+	shell(t, filepath.Dir(dir), "mkdir elsewhere; mv watched w; ln -s elsewhere watched")
+	s.unavailable("symbolic link")
+	select {
+	case <-s.Changed():
+	default:
+	}
+	before := tries.Load()
+	for tries.Load() < before+5 {
+		time.Sleep(time.Millisecond)
+	}
+	select {
+	case <-s.Changed():
+		t.Errorf("the View has changed: it is %s", describe(s.View()))
+	default:
+	}
+	said := s.logs.FilterMessage("directory unavailable").FilterField(zap.Error(errLink))
+	if n := said.Len(); n != 1 {
+		t.Errorf("%d lines say that the directory is unavailable", n)
+	}
 }
 
 func TestUnmounted(t *testing.T) {
