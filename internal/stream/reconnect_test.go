@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -364,6 +365,45 @@ func testNextMaster(t *testing.T, oneName bool) {
 				t.Fatalf("it left %d and is at %d", at, got)
 			}
 			masters[at] = startMaster(t, nets[at])
+		}
+	})
+}
+
+// A scout waits for the Welcome of a master that many scouts have come to at once, and
+// does not make others let it in as well.
+func TestSlowWelcome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nets, configure := several(t, 3)
+		var masters []*master
+		for _, n := range nets {
+			masters = append(masters, startMaster(t, n))
+		}
+		startScout(t, nets[0], newDirectory("a"), configure)
+		synctest.Wait()
+		var lost *master
+		var asked atomic.Int32
+		for i, m := range masters {
+			if len(m.registry.live()) == 1 {
+				lost = m
+				continue
+			}
+			m.registry.decide(func(ctx context.Context, _ Peer) error {
+				asked.Add(1)
+				time.Sleep(welcomeBound - time.Second)
+				if ctx.Err() != nil {
+					t.Errorf("the scout has not waited at %d", i)
+				}
+				return ctx.Err()
+			})
+		}
+		lost.stop()
+		time.Sleep(welcomeBound)
+		live := 0
+		for _, m := range masters {
+			live += len(m.registry.live())
+		}
+		if live != 1 || asked.Load() != 1 {
+			t.Errorf("%d masters have let it in, %d were asked", live, asked.Load())
 		}
 	})
 }

@@ -18,9 +18,15 @@ import (
 )
 
 const (
-	// registerBound is the maximum time of a registration, including the connection,
-	// and the intended time of a round over several addresses.
+	// registerBound is the maximum time of the first registration, including the
+	// connection. Later it is that of a connection, and the intended time of the
+	// connections of a round over several addresses.
 	registerBound = 4 * time.Second
+	// welcomeBound is how long a scout waits later for the Welcome of a master that it
+	// is connected to. When a scoutmaster dies, all its scouts come to the others at
+	// once. A scout that gave up soon would have to be let in again elsewhere, and the
+	// other scouts would wait for that. It is longer than an election of NATS.
+	welcomeBound = 10 * time.Second
 	// With several addresses an attempt at one of them gets a part of that time, but
 	// at least this: during the first registration, which must be fast, and later.
 	leastAtFirst = time.Second
@@ -196,7 +202,7 @@ func (l *lasting) start(ctx context.Context) (*scoutSession, error) {
 		if left <= 0 {
 			break
 		}
-		session, err := l.register(ctx, target, min(left, max(leastAtFirst, left/time.Duration(len(targets)-i))))
+		session, err := l.register(ctx, target, min(left, max(leastAtFirst, left/time.Duration(len(targets)-i))), 0)
 		if err == nil {
 			return session, nil
 		}
@@ -247,7 +253,7 @@ func (l *lasting) round(ctx context.Context, except dial.Target) (*scoutSession,
 			continue
 		}
 		l.pulse()
-		session, err := l.register(ctx, target, bound)
+		session, err := l.register(ctx, target, bound, welcomeBound)
 		if err == nil {
 			return session, nil
 		}
@@ -282,13 +288,21 @@ func (l *lasting) sayIfSlow(awaited string) func() {
 	return func() { timer.Stop() }
 }
 
-// register opens a session within the bound: a new connection, a Hello, and its
-// Welcome.
-func (l *lasting) register(ctx context.Context, target dial.Target, bound time.Duration) (*scoutSession, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, bound, fmt.Errorf("%w within %v", errNoAnswer, bound.Round(time.Millisecond)))
-	defer cancel()
+// register opens a session: a new connection, a Hello, and its Welcome. It fails after
+// bound, or, if it is connected by then and welcome is not 0, after welcome from the
+// connection on.
+func (l *lasting) register(ctx context.Context, target dial.Target, bound, welcome time.Duration) (*scoutSession, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	late := giveUp(cancel, bound)
+	defer func() { late.Stop() }()
 	defer l.sayIfSlow("welcome")()
-	session, err := openSession(ctx, target, l)
+	session, err := openSession(ctx, target, l, func() {
+		if welcome > 0 && late.Stop() {
+			l.pulse()
+			late = giveUp(cancel, welcome)
+		}
+	})
 	if err != nil {
 		return nil, explain(target.String(), err)
 	}
@@ -296,6 +310,11 @@ func (l *lasting) register(ctx context.Context, target dial.Target, bound time.D
 	session.log.Info("registered", zap.String("master", target.Master), address(target),
 		zap.Duration("heartbeat", session.heartbeat), zap.Duration("deadline", session.deadline))
 	return session, nil
+}
+
+// giveUp ends an attempt after a time.
+func giveUp(cancel context.CancelCauseFunc, after time.Duration) *time.Timer {
+	return time.AfterFunc(after, func() { cancel(fmt.Errorf("%w within %v", errNoAnswer, after.Round(time.Millisecond))) })
 }
 
 // address returns the field with the address that a master's name was resolved to.

@@ -77,9 +77,10 @@ type scoutSession struct {
 	proven     bool             // the session was settled for provenAfter
 }
 
-// openSession registers a scout with a master, unless ctx is done first. It makes a new
-// connection, so that gRPC's own backoff does not add to the scout's.
-func openSession(ctx context.Context, target dial.Target, l *lasting) (*scoutSession, error) {
+// openSession registers a scout with a master, unless ctx is done first. It calls
+// connected when the master has answered on the connection, which is a new one, so that
+// gRPC's own backoff does not add to the scout's.
+func openSession(ctx context.Context, target dial.Target, l *lasting, connected func()) (*scoutSession, error) {
 	credentials, err := l.Credentials()
 	if err != nil {
 		return nil, err
@@ -101,8 +102,11 @@ func openSession(ctx context.Context, target dial.Target, l *lasting) (*scoutSes
 	// This is not ctx: when ctx is done the scout has to deregister first.
 	c.ctx, c.end = context.WithCancelCause(context.WithoutCancel(ctx))
 	leaving := context.AfterFunc(ctx, func() { c.end(context.Cause(ctx)) })
-	defer leaving()
-	if err := c.register(hello(l.Scout, &l.sent)); err != nil {
+	err = c.register(hello(l.Scout, &l.sent), connected)
+	if inTime := leaving(); err == nil && !inTime {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
 		err = c.because(err)
 		c.close()
 		return nil, err
@@ -112,12 +116,13 @@ func openSession(ctx context.Context, target dial.Target, l *lasting) (*scoutSes
 	return c, nil
 }
 
-// register sends the Hello and waits for the Welcome.
-func (c *scoutSession) register(hello *scoutv1.SessionRequest) error {
+// register sends the Hello and waits for the Welcome. It calls connected between them.
+func (c *scoutSession) register(hello *scoutv1.SessionRequest, connected func()) error {
 	stream, err := scoutv1.NewScoutmasterServiceClient(c.conn).Session(c.ctx)
 	if err != nil {
 		return err
 	}
+	connected()
 	c.stream = stream
 	// If the call has already ended, Recv returns the reason.
 	if err := stream.Send(hello); err != nil && !errors.Is(err, io.EOF) {

@@ -89,8 +89,10 @@
 //
 // # Patience
 //
-// A scout gives an attempt to register about 4 s, connecting included, and says
-// in its log what it waits for when a Grant does not come for 10 s. A master
+// A scout gives its first attempt to register about 4 s, connecting included. Later
+// it gives the connection that time, and a Welcome after it 10 s: when a scoutmaster
+// has died, all its scouts come to the others at once. It says in its log what it
+// waits for when a Grant does not come for 10 s. A master
 // that finds another session with the same host and directory asks it by a Probe
 // and waits about 750 ms: a holder that answers keeps its registration and the
 // newcomer is refused; one that does not is replaced.
