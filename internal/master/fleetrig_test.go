@@ -57,6 +57,20 @@ func (r *ring) begun() (n int) {
 	return n
 }
 
+// registrations counts the entries that were to register a scout of a host.
+func (r *ring) registrations(host string) (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, message := range r.all {
+		if e, err := decode(message); err == nil {
+			if j, ok := e.Body.(*Joined); ok && j.Origin.Host == host {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // drop removes all messages but the last few.
 func (r *ring) drop(but int) {
 	r.mu.Lock()

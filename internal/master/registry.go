@@ -317,15 +317,18 @@ func (m *member) join(ctx context.Context) error {
 		j.Has = append(j.Has, Shown(s))
 	}
 	for {
+		// Mostly the State knows the holder already, and one entry is enough.
+		if holder := m.registry.state.holder(j.Origin); holder != nil && holder.id != j.Replaces {
+			if err := m.registry.probeHolder(ctx, holder, m); err != nil {
+				return err
+			}
+			j.Replaces = holder.id
+		}
+		m.serial = 0
 		err := m.append(ctx, &j)
-		held, ok := errors.AsType[*heldError](err)
-		if !ok {
+		if _, held := errors.AsType[*heldError](err); !held {
 			return err
 		}
-		if err := m.registry.probeHolder(ctx, held.holder, m); err != nil {
-			return err
-		}
-		j.Replaces, m.serial = held.holder.id, 0
 	}
 }
 

@@ -123,6 +123,9 @@ func TestTheSessionOfADeadScoutmasterIsStale(t *testing.T) {
 			t.Errorf("it was let in after %v", took)
 		}
 		f.agree("y")
+		if n := f.ring.registrations("moves"); n != 2 {
+			t.Errorf("%d entries have registered it at two scoutmasters", n)
+		}
 	})
 }
 

@@ -470,6 +470,17 @@ func (s *State) join(tx *listing.Tx, m *scoutmaster, id SessionID, j *Joined) er
 // lost, or is leaving.
 func (s *State) free(x *session) bool { return s.masters[x.id.Instance].phase != masterLive }
 
+// holder returns the session that holds an origin, or nil if any scout may take it.
+func (s *State) holder(o files.Origin) *session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x := s.holders[o]
+	if x == nil || s.free(x) {
+		return nil
+	}
+	return x
+}
+
 // inherit lets a session go on with what its predecessor shows: as its own if it
 // has just that, and until its snapshot comes if it is the same scout, which has
 // moved. What a dead scout showed is nobody's.
