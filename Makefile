@@ -22,7 +22,7 @@ HOST := GOOS= GOARCH=
 BUF       := go tool -modfile=tools/buf/go.mod buf
 LINT      := go tool -modfile=tools/lint/go.mod golangci-lint
 GOFUMPT   := go tool -modfile=tools/lint/go.mod gofumpt
-PACK      := $(HOST) go tool -modfile=tools/pack/go.mod
+PACK      := $(HOST) GOFLAGS=-trimpath go tool -modfile=tools/pack/go.mod
 VULNCHECK := go tool -modfile=tools/lint/go.mod govulncheck
 
 # The version that `make breaking` compares with, such as AGAINST=v1.0.0.
@@ -107,10 +107,13 @@ man: ## write manual pages and shell completions to dist/
 		dist/host/$$p completion fish >dist/completion/$$p.fish || exit 1; \
 	done; ls dist/man/* dist/completion/*
 
+# The inventory does not have the checksum of the tool that wrote it, which depends on
+# the machine.
 .PHONY: sbom
 sbom: binaries ## list the modules in each program (CycloneDX), and print their licences
 	@for p in $(PROGRAMS); do \
-		$(PACK) cyclonedx-gomod bin -json -noserial -notimestamp -version $(VERSION) -output $(PLATFORM)/$$p.cdx.json $(PLATFORM)/$$p && \
+		$(PACK) cyclonedx-gomod bin -json -noserial -notimestamp -version $(VERSION) $(PLATFORM)/$$p | \
+			sed '/^        "hashes": /,/^        \]/d' >$(PLATFORM)/$$p.cdx.json && test -s $(PLATFORM)/$$p.cdx.json && \
 		tools/notices $(PLATFORM)/$$p >$(PLATFORM)/$$p.notices || exit 1; \
 	done; ls $(PLATFORM)
 
@@ -149,11 +152,16 @@ artifacts: man ## build everything that a release has in dist/release
 
 .PHONY: release
 release: ## check the commit and build its release: make release VERSION=v1.2.3
-	tools/releasable $(VERSION)
+	@tools/releasable $(VERSION)
 	$(MAKE) check
 	$(MAKE) artifacts VERSION=$(VERSION)
+	tools/release-check $(VERSION) dist/release $(PLATFORMS)
 	tools/release-notes $(VERSION) >dist/release-notes.md
 	@echo "publish dist/release with dist/release-notes.md, and tag: git tag -a $(VERSION)"
+
+.PHONY: version
+version: ## print the version of the commit
+	@echo $(VERSION)
 
 .PHONY: reproducible
 reproducible: ## check that the same commit gives the same bytes: programs, packages, archives
