@@ -414,16 +414,18 @@ func TestCutOffAnswerIsNotWhole(t *testing.T) {
 		t.Run("nginx and "+version, func(t *testing.T) {
 			t.Parallel()
 			m := large(t)
-			if err := cutOff(t, m, startNginx(t, m, version), "HTTP/1.1"); err == nil {
+			proxy := startNginx(t, fmt.Sprintf("proxy_max_temp_file_size 0; proxy_http_version %s; location / { proxy_pass http://%s; }",
+				strings.TrimPrefix(version, "HTTP/"), m.HTTP))
+			if err := cutOff(t, m, proxy, "HTTP/1.1"); err == nil {
 				t.Error("the answer looks whole")
 			}
 		})
 	}
 }
 
-// startNginx starts an nginx that passes requests on to a master in a version of
-// HTTP, until the test ends, and returns its address.
-func startNginx(t *testing.T, m *master, version string) string {
+// startNginx starts an nginx with the directives of a server, until the test ends,
+// and returns its address.
+func startNginx(t *testing.T, server string) string {
 	t.Helper()
 	if _, err := exec.LookPath("nginx"); err != nil {
 		t.Skipf("SKIPPED: %v", err)
@@ -443,11 +445,12 @@ http {
 	fastcgi_temp_path %[1]s/tmp;
 	uwsgi_temp_path %[1]s/tmp;
 	scgi_temp_path %[1]s/tmp;
-	proxy_max_temp_file_size 0;
-	proxy_http_version %[2]s;
-	server { listen %[3]s; location / { proxy_pass http://%[4]s; } }
+	server {
+		listen %[2]s;
+		%[3]s
+	}
 }
-`, dir, strings.TrimPrefix(version, "HTTP/"), address, m.HTTP), 0o600))
+`, dir, address, server), 0o600))
 	launch(t, command("nginx", "-p", dir, "-e", "stderr", "-c", config))
 	within(t, patience, func() error {
 		conn, err := net.Dial("tcp", address)

@@ -6,15 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log"
-	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -309,11 +304,7 @@ func TestPageTakesTheSelection(t *testing.T) {
 		eval[bool](b, `document.querySelectorAll("#rows tr[aria-rowindex]")[1].click(), document.querySelector("#chosen-copy").click(), true`)
 		b.await(fmt.Sprintf(`window.copied === %q`, dir+"/two.log"))
 
-		saved := t.TempDir()
-		b.do("save downloads", chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-			_, err := cdp.Call(ctx, t, browserdomain.SetDownloadBehavior, browserdomain.SetDownloadBehaviorParams{Behavior: "allow", DownloadPath: saved})
-			return err
-		}))
+		saved := b.saveDownloads()
 		for file, want := range map[string]string{
 			"files.txt":    dir + "/one.log\n" + dir + "/two.log\n",
 			"files.ndjson": fmt.Sprintf(`{"filename":"one.log","host":"h","directory":%q}`+"\n"+`{"filename":"two.log","host":"h","directory":%[1]q}`+"\n", dir),
@@ -329,41 +320,79 @@ func TestPageTakesTheSelection(t *testing.T) {
 	}
 }
 
-// Below a path of a proxy, the page, its streams and its links work. What the proxy
-// itself answers is not taken for an answer of the scoutmaster.
+// Below a path of a proxy, configured as docs/operations.md says, the page, its
+// streams, its downloads and its links work, also with a token. What the proxy itself
+// answers is not taken for an answer of the scoutmaster.
 func TestPageBelowAPath(t *testing.T) {
 	b := openBrowser(t)
-	m, dir := startMaster(t), tempDir(t)
-	write(t, dir, "one")
-	s := startScout(t, m, "h", dir)
-	converges(t, m, s)
-	behind := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: m.HTTP})
-	behind.ErrorLog = log.New(io.Discard, "", 0) // of streams that end with the master
-	behind.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, _ error) {
-		w.WriteHeader(http.StatusBadGateway)
-		fmt.Fprintln(w, "<h1>Bad Gateway</h1>")
+	const token = "0123456789abcdef0123456789abcdef"
+	tokens := filepath.Join(t.TempDir(), "readers")
+	must(t, os.WriteFile(tokens, []byte("page:"+token+"\n"), 0o600))
+	m, dir := startMaster(t, "-http-token-file", tokens), tempDir(t)
+	for i := range 1000 {
+		write(t, dir, fmt.Sprintf("%c/%03d", 'a'+i/100, i))
 	}
-	mux := http.NewServeMux()
-	mux.Handle("/tools/scout/", http.StripPrefix("/tools/scout", behind))
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		t.Errorf("the page asks for %s", r.URL)
-		http.NotFound(w, r)
-	})
-	proxy := httptest.NewServer(mux)
-	defer proxy.Close()
-	defer proxy.CloseClientConnections()
-	b.do("open the page", chromedp.Navigate(proxy.URL+"/tools/scout/?name=o"))
-	b.await(rowsShown + `.join() === "one"`)
-	write(t, dir, "two")
-	b.await(rowsShown + `.join() === "one,two"`)
+	startScout(t, m, "h", dir)
+
+	guide, err := os.ReadFile(filepath.Join(root, "docs/operations.md"))
+	must(t, err)
+	examples := regexp.MustCompile("(?s)```nginx\n(.*?)```").FindAllStringSubmatch(string(guide), -1)
+	if len(examples) != 1 || !strings.Contains(examples[0][1], "http://localhost:3001/;") {
+		t.Fatalf("docs/operations.md has %q for nginx", examples)
+	}
+	documented := strings.ReplaceAll(examples[0][1], "localhost:3001", m.HTTP)
+	requests := filepath.Join(tempDir(t), "requests")
+	proxy := startNginx(t, "access_log "+requests+"; "+documented)
+
+	b.do("open the page", chromedp.Navigate("http://"+proxy+"/scout?name=^"))
+	b.await(`!document.querySelector("#door").hidden && location.pathname === "/scout/"`)
+	b.do("type", chromedp.Focus(chromedp.CSS("#token")), chromedp.KeyEvent(token), chromedp.KeyEvent(kb.Enter))
+	b.await(found("1,000 files match.") + "&&" + rowsShown + `[0] === "a/000"`)
 	b.await(`document.querySelector("#scouts .state.live")`)
 	for _, href := range eval[[]string](b, `[...document.querySelectorAll("a[href]:not(.skip), link, script, img")].map((e) => e.href || e.src)`) {
-		if !strings.HasPrefix(href, proxy.URL+"/tools/scout/") {
+		if !strings.HasPrefix(href, "http://"+proxy+"/scout/") {
 			t.Errorf("the page links to %s", href)
 		}
 	}
+
+	// Changes come at once: nothing on the way waits for more.
+	write(t, dir, "a/0000")
+	b.await(found("1,001 files match.") + "&&" + rowsShown + `.includes("a/0000")`)
+	must(t, os.Remove(filepath.Join(dir, "a/0000")))
+	b.await(found("1,000 files match.") + "&& !" + rowsShown + `.includes("a/0000")`)
+
+	// To the end, and to a letter.
+	b.do("go to the end", chromedp.Focus(chromedp.CSS("#list")), chromedp.KeyEvent(kb.End))
+	b.await(rowsShown + `.at(-1) === "j/999"`)
+	b.do("type a letter", chromedp.KeyEvent("e"))
+	b.await(rowsShown + `.slice(12)[0] === "e/400"`)
+
+	// Copying, downloading, and a link, which all need the token.
+	b.search("^a/00")
+	b.await(found("10 files match."))
+	eval[bool](b, `Object.defineProperty(navigator, "clipboard", {value: {writeText: async (text) => { window.copied = text }}}), document.querySelector("#copy").click(), true`)
+	b.await(fmt.Sprintf(`window.copied?.startsWith(%q)`, dir+"/a/000\n"))
+	saved := b.saveDownloads()
+	eval[bool](b, `document.querySelector("a[download='files.txt']").click(), true`)
+	within(t, patience, func() error {
+		got, err := os.ReadFile(filepath.Join(saved, "files.txt"))
+		if strings.Count(string(got), "\n") != 10 {
+			return errors.Join(err, fmt.Errorf("files.txt has %q", got))
+		}
+		return nil
+	})
+	eval[bool](b, `URL.createObjectURL = (blob) => { blob.text().then((text) => { window.followed = text }); return "about:blank"; }, document.querySelector("footer a[href=scouts]").click(), true`)
+	b.await(`JSON.parse(window.followed ?? "{}").scouts?.[0].host === "h"`)
+
 	kill(t, m.Process)
 	b.await(`document.querySelector("#lost").innerText.includes("not the scoutmaster's: 502")`)
+	log, err := os.ReadFile(requests)
+	must(t, err)
+	for line := range strings.Lines(string(log)) {
+		if !regexp.MustCompile(`"GET /scout[/?]`).MatchString(line) {
+			t.Errorf("the page asks for %s", line)
+		}
+	}
 }
 
 // The plots have a time axis, and say each value that they show.
@@ -435,6 +464,14 @@ func TestPageIsForEverybody(t *testing.T) {
 			b.screenshot(fmt.Sprintf("%s-%d", scheme, width))
 		}
 	}
+	// On a phone the list comes first, and the plots on request.
+	b.await(`document.querySelector("#list").getBoundingClientRect().top + scrollY < 0.6 * innerHeight && !document.querySelector("#files-plot").checkVisibility()`)
+	eval[bool](b, `document.querySelector("#plots").click(), true`)
+	b.await(`document.querySelector("#files-plot").checkVisibility() && document.querySelector("#plots[aria-expanded=true]")`)
+	if found := b.audit(); len(found) > 0 {
+		t.Errorf("a phone with plots: %s", strings.Join(found, "\n\t"))
+	}
+	b.screenshot("phone-plots")
 	// The keyboard reaches all that can be done.
 	var reached []string
 	eval[bool](b, `document.activeElement.blur(), true`)
@@ -442,7 +479,7 @@ func TestPageIsForEverybody(t *testing.T) {
 		b.do("press tab", chromedp.KeyEvent(kb.Tab))
 		reached = append(reached, eval[string](b, `document.activeElement.id || document.activeElement.className || document.activeElement.tagName`))
 	}
-	for _, want := range []string{"skip", "plot", "search", "host", "ignore-case", "goto", "to-end", "copy", "list", "chosen-copy", "state live"} {
+	for _, want := range []string{"skip", "plots", "plot", "search", "host", "ignore-case", "goto", "to-end", "copy", "list", "chosen-copy", "state live"} {
 		if !slices.Contains(reached, want) {
 			t.Errorf("the tab key does not reach %s: %q", want, reached)
 		}
@@ -520,6 +557,17 @@ func (b *browser) open(m *master) {
 	b.t.Helper()
 	b.do("open the page", chromedp.Navigate("http://"+m.HTTP+"/"))
 	b.await(`document.querySelector("#link.live")`)
+}
+
+// saveDownloads lets the browser save files, and returns the directory.
+func (b *browser) saveDownloads() string {
+	b.t.Helper()
+	dir := b.t.TempDir()
+	b.do("save downloads", chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, browserdomain.SetDownloadBehavior, browserdomain.SetDownloadBehaviorParams{Behavior: "allow", DownloadPath: dir})
+		return err
+	}))
+	return dir
 }
 
 // looks makes the page dark or light, and as wide as a screen or a phone.

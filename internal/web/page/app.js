@@ -72,6 +72,12 @@ for (const button of $("spans").querySelectorAll("button")) {
   });
 }
 
+// On a phone the plots are shown on request: the list comes first.
+$("plots").addEventListener("click", () => {
+  const shown = document.querySelector(".totals").classList.toggle("plotted");
+  $("plots").setAttribute("aria-expanded", shown);
+});
+
 let known = null; // resolved when the scouts are known, which paths are found with
 const knowing = new Promise((done) => (known = done));
 
