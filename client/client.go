@@ -368,25 +368,101 @@ func (u *Unconfirmed) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
+// MarshalJSON encodes what is unconfirmed as the scoutmaster does.
+func (u Unconfirmed) MarshalJSON() ([]byte, error) {
+	s := struct {
+		Scoutmaster     string `json:"scoutmaster,omitempty"`
+		Host            string `json:"host,omitempty"`
+		Directory       string `json:"directory,omitempty"`
+		DirectoryBase64 []byte `json:"directory_base64,omitempty"`
+		Reason          string `json:"reason"`
+	}{Scoutmaster: u.Scoutmaster, Host: u.Host, Directory: u.Directory, Reason: u.Reason}
+	if !utf8.ValidString(u.Directory) {
+		s.DirectoryBase64 = []byte(u.Directory)
+	}
+	return json.Marshal(s)
+}
+
 // Fresh makes every live scout look at its disk, and then returns the files. They
 // include every change that was made before the call, except on the unconfirmed
 // scouts, which Fresh returns as well, and scouts of unconfirmed scoutmasters.
-func (c *Client) Fresh(ctx context.Context, q Query, within time.Duration) ([]File, []Unconfirmed, error) {
+func (c *Client) Fresh(ctx context.Context, q Query, within time.Duration) (list []File, unconfirmed []Unconfirmed, err error) {
+	unconfirmed, err = c.EachFresh(ctx, q, within, func(f File) error {
+		list = append(list, f)
+		return nil
+	})
+	return list, unconfirmed, err
+}
+
+// EachFresh is Fresh for a list that is too long to be held: it calls each with the
+// files, one after the other, as they come. An error of each ends it, and is returned.
+func (c *Client) EachFresh(ctx context.Context, q Query, within time.Duration, each func(File) error) ([]Unconfirmed, error) {
 	values := q.values()
 	values.Set("fresh", within.String())
 	answer, err := c.get(ctx, "files", values, nil)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer answer.Body.Close() //nolint:errcheck // it was read
-	var body struct {
-		Files       []File        `json:"files"`
-		Unconfirmed []Unconfirmed `json:"unconfirmed"`
+	var unconfirmed []Unconfirmed
+	d := json.NewDecoder(answer.Body)
+	err = eachField(d, func(name string) error {
+		switch name {
+		case "files":
+			return eachFile(d, each)
+		case "unconfirmed":
+			return d.Decode(&unconfirmed)
+		}
+		return d.Decode(new(json.RawMessage)) // of a later version
+	})
+	return unconfirmed, cut(err)
+}
+
+// eachField reads an object, and calls read for the value of each field.
+func eachField(d *json.Decoder, read func(name string) error) error {
+	if err := next(d, json.Delim('{')); err != nil {
+		return err
 	}
-	if err := json.NewDecoder(answer.Body).Decode(&body); err != nil {
-		return nil, nil, cut(err)
+	for d.More() {
+		token, err := d.Token()
+		if err != nil {
+			return err
+		}
+		if err := read(token.(string)); err != nil { // a name: the decoder accepts nothing else here
+			return err
+		}
 	}
-	return body.Files, body.Unconfirmed, nil
+	return next(d, json.Delim('}'))
+}
+
+// eachFile reads the entries of a list.
+func eachFile(d *json.Decoder, each func(File) error) (err error) {
+	if err := next(d, json.Delim('[')); err != nil {
+		return err
+	}
+	var text json.RawMessage
+	for f := (File{}); d.More(); {
+		if err := d.Decode(&text); err != nil {
+			return err
+		}
+		text = append(text, '\n')
+		if f, err = decodeLine(text, f); err != nil {
+			return err
+		}
+		if err := each(f); err != nil {
+			return err
+		}
+	}
+	return next(d, json.Delim(']'))
+}
+
+// next reads a token that must be the one given.
+func next(d *json.Decoder, want json.Token) error {
+	token, err := d.Token()
+	if err == nil && token != want {
+		err = fmt.Errorf("the answer has %v in place of %v", token, want)
+	}
+	return err
 }
 
 // Page is a part of the list, and which version of the list it is of.

@@ -220,6 +220,32 @@ func TestFreshNamesWhatIsLacking(t *testing.T) {
 	}
 }
 
+// An error of the caller ends a fresh list, and an answer that is cut off is no whole
+// list.
+func TestEachFreshEnds(t *testing.T) {
+	_, c := open(t)
+	stop := errors.New("enough")
+	n := 0
+	_, err := c.EachFresh(t.Context(), client.Query{}, time.Second, func(client.File) error { n++; return stop })
+	if n != 1 || !errors.Is(err, stop) {
+		t.Errorf("%d files, %v", n, err)
+	}
+	for _, body := range []string{"", `{"files":[`, `{"files":[{"filename":"a","host":"h","directory":"/d"}`, `{"files":[{"filename":"a","host":"h","directory":"/d"}]`, `{"files":{}}`, `[]`} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			io.WriteString(w, body)
+		}))
+		c, err := client.New(server.URL, client.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if files, _, err := c.Fresh(t.Context(), client.Query{}, time.Second); err == nil {
+			t.Errorf("%s: %v without an error", body, files)
+		}
+		server.Close()
+	}
+}
+
 // follower keeps the list up to date from changes.
 type follower struct {
 	known  map[client.File]bool

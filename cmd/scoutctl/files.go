@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -59,9 +60,10 @@ func writeCount(ctx context.Context, t terminal, master *client.Client, q client
 	var n int
 	var err error
 	if fresh > 0 {
-		var files []client.File
-		files, err = freshList(ctx, t, master, q, fresh)
-		n = len(files)
+		_, err = eachFresh(ctx, t, master, q, fresh, func(client.File) error {
+			n++
+			return nil
+		})
 	} else {
 		n, err = master.Count(ctx, q)
 	}
@@ -87,60 +89,73 @@ func copyList(ctx context.Context, t terminal, master *client.Client, q client.Q
 	return err
 }
 
-// freshList returns the files after the scouts have looked at their disks. It names
-// the scouts that could not confirm theirs.
-func freshList(ctx context.Context, t terminal, master *client.Client, q client.Query, fresh time.Duration) ([]client.File, error) {
-	files, unconfirmed, err := master.Fresh(ctx, q, fresh)
+// errLeft ends a list that nobody reads any more.
+var errLeft = errors.New("the list was left")
+
+// eachFresh calls each with the files after the scouts have looked at their disks, and
+// then names the scouts that could not confirm theirs.
+func eachFresh(ctx context.Context, t terminal, master *client.Client, q client.Query, fresh time.Duration, each func(client.File) error) ([]client.Unconfirmed, error) {
+	unconfirmed, err := master.EachFresh(ctx, q, fresh, each)
 	for _, u := range unconfirmed {
 		fmt.Fprintf(t.err, "scoutctl: not confirmed by %s\n", printable(u.String())) //nolint:errcheck // a remark
 	}
-	return files, err
+	return unconfirmed, err
 }
 
 func writeFresh(ctx context.Context, t terminal, master *client.Client, q client.Query, fresh time.Duration, format string) error {
-	files, err := freshList(ctx, t, master, q, fresh)
-	if err != nil {
-		return err
-	}
-	each := func(yield func(client.File, error) bool) {
-		for _, f := range files {
-			if !yield(f, nil) {
-				return
-			}
-		}
-	}
 	if format == "table" || format == "wide" {
-		return writeTable(t.out, format, each)
+		return writeTable(t.out, format, func(yield func(client.File, error) bool) {
+			_, err := eachFresh(ctx, t, master, q, fresh, func(f client.File) error {
+				if !yield(f, nil) {
+					return errLeft
+				}
+				return nil
+			})
+			if err != nil && !errors.Is(err, errLeft) {
+				yield(client.File{}, err)
+			}
+		})
 	}
 	out := bufio.NewWriterSize(t.out, 64<<10)
-	encoder := json.NewEncoder(out)
-	encoder.SetEscapeHTML(false)
-	separator, end := `{"files":[`+"\n", `{"files":[]}`+"\n"
-	for _, f := range files {
-		switch format {
-		case "ndjson":
-			err = encoder.Encode(f)
-		case "text":
-			_, err = fmt.Fprintln(out, printable(f.Path()))
-		case "nul":
-			_, err = out.WriteString(f.Path() + "\x00")
-		case "json":
-			var entry []byte
-			if entry, err = json.Marshal(f); err == nil {
-				_, err = out.WriteString(separator + string(entry))
-			}
-			separator, end = ",\n", "\n]}\n"
-		}
-		if err != nil {
-			return err
-		}
-	}
+	before, end := "", ""
 	if format == "json" {
-		if _, err := out.WriteString(end); err != nil {
-			return err
-		}
+		before, end = `{"files":[`+"\n", `{"files":[]`
 	}
-	return out.Flush()
+	unconfirmed, err := eachFresh(ctx, t, master, q, fresh, func(f client.File) error {
+		entry, err := encode(f, format)
+		if err == nil {
+			_, err = out.WriteString(before + entry)
+		}
+		if format == "json" {
+			before, end = ",\n", "\n]"
+		}
+		return err
+	})
+	if err == nil && format == "json" {
+		var text []byte
+		text, err = json.Marshal(append([]client.Unconfirmed{}, unconfirmed...))
+		end += fmt.Sprintf(",\"unconfirmed\":%s}\n", text)
+	}
+	if err != nil {
+		return cmp.Or(out.Flush(), err)
+	}
+	_, err = out.WriteString(end)
+	return cmp.Or(err, out.Flush())
+}
+
+// encode returns a file in a format that has no columns.
+func encode(f client.File, format string) (string, error) {
+	switch format {
+	case "text":
+		return printable(f.Path()) + "\n", nil
+	case "nul":
+		return f.Path() + "\x00", nil
+	}
+	text, err := json.Marshal(f)
+	if format == "ndjson" {
+		text = append(text, '\n')
+	}
+	return string(text), err
 }
 
 // firstScreen is how many rows of a table are measured. They are written together,

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -68,7 +70,9 @@ func TestFiles(t *testing.T) {
 		"files -count":                                  "4\n",
 		"files -count -fresh 2s *.log":                  "1\n",
 		"files -fresh 2s -o ndjson *.log":               `{"filename":"a.log","host":"web-01","directory":"/srv"}` + "\n",
-		"files -fresh 2s -o json *.log":                 `{"files":[` + "\n" + `{"filename":"a.log","host":"web-01","directory":"/srv"}` + "\n]}\n",
+		"files -fresh 2s -o json *.log":                 `{"files":[` + "\n" + `{"filename":"a.log","host":"web-01","directory":"/srv"}` + "\n" + `],"unconfirmed":[]}` + "\n",
+		"files -fresh 2s -o json none":                  `{"files":[],"unconfirmed":[]}` + "\n",
+		"files -fresh 2s sub/*":                         "HOST    PATH\nweb-01  /srv/sub/b\n",
 		"files -fresh 2s -o nul -prefix bad":            "/srv/bad\xff\x00",
 		"files -o --generate-shell-completion":          "table\nwide\njson\nndjson\ntext\nnul\n",
 		"scouts -o --generate-shell-completion":         "table\njson\n",
@@ -138,6 +142,47 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// The first rows of a fresh list are written while the others are still to come.
+func TestFreshListIsNotHeld(t *testing.T) {
+	read := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, `{"files":[`) //nolint:errcheck // the program has ended
+		for i := range 2 * firstScreen {
+			fmt.Fprintf(w, `%s{"filename":"%d","host":"h","directory":"/d"}`, strings.Repeat(",", min(i, 1)), i) //nolint:errcheck // likewise
+		}
+		w.(http.Flusher).Flush()
+		select {
+		case <-read:
+		case <-r.Context().Done():
+		}
+		io.WriteString(w, `],"later":{"x":[1]},"unconfirmed":[{"host":"h","directory":"/d","reason":"slow"}]}`) //nolint:errcheck // likewise
+	}))
+	defer server.Close()
+	t.Setenv("SCOUT_URL", server.URL)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	out, in := io.Pipe()
+	var remarks bytes.Buffer
+	code := make(chan int, 1)
+	go func() {
+		code <- run(ctx, []string{"scoutctl", "files", "-fresh", "1s"}, terminal{out: in, err: &remarks})
+		in.Close()
+	}()
+	lines := bufio.NewReader(out)
+	if title, err := lines.ReadString('\n'); title != "HOST  PATH\n" {
+		t.Fatalf("%q, %v", title, err)
+	}
+	close(read)
+	rest, err := io.ReadAll(lines)
+	if n := bytes.Count(rest, []byte("\n")); err != nil || n != 2*firstScreen || <-code != exitOK {
+		t.Errorf("%d rows, %v", n, err)
+	}
+	if remarks.String() != "scoutctl: not confirmed by h: /d: slow\n" {
+		t.Errorf("it remarks %q", remarks.String())
+	}
+}
+
 func TestScouts(t *testing.T) {
 	s := master(t, "a")
 	s.roster.Scouts[0].State, s.roster.Scouts[0].Reason = roster.Degraded, "slow disk"
@@ -147,7 +192,8 @@ func TestScouts(t *testing.T) {
 	}
 	s.roster.Scouts = append(s.roster.Scouts, roster.Scout{Origin: files.Origin{Host: "web-02", Directory: "/d"}, State: roster.Live, Scoutmaster: "m2"})
 	s.roster.Scouts[0].Scoutmaster = "m1"
-	if out, _, _ := scoutctl(t, "scouts"); !strings.Contains(out, "s ago  m1 ") || !strings.Contains(out, "/d         0      -       m2           -\n") {
+	out, _, _ = scoutctl(t, "scouts")
+	if words := strings.Join(strings.Fields(out), " "); !strings.Contains(words, "s ago m1 slow disk ") || !strings.HasSuffix(words, " /d 0 - m2 -") {
 		t.Errorf("in a fleet: %q", out)
 	}
 	var coloured bytes.Buffer
