@@ -33,6 +33,8 @@
 //     scoutmaster stands aside until it has a State that it understands, or another
 //     epoch has begun, if need be by itself when nobody else lives.
 //   - Nothing comes: the scoutmaster is cut off, and its sessions end.
+//   - Entries come, and its own word does not, for longer than the deadline: the
+//     scoutmaster lags, and is not ready. The others take it for lost at about that time.
 //
 // # Phases
 //

@@ -32,13 +32,14 @@ type ring struct {
 	generation uint64
 	first      uint64
 	messages   [][]byte
-	all        [][]byte // those too that were dropped
+	times      []time.Time // when each came
+	all        [][]byte    // those too that were dropped
 	changed    wake.Broadcast
 }
 
 func (r *ring) append(message []byte) {
 	r.mu.Lock()
-	r.messages, r.all = append(r.messages, message), append(r.all, message)
+	r.messages, r.times, r.all = append(r.messages, message), append(r.times, time.Now()), append(r.all, message)
 	r.mu.Unlock()
 	r.changed.Wake()
 }
@@ -76,14 +77,14 @@ func (r *ring) drop(but int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	n := max(0, len(r.messages)-but)
-	r.messages, r.first = r.messages[n:], r.first+uint64(n)
+	r.messages, r.times, r.first = r.messages[n:], r.times[n:], r.first+uint64(n)
 }
 
 // renew loses everything.
 func (r *ring) renew() {
 	r.mu.Lock()
 	r.generation++
-	r.messages, r.first = nil, 1
+	r.messages, r.times, r.first = nil, nil, 1
 	r.mu.Unlock()
 	r.changed.Wake()
 }
@@ -96,7 +97,8 @@ type line struct {
 	cut     bool
 	held    [][]byte     // came while it was cut, and will be in the ring later
 	faults  *rand.Rand   // nil: none
-	lag     atomic.Int64 // how long each message takes to be delivered
+	lag     atomic.Int64 // how long each delivery takes
+	late    atomic.Int64 // how long after a message was appended it may be delivered
 	instead []byte       // is delivered in place of the next message
 	last    time.Time    // when the last message comes that is not delayed
 	pending sync.WaitGroup
@@ -169,7 +171,7 @@ func (l *line) Append(message []byte) error {
 func (l *line) Follow(ctx context.Context, made, from uint64, deliver func(uint64, [][]byte) error) error {
 	for ctx.Err() == nil {
 		later := l.changed.Wait()
-		messages, err := l.next(made, from)
+		messages, due, err := l.next(made, from)
 		if err != nil {
 			return err
 		}
@@ -178,6 +180,7 @@ func (l *line) Follow(ctx context.Context, made, from uint64, deliver func(uint6
 			case <-ctx.Done():
 				return ctx.Err()
 			case <-later:
+			case <-due:
 			}
 			continue
 		}
@@ -190,8 +193,9 @@ func (l *line) Follow(ctx context.Context, made, from uint64, deliver func(uint6
 	return ctx.Err()
 }
 
-// next returns the messages from a position on, nil when none has come.
-func (l *line) next(made, from uint64) ([][]byte, error) {
+// next returns the messages from a position on, nil when none may be delivered yet, and
+// when the first of them may.
+func (l *line) next(made, from uint64) (messages [][]byte, due <-chan time.Time, err error) {
 	l.state.Lock()
 	defer l.state.Unlock()
 	cut := l.cut
@@ -199,19 +203,27 @@ func (l *line) next(made, from uint64) ([][]byte, error) {
 	defer l.mu.Unlock()
 	if l.instead != nil && from >= l.first && from < l.first+uint64(len(l.messages)) {
 		defer func() { l.instead = nil }()
-		return [][]byte{l.instead}, nil
+		return [][]byte{l.instead}, nil, nil
 	}
 	switch {
 	case cut:
-		return nil, nil
+		return nil, nil, nil
 	case made != l.generation:
-		return nil, ErrRewritten
+		return nil, nil, ErrRewritten
 	case from < l.first:
-		return nil, ErrGap
+		return nil, nil, ErrGap
 	case from >= l.first+uint64(len(l.messages)):
-		return nil, nil
+		return nil, nil, nil
 	}
-	return slices.Clone(l.messages[from-l.first:]), nil
+	late := time.Duration(l.late.Load())
+	for i := from - l.first; i < uint64(len(l.messages)); i++ {
+		if wait := time.Until(l.times[i].Add(late)); wait > 0 {
+			due = time.After(wait)
+			break
+		}
+		messages = append(messages, l.messages[i])
+	}
+	return messages, due, nil
 }
 
 func (l *line) Bounds(ctx context.Context) (Bounds, error) {

@@ -192,7 +192,7 @@ func (r *Registry) scoutmasters() []roster.Scoutmaster {
 		Name: r.fleet.Name, URL: r.fleet.URL, Version: r.fleet.Version, State: roster.ScoutmasterLive,
 		Revision: r.state.list.Current().Revision,
 	}
-	if r.Ready() != nil {
+	if err := r.Ready(); err != nil && !errors.Is(err, ErrBehind) {
 		own.State = roster.ScoutmasterCutOff
 	}
 	all := r.state.describeMasters(&own, r.fleet.Address)

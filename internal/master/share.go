@@ -107,6 +107,11 @@ type participant struct {
 	proven    time.Time  // when the scoutmaster's own word came back last
 	said      time.Time  // when it said that
 	cutOff    bool
+	asked     written           // its own word that has not come back yet
+	askedAt   time.Time         // when it said that first
+	came      time.Time         // when entries came last
+	flowed    time.Duration     // how long entries have come since askedAt
+	behind    bool              // they have come for too long without its own word
 	ready     bool              // the State is another's, or of an epoch, and its own word has come back
 	leaving   bool              // it lets no scouts in any more
 	aside     error             // the log has an entry that this version does not know
@@ -196,6 +201,8 @@ func (r *Registry) Ready() error {
 		return ErrCutOff
 	case !r.fleet.ready:
 		return ErrNoState
+	case r.fleet.behind:
+		return ErrBehind
 	}
 	return nil
 }
@@ -230,6 +237,7 @@ func (r *Registry) Probe(ctx context.Context, id SessionID) bool {
 var (
 	ErrCutOff  error = &stream.NotServingError{Reason: "nothing comes through the log of this scoutmaster", Cause: roster.ErrCutOff}
 	ErrNoState error = &stream.NotServingError{Reason: "this scoutmaster does not know the state of its fleet yet", Cause: roster.ErrNoState}
+	ErrBehind  error = &stream.NotServingError{Reason: "this scoutmaster lags behind the log", Cause: roster.ErrBehind}
 )
 
 // Stop says that the scoutmaster leaves: its scouts' files stay listed while they
@@ -434,6 +442,7 @@ func (p *participant) deliver(position uint64, messages [][]byte) error {
 		p.shared.settle(entries[i], outcome)
 	}
 	p.shared.note()
+	p.flow()
 	if err != nil {
 		return err
 	}
@@ -444,6 +453,41 @@ func (p *participant) deliver(position uint64, messages [][]byte) error {
 		return errStrayed
 	}
 	return nil
+}
+
+// flow notes that entries have come. While they do and the scoutmaster's own word does
+// not come back among them, it lags behind the log. A pause of the log, in which nobody
+// lags, counts for a heartbeat at most.
+func (p *participant) flow() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	since, now := p.came, time.Now()
+	if p.askedAt.After(since) {
+		since = p.askedAt
+	}
+	p.came = now
+	if p.askedAt.IsZero() {
+		return
+	}
+	p.flowed += min(now.Sub(since), p.Heartbeat)
+	if p.late() && p.ready && !p.cutOff && !p.leaving && !p.behind {
+		p.behind = true
+		p.log.Warn("behind", zap.Float64("seconds", now.Sub(p.askedAt).Seconds()))
+		p.readyChanged.Wake()
+	}
+}
+
+// late reports whether the scoutmaster's own word takes longer than the deadline to come
+// back. Two heartbeats more are for a word that was lost, and is said again.
+func (p *participant) late() bool { return p.flowed >= p.Deadline+2*p.Heartbeat }
+
+// ask notes that the scoutmaster says something, perhaps again.
+func (p *participant) ask(word written) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.askedAt.IsZero() || p.asked != word {
+		p.asked, p.askedAt, p.flowed = word, time.Now(), 0
+	}
 }
 
 // ignore notes a message that is no entry of the fleet.
@@ -588,13 +632,13 @@ func (p *participant) once(ctx context.Context) {
 	}
 	digest, at := p.registry.state.digestNow()
 	_, self := p.registry.self()
-	said := time.Now()
+	p.ask(written{self, p.registry.state.serialOf(self.Instance) + 1})
 	err := p.say(ctx, &Tick{
 		Name: p.Name, URL: p.URL, Version: p.Version, Address: p.Address,
 		Position: at, Digest: digest, Revision: p.registry.state.list.Current().Revision, Reads: formatRead,
 	})
 	if err == nil {
-		p.prove(self.Instance, said)
+		p.prove(self.Instance)
 		p.judge(ctx)
 	}
 	p.watchCutOff()
@@ -634,8 +678,9 @@ func (p *participant) begin(why string) {
 	}
 }
 
-// prove notes that the scoutmaster's own word has come back, as that instance.
-func (p *participant) prove(as Instance, said time.Time) {
+// prove notes that the scoutmaster's own word has come back, as that instance. It is
+// ready if that has not taken too long.
+func (p *participant) prove(as Instance) {
 	p.registry.mu.Lock() // it does not begin anew meanwhile
 	defer p.registry.mu.Unlock()
 	p.mu.Lock()
@@ -643,15 +688,15 @@ func (p *participant) prove(as Instance, said time.Time) {
 	if p.registry.life.instance != as || !p.following {
 		return
 	}
-	if p.cutOff || !p.ready {
-		p.log.Info("caught up", zap.Uint64("revision", p.registry.state.list.Current().Revision),
-			zap.Float64("seconds", time.Since(p.proven).Seconds()))
+	proven, late, changed := p.proven, p.late(), p.cutOff || !p.ready || p.behind
+	p.proven, p.said, p.askedAt, p.flowed = time.Now(), p.askedAt, time.Time{}, 0
+	if late || !changed {
+		return
 	}
-	changed := p.cutOff || !p.ready
-	p.proven, p.said, p.cutOff, p.aside, p.ready = time.Now(), said, false, nil, true
-	if changed {
-		p.readyChanged.Wake()
-	}
+	p.cutOff, p.aside, p.ready, p.behind = false, nil, true, false
+	p.log.Info("caught up", zap.Uint64("revision", p.registry.state.list.Current().Revision),
+		zap.Float64("seconds", time.Since(proven).Seconds()))
+	p.readyChanged.Wake()
 }
 
 // lag is the time since the scoutmaster said what has come back to it last.

@@ -659,9 +659,85 @@ func TestALogThatStandsStill(t *testing.T) {
 		if s.evicted.Load() != nil {
 			t.Errorf("the scout was evicted: %s", s.evicted.Load())
 		}
+		if f.logged("behind") > 0 {
+			t.Error("a scoutmaster says that it lags")
+		}
 		s.show("y")
 		f.agree("y")
 	})
+}
+
+// A scoutmaster that lags behind the log by more than the deadline says so, is not
+// ready, and delays nobody. Its scouts go elsewhere when it reads that it was taken for
+// lost. One that lags less serves.
+func TestAScoutmasterThatLags(t *testing.T) {
+	inVirtualTime(t, 3, func(f *testFleet) {
+		m, other := f.masters[0], f.masters[1]
+		s := m.arrive("a").show("x")
+		f.agree("x")
+		m.line.late.Store(int64(testDeadline * 3 / 4))
+		for range 60 {
+			time.Sleep(testHeartbeat)
+			if err := m.Ready(); err != nil {
+				t.Fatalf("it lags less than the deadline: %v", err)
+			}
+		}
+
+		lag := testDeadline + 4*testHeartbeat
+		changed := m.ReadyChanged()
+		took := f.await("it is not ready", func() bool {
+			m.line.late.Store(min(int64(lag), m.line.late.Load()+int64(5*time.Millisecond))) // in each 10 ms
+			return m.Ready() != nil
+		})
+		if !errors.Is(m.Ready(), ErrBehind) || took > 2*lag {
+			t.Errorf("after %v: %v", took, m.Ready())
+		}
+		if !isClosed(changed) {
+			t.Error("who waits for that is not told")
+		}
+		if _, err := m.tryArrive("b"); !errors.Is(err, ErrBehind) {
+			t.Errorf("a scout is let in: %v", err)
+		}
+		for i := range 60 {
+			time.Sleep(testHeartbeat)
+			if m.Ready() == nil {
+				t.Fatal("it lags, and is ready")
+			}
+			c := other.arrive(fmt.Sprint("c", i))
+			c.show("y")
+			if took := f.await("another lists what comes", func() bool { return slices.Contains(other.names(), "y") }); took > 100*time.Millisecond {
+				t.Errorf("another scoutmaster is delayed by %v", took)
+			}
+			c.Leave(stream.LeftDeregistered)
+		}
+		if n := f.logged("behind"); n != 1 {
+			t.Errorf("it was logged %d times", n)
+		}
+		if c := m.Counts(); c.CutOff || c.Lag < lag || other.Ready() != nil {
+			t.Errorf("%v, %v", c, other.Ready())
+		}
+
+		changed = m.ReadyChanged()
+		m.line.late.Store(0)
+		if took := f.await("it is back", func() bool { return m.Ready() == nil }); took > 3*testHeartbeat {
+			t.Errorf("it was back after %v", took)
+		}
+		if !isClosed(changed) || m.logs.FilterMessage("caught up").Len() != 2 {
+			t.Error("that it is back was not said")
+		}
+		if got := s.evicted.Load(); got != "dismissed: this scoutmaster was taken for lost" {
+			t.Errorf("its scout was told %v", got)
+		}
+		f.agree()
+	})
+}
+
+// logged counts the lines of all scoutmasters with a message.
+func (f *testFleet) logged(msg string) (n int) {
+	for _, m := range f.list() {
+		n += m.logs.FilterMessage(msg).Len()
+	}
+	return n
 }
 
 // What was lost while the log stood still is in it within a heartbeat after it goes

@@ -29,6 +29,8 @@ var (
 	ErrCutOff = errors.New("nothing comes through the log")
 	// ErrNoState: the scoutmaster does not have the list yet.
 	ErrNoState = errors.New("the state of the fleet is not known yet")
+	// ErrBehind: the list is older than the deadline.
+	ErrBehind = errors.New("the scoutmaster lags behind the log")
 )
 
 // State is how a registered scout is doing.

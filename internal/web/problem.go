@@ -29,7 +29,7 @@ var (
 	tooManyConnections = problem{"too-many-connections", http.StatusTooManyRequests, "There are too many connections from one address"}
 	unknownHost        = problem{"unknown-host", http.StatusForbidden, "The host name of the request is not one of this listener"}
 	notReady           = problem{"not-ready", http.StatusServiceUnavailable, "The scoutmaster is not ready"}
-	behind             = problem{"behind", http.StatusServiceUnavailable, "The scoutmaster has not reached the revision that the client has seen"}
+	behind             = problem{"behind", http.StatusServiceUnavailable, "The scoutmaster lags behind its fleet, or has not reached the revision that the client has seen"}
 	cutOff             = problem{"cut-off", http.StatusServiceUnavailable, "The scoutmaster is cut off from the log of its fleet"}
 	catchingUp         = problem{"catching-up", http.StatusServiceUnavailable, "The scoutmaster does not have the list of its fleet yet"}
 

@@ -64,6 +64,8 @@ func (h *Handler) unready() *refusal {
 		return nil
 	case errors.Is(err, roster.ErrCutOff):
 		return refuse(cutOff, err.Error()+": ask another scoutmaster").after(retryCutOff)
+	case errors.Is(err, roster.ErrBehind):
+		return refuse(behind, err.Error()+": ask again, or another scoutmaster").after(retryBehind)
 	}
 	return refuse(catchingUp, err.Error()+": ask again, or another scoutmaster").after(retryCatchingUp)
 }

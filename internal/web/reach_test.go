@@ -177,7 +177,9 @@ func TestAloneNothingIsWaitedFor(t *testing.T) {
 // A scoutmaster that must not serve the list says so to everybody who asks, waits
 // or watches, and comes back.
 func TestUnready(t *testing.T) {
-	for problem, err := range map[string]error{"/problems/cut-off": roster.ErrCutOff, "/problems/catching-up": fmt.Errorf("at the start: %w", roster.ErrNoState)} {
+	for problem, err := range map[string]error{
+		"/problems/cut-off": roster.ErrCutOff, "/problems/catching-up": fmt.Errorf("at the start: %w", roster.ErrNoState), "/problems/behind": roster.ErrBehind,
+	} {
 		synctest.Test(t, func(t *testing.T) {
 			ahead, m := twoMasters(t)
 			tag := m.ask(t.Context(), "").Header.Get("ETag")
@@ -219,7 +221,7 @@ func TestUnready(t *testing.T) {
 					t.Errorf("%s: %s", path, r.Status)
 				}
 			}
-			if r, want := ask(t, m.handler, "GET", "/scouts"), map[string]int{"/problems/cut-off": 200, "/problems/catching-up": 503}[problem]; r.StatusCode != want {
+			if r, want := ask(t, m.handler, "GET", "/scouts"), map[string]int{"/problems/cut-off": 200, "/problems/catching-up": 503, "/problems/behind": 200}[problem]; r.StatusCode != want {
 				t.Errorf("/scouts: %s", r.Status)
 			}
 			m.setReady(nil)

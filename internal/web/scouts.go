@@ -24,8 +24,8 @@ func (h *Handler) scouts(w http.ResponseWriter, r *http.Request) {
 		refuse(notAcceptable, noCodingAccepted).answer(w)
 		return
 	}
-	// One that is cut off tells what it knew, and that it is cut off.
-	if refused := h.unready(); refused != nil && refused.problem != cutOff {
+	// One that is cut off or lags tells what it knew.
+	if refused := h.unready(); refused != nil && refused.problem == catchingUp {
 		refused.answer(w)
 		return
 	}

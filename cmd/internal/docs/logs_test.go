@@ -44,6 +44,7 @@ var masterEvents = []event{
 	{"scoutmaster joined", "", "name, url, version", "another scoutmaster shares the list"},
 	{"scoutmaster lost", "", "name, reason", "another scoutmaster is silent past the deadline, or is stopping; its scouts move, and their files stay listed meanwhile"},
 	{"cut off", "", "seconds, reason", "nothing comes through the log, or an entry that this version cannot read; this scoutmaster answers nothing until it has caught up"},
+	{"behind", "", "seconds", "this scoutmaster lags behind the log by more than the deadline; it answers 503 until it keeps up again"},
 	{"caught up", "", "revision, seconds", "this scoutmaster knows the list, at the start and after a time without; it is ready"},
 	{"log not replicated", "", "replicas, reason", "the log has one copy, which is lost with its NATS server"},
 	{"leaving not announced", "", "error", "the log did not answer while this scoutmaster stopped; the others notice at the deadline, and what has not moved is dropped at twice the deadline"},
