@@ -245,16 +245,35 @@ const (
 	codeInsufficientResources natsjs.ErrorCode = 10023
 	codeReplicasNotSupported  natsjs.ErrorCode = 10074
 	codeNoSuitablePeers       natsjs.ErrorCode = 10005
+	codeAccountLimit          natsjs.ErrorCode = 10002
+	codeMemoryLimit           natsjs.ErrorCode = 10028
+	codeStorageLimit          natsjs.ErrorCode = 10047
+	codeStreamLimit           natsjs.ErrorCode = 10122
 )
 
 func isTooFewServers(err error) bool {
+	return slices.Contains([]natsjs.ErrorCode{codeInsufficientResources, codeReplicasNotSupported, codeNoSuitablePeers}, codeOf(err))
+}
+
+// lacksRoom reports whether JetStream cannot store as much as the log may take.
+func lacksRoom(err error) bool {
+	code := codeOf(err)
+	return code == codeNoSuitablePeers && strings.Contains(err.Error(), "insufficient storage") ||
+		slices.Contains([]natsjs.ErrorCode{codeAccountLimit, codeStorageLimit, codeMemoryLimit, codeStreamLimit}, code)
+}
+
+// codeOf returns the code of an error of JetStream, or 0.
+func codeOf(err error) natsjs.ErrorCode {
 	e, ok := errors.AsType[*natsjs.APIError](err)
 	if !ok {
 		if j, isJS := errors.AsType[natsjs.JetStreamError](err); isJS {
 			e = j.APIError()
 		}
 	}
-	return e != nil && slices.Contains([]natsjs.ErrorCode{codeInsufficientResources, codeReplicasNotSupported, codeNoSuitablePeers}, e.ErrorCode)
+	if e == nil {
+		return 0
+	}
+	return e.ErrorCode
 }
 
 // foreignError says that the stream was not made by a scoutmaster.
@@ -306,6 +325,8 @@ func (c *Conn) explain(err error) error {
 		return fmt.Errorf("nats at %s: %w: correct -nats-creds, -nats-cert and -nats-key, or the user in -nats", servers, err)
 	case errors.Is(err, natsjs.ErrJetStreamNotEnabled), errors.Is(err, natsjs.ErrJetStreamNotEnabledForAccount), errors.Is(err, nats.ErrNoResponders):
 		return fmt.Errorf("nats at %s: JetStream is not enabled: start nats-server with -js, or enable it for this account", servers)
+	case lacksRoom(err):
+		return fmt.Errorf("nats at %s: %w: lower -log-bytes, or give JetStream more room", servers, err)
 	case isTooFewServers(err):
 		return fmt.Errorf("nats at %s: %w: lower -replicas, or start more NATS servers", servers, err)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):

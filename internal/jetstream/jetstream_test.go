@@ -482,6 +482,7 @@ func TestOpenFails(t *testing.T) {
 	plain := natstest.Start(t, 1)[0]
 	locked := natstest.Start(t, 1, `authorization { user: u, password: p }`)[0]
 	limited := natstest.Start(t, 1, `authorization { users: [ { user: u, password: p, permissions: { publish: "scout.>", subscribe: ">" } } ] }`)[0]
+	small := natstest.Start(t, 1, `accounts { A { jetstream: { max_file: 8MB, max_mem: 8MB }, users: [ { user: u, password: p } ] } }, no_auth_user: u`)[0]
 	gone := natstest.Start(t, 1)[0]
 	gone.Kill()
 	js, closeJS := admin(t, plain)
@@ -514,6 +515,7 @@ func TestOpenFails(t *testing.T) {
 		"no permission":    {with(limited, func(o *jetstream.Options) { o.URLs[0] = strings.Replace(o.URLs[0], "//", "//u:p@", 1) }), []string{"ermission", "nats-permissions.conf"}},
 		"another's stream": {with(plain, func(o *jetstream.Options) { o.Fleet = "other" }), []string{"belongs to another program", "-fleet"}},
 		"another version":  {with(plain, func(o *jetstream.Options) { o.Fleet = "newer" }), []string{"format 2", "-fleet"}},
+		"too little room":  {with(small, func(o *jetstream.Options) { o.Bytes = 1 << 30 }), []string{"lower -log-bytes"}},
 		"too few servers":  {with(plain, func(o *jetstream.Options) { o.Replicas = 3 }), []string{"replicas", "-replicas"}},
 	} {
 		t.Run(name, func(t *testing.T) {
