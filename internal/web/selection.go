@@ -66,7 +66,7 @@ func (q *query) beginning() *position {
 	return nil
 }
 
-// count returns how many entries of a Version the conditions of a query select,
+// countIn returns how many entries of a Version the conditions of a query select,
 // and how many of them are before the beginning of the answer. It is not ok if the
 // client has left.
 func (q *query) countIn(v *listing.Version, done <-chan struct{}) (total, before int, ok bool) {
