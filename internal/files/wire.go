@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // MaxName is the maximum length of a name in bytes, as of a path on Linux.
@@ -48,7 +50,7 @@ func (b *Builder) Append(part []byte) error {
 		}
 		part = part[k:]
 		if shared+rest > MaxName {
-			return fmt.Errorf("a name is %d bytes long, at most %d are allowed", shared+rest, MaxName)
+			return errLong(shared + rest)
 		}
 		name = append(name[:shared], part[:rest]...)
 		part = part[rest:]
@@ -61,6 +63,50 @@ func (b *Builder) Append(part []byte) error {
 		b.add(name, shared)
 	}
 	return nil
+}
+
+// plain reports whether text has no slash and no NUL.
+func plain(text []byte) bool {
+	const ones, high, slashes = 0x0101010101010101, 0x8080808080808080, '/' * 0x0101010101010101
+	for ; len(text) >= 8; text = text[8:] {
+		x := binary.LittleEndian.Uint64(text)
+		y := x ^ slashes
+		if ((x-ones)&^x|(y-ones)&^y)&high != 0 { // a byte of x or y is 0
+			return false
+		}
+	}
+	for _, c := range text {
+		if c == '/' || c == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Totals are the number of some names, the sum of their lengths, and their digest, see
+// [Set.Digest].
+type Totals struct{ Names, Bytes, Digest uint64 }
+
+// Add adds a name, unless no file can have it: then it returns an error that says why.
+// The first shared bytes are those of a name that was added to some Totals.
+func (t *Totals) Add(name []byte, shared int) error {
+	if len(name) > MaxName {
+		return errLong(len(name))
+	}
+	if err := checkName(name, shared); err != nil {
+		return err
+	}
+	t.Names++
+	t.Bytes += uint64(len(name))
+	t.Digest += xxhash.Sum64(name)
+	return nil
+}
+
+// Sum adds other totals.
+func (t *Totals) Sum(other Totals) {
+	t.Names += other.Names
+	t.Bytes += other.Bytes
+	t.Digest += other.Digest
 }
 
 var errCut = errors.New("a front-coded list is cut short")
@@ -79,8 +125,15 @@ func header(part []byte) (shared, rest, k int, err error) {
 	return int(s), int(r), i + j, nil
 }
 
+func errLong(n int) error {
+	return fmt.Errorf("a name is %d bytes long, at most %d are allowed", n, MaxName)
+}
+
 // checkName checks a name whose first shared bytes are those of a valid name.
 func checkName(name []byte, shared int) error {
+	if n := len(name); n > 3 && name[n-1] != '/' && name[n-2] != '/' && name[n-3] != '/' && plain(name[shared:]) {
+		return nil // only the last part is new, and it has at least three bytes
+	}
 	if bytes.IndexByte(name[shared:], 0) >= 0 {
 		return fmt.Errorf("name %.80q contains a NUL", name)
 	}
