@@ -72,6 +72,8 @@ func TestListingAgainstModel(t *testing.T) {
 				if err := l.Merge(); err != nil {
 					t.Fatal(err)
 				}
+			case op == 3:
+				l, sources = transfer(t, l, sources, 1+r.IntN(2000))
 			default:
 				d := randomDelta(r, want[o])
 				if _, err := l.Change(sources[o], d); err != nil {
@@ -80,6 +82,48 @@ func TestListingAgainstModel(t *testing.T) {
 			}
 			compare(t, fmt.Sprintf("seed %d, step %d", seed, step), l.Current(), want)
 		}
+	}
+}
+
+// transfer returns a copy of a Listing in parts of about limit bytes, and its sources.
+func transfer(t *testing.T, from *Listing, sources map[files.Origin]*Source, limit int) (*Listing, map[files.Origin]*Source) {
+	t.Helper()
+	origins := make(map[uint32]files.Origin)
+	for o, s := range sources {
+		origins[s.Number()] = o
+	}
+	m := NewImport(origins)
+	for p := range from.Current().Parts(limit) {
+		if err := m.Add(p); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := m.Finish(); err != nil {
+		t.Fatal(err)
+	}
+	to, copies := New(), make(map[files.Origin]*Source)
+	tx := to.Begin()
+	tx.Restart(2, 100)
+	for n, s := range tx.Import(m) {
+		if s != nil {
+			copies[s.Origin] = s
+			checkTotals(t, from.Current(), s.Origin, m.Totals(uint32(n)))
+		}
+	}
+	tx.Commit()
+	return to, copies
+}
+
+// checkTotals checks the totals of the names that a Version has of an origin.
+func checkTotals(t *testing.T, v *Version, origin files.Origin, got files.Totals) {
+	t.Helper()
+	var names files.Builder
+	for e := v.EntriesWhere(func(o files.Origin) bool { return o == origin }); e.Next(); {
+		names.Add(e.Name())
+	}
+	set := names.Set()
+	if want := (files.Totals{Names: uint64(set.Len()), Bytes: set.Bytes(), Digest: set.Digest()}); got != want {
+		t.Errorf("the totals of %v are %+v, want %+v", origin, got, want)
 	}
 }
 
