@@ -149,7 +149,7 @@ func (f *Fleet) askState(ctx context.Context, address string, number uint64) (*s
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	return f.ask(ctx, address, &scoutv1.PeerRequest{Request: &scoutv1.PeerRequest_State{
-		State: &scoutv1.PeerState{Transfer: number},
+		State: &scoutv1.PeerState{Transfer: number, Form: master.FormRead},
 	}})
 }
 
@@ -173,8 +173,8 @@ func (f *Fleet) ask(ctx context.Context, address string, request *scoutv1.PeerRe
 type Registry interface {
 	// Ready returns nil if the state may be given to others.
 	Ready() error
-	// Parts yields the state.
-	Parts(limit int) iter.Seq[*scoutv1.StatePart]
+	// Parts yields the state in a form that the asker reads.
+	Parts(limit int, form uint32) iter.Seq[*scoutv1.StatePart]
 	// Probe asks a session for a sign of life.
 	Probe(ctx context.Context, id master.SessionID) bool
 	// Rescan has scouts rescan their disks.
@@ -235,7 +235,7 @@ func (f *Fleet) answer(ctx context.Context, r Registry, data []byte) ([]byte, er
 	case *scoutv1.PeerRequest_Rescan:
 		answer.Rescanned = rescan(ctx, r, ask.Rescan)
 	case *scoutv1.PeerRequest_State:
-		if err := f.nextParts(r, ask.State.GetTransfer(), answer); err != nil {
+		if err := f.nextParts(r, ask.State, answer); err != nil {
 			return nil, err
 		}
 	default:
@@ -271,18 +271,18 @@ type transfer struct {
 
 // begin begins a transfer. The parts are made meanwhile: a large state takes longer
 // than an answer may.
-func (f *Fleet) begin(r Registry) *transfer {
+func (f *Fleet) begin(r Registry, form uint32) *transfer {
 	ctx, stop := context.WithCancel(context.Background())
 	t := &transfer{batches: make(chan []*scoutv1.StatePart, 1), stop: stop}
 	f.working.Go(func() {
 		defer close(t.batches)
-		t.work(ctx, r)
+		t.work(ctx, r.Parts(answerSize, form))
 	})
 	return t
 }
 
 // work makes the parts, until ctx is done.
-func (t *transfer) work(ctx context.Context, r Registry) {
+func (t *transfer) work(ctx context.Context, parts iter.Seq[*scoutv1.StatePart]) {
 	var batch []*scoutv1.StatePart
 	size := 0
 	send := func() bool {
@@ -294,7 +294,7 @@ func (t *transfer) work(ctx context.Context, r Registry) {
 			return false
 		}
 	}
-	for p := range r.Parts(answerSize) {
+	for p := range parts {
 		batch = append(batch, p)
 		if size += proto.Size(p); size >= answerSize && !send() {
 			return
@@ -307,10 +307,11 @@ func (t *transfer) work(ctx context.Context, r Registry) {
 
 // nextParts puts the next parts of a transfer into an answer, if there are any yet.
 // Transfer 0 begins one.
-func (f *Fleet) nextParts(r Registry, number uint64, answer *scoutv1.PeerAnswer) error {
+func (f *Fleet) nextParts(r Registry, ask *scoutv1.PeerState, answer *scoutv1.PeerAnswer) error {
+	number := ask.GetTransfer()
 	t := f.takeTransfer(number)
 	if number == 0 {
-		t, number = f.begin(r), newNumber()
+		t, number = f.begin(r, ask.GetForm()), newNumber()
 	}
 	if t == nil {
 		return errors.New("the transfer of the state has ended")

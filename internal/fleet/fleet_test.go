@@ -177,7 +177,7 @@ const slowFor = 6 * time.Second
 
 func (slow) Ready() error { return nil }
 
-func (slow) Parts(int) iter.Seq[*scoutv1.StatePart] {
+func (slow) Parts(int, uint32) iter.Seq[*scoutv1.StatePart] {
 	return func(yield func(*scoutv1.StatePart) bool) {
 		if yield(&scoutv1.StatePart{Head: &scoutv1.StateHead{Epoch: 7}}) {
 			time.Sleep(slowFor)

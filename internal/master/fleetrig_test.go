@@ -336,7 +336,7 @@ func (p peers) State(ctx context.Context) iter.Seq2[*scoutv1.StatePart, error] {
 			if other == m || other.dead.Load() || other.line.isCut() || m.line.isCut() || other.Ready() != nil {
 				continue
 			}
-			for part := range other.state.Parts(100) {
+			for part := range other.state.Parts(100, FormRead) {
 				message, err := proto.Marshal(part)
 				time.Sleep(latency) // entries are applied meanwhile
 				var got scoutv1.StatePart

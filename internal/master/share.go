@@ -225,7 +225,9 @@ func (r *Registry) ReadyChanged() <-chan struct{} {
 }
 
 // Parts is [State.Parts] of this scoutmaster's State, for another's Peers.
-func (r *Registry) Parts(limit int) iter.Seq[*scoutv1.StatePart] { return r.state.Parts(limit) }
+func (r *Registry) Parts(limit int, form uint32) iter.Seq[*scoutv1.StatePart] {
+	return r.state.Parts(limit, form)
+}
 
 // Probe asks a session of this scoutmaster for a sign of life, for another's Reach.
 func (r *Registry) Probe(ctx context.Context, id SessionID) bool {

@@ -202,7 +202,7 @@ func (w *world) restore(f *follower) {
 		if from == f || from.generation != w.generation || from.adrift || from.epoch == 1 || from.Position() < w.offset {
 			continue
 		}
-		err := f.Restore(uint64(w.generation), w.carry(from.Parts(50)))
+		err := f.Restore(uint64(w.generation), w.carry(from.Parts(50, formNames+w.rand.Uint32N(FormRead))))
 		if errors.Is(err, errOld) {
 			continue
 		}

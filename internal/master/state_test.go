@@ -1,6 +1,7 @@
 package master
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"google.golang.org/protobuf/proto"
 
 	"scout/internal/files"
 	"scout/internal/files/filestest"
@@ -20,12 +22,13 @@ import (
 
 // script applies entries to a State, the next position each.
 type script struct {
-	*testing.T
+	testing.TB
 	*State
 	serials map[SessionID]uint64
 }
 
-func newScript(t *testing.T) *script {
+func newScript(t testing.TB) *script {
+	t.Helper()
 	s := &script{t, NewState(listing.New(), nil), map[SessionID]uint64{}}
 	for i := range Instance(3) {
 		if err := s.say(i+1, 0, &Tick{Name: fmt.Sprint("master ", i+1)}); err != nil {
@@ -324,9 +327,9 @@ func TestSerialsOfScoutmasters(t *testing.T) {
 }
 
 // whole yields the State's Parts.
-func (s *script) whole() iter.Seq2[*scoutv1.StatePart, error] {
+func (s *script) whole(form uint32) iter.Seq2[*scoutv1.StatePart, error] {
 	return func(yield func(*scoutv1.StatePart, error) bool) {
-		for p := range s.Parts(1) {
+		for p := range s.Parts(1, form) {
 			if !yield(p, nil) {
 				return
 			}
@@ -337,6 +340,12 @@ func (s *script) whole() iter.Seq2[*scoutv1.StatePart, error] {
 // A State goes on where another was, in the middle of an update too. A state that
 // is not what it says it is is not taken.
 func TestRestore(t *testing.T) {
+	for _, form := range []uint32{formNames, formBlocks} {
+		t.Run(fmt.Sprint("form ", form), func(t *testing.T) { testRestore(t, form) })
+	}
+}
+
+func testRestore(t *testing.T, form uint32) {
 	s := newScript(t)
 	s.must(s.say(1, 1, joining()))
 	s.must(s.say(1, 1, snapshot("x", "y")))
@@ -352,7 +361,7 @@ func TestRestore(t *testing.T) {
 	send := func(change func(i int, p *scoutv1.StatePart) *scoutv1.StatePart) iter.Seq2[*scoutv1.StatePart, error] {
 		return func(yield func(*scoutv1.StatePart, error) bool) {
 			i := 0
-			for p := range s.Parts(1) {
+			for p := range s.Parts(1, form) {
 				if p = change(i, p); p != nil && !yield(p, nil) {
 					return
 				}
@@ -379,8 +388,9 @@ func TestRestore(t *testing.T) {
 			return p
 		},
 		"other names": func(_ int, p *scoutv1.StatePart) *scoutv1.StatePart {
-			if n := p.GetNames(); len(n) > 0 {
+			if n := slices.Concat(p.GetNames(), p.GetBlocks()); len(n) > 0 {
 				n[len(n)-1]++
+				p = &scoutv1.StatePart{Names: n, Blocks: n, Of: p.GetOf(), List: p.GetList()}
 			}
 			return p
 		},
@@ -395,12 +405,12 @@ func TestRestore(t *testing.T) {
 			t.Errorf("%s: error %v, epoch %d, position %d", name, err, to.epoch, to.Position())
 		}
 	}
-	if err := to.Restore(1, s.whole()); !errors.Is(err, errOld) {
+	if err := to.Restore(1, s.whole(form)); !errors.Is(err, errOld) {
 		t.Errorf("a state of another log: %v", err)
 	}
 	adrift := newScript(t)
 	adrift.Rewritten(0, 0)
-	if err := to.Restore(0, adrift.whole()); !errors.Is(err, errNotWhole) {
+	if err := to.Restore(0, adrift.whole(form)); !errors.Is(err, errNotWhole) {
 		t.Errorf("of a State in which nothing counts: %v", err)
 	}
 	s.must(to.Restore(0, send(func(_ int, p *scoutv1.StatePart) *scoutv1.StatePart { return p })))
@@ -412,6 +422,67 @@ func TestRestore(t *testing.T) {
 		s.must(to.say(1, 1, p))
 	}
 	to.expect(names...)
+}
+
+// FuzzRestore takes any state, and goes on with it.
+func FuzzRestore(f *testing.F) {
+	s := newScript(f)
+	s.must(s.say(1, 1, joining()))
+	s.must(s.say(1, 1, snapshot("x", "y")))
+	for form := range uint32(FormRead) {
+		var state []byte
+		for p := range s.Parts(1, form+1) {
+			part, err := proto.Marshal(p)
+			if err != nil {
+				f.Fatal(err)
+			}
+			state = append(binary.AppendUvarint(state, uint64(len(part))), part...)
+		}
+		f.Add(state)
+	}
+	f.Fuzz(func(t *testing.T, state []byte) {
+		to := newcomer(listing.New(), nil)
+		if to.Restore(0, partsOf(state)) != nil {
+			if to.list.Current().Len > 0 || len(to.holders) > 0 {
+				t.Fatal("a state that was refused has changed something")
+			}
+			return
+		}
+		n := 0
+		for e := to.list.Current().Entries(); e.Next(); {
+			n++
+		}
+		if n != to.list.Current().Len {
+			t.Fatalf("%d entries, Len is %d", n, to.list.Current().Len)
+		}
+		for _, m := range to.masters {
+			for _, x := range m.sessions {
+				e := &Entry{Epoch: to.epoch, Session: x.id, Serial: x.serial + 1, Body: &Update{Delta: files.Delta{Removed: filestest.Set(), Added: filestest.Set("new")}}}
+				to.Apply(to.Position()+1, e) //nolint:errcheck // the names may be there
+				e.Serial, e.Body = e.Serial+1, &Left{}
+				to.Apply(to.Position()+1, e) //nolint:errcheck // its scoutmaster may be lost
+			}
+		}
+	})
+}
+
+// partsOf yields the parts of a state, each after its length.
+func partsOf(state []byte) iter.Seq2[*scoutv1.StatePart, error] {
+	return func(yield func(*scoutv1.StatePart, error) bool) {
+		for len(state) > 0 {
+			n, k := binary.Uvarint(state)
+			if k <= 0 || n > uint64(len(state)-k) {
+				yield(nil, errNotWhole)
+				return
+			}
+			p := new(scoutv1.StatePart)
+			err := proto.Unmarshal(state[k:k+int(n)], p)
+			if !yield(p, err) {
+				return
+			}
+			state = state[k+int(n):]
+		}
+	}
 }
 
 // An update in parts is shown when the last has come, and one that is cut off by

@@ -1438,8 +1438,13 @@ func (x *PeerProbe) GetSession() uint64 {
 // PeerState asks for the next parts of a state. The first request has transfer 0,
 // and each other one the transfer of the answer before.
 type PeerState struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Transfer      uint64                 `protobuf:"fixed64,1,opt,name=transfer,proto3" json:"transfer,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Transfer uint64                 `protobuf:"fixed64,1,opt,name=transfer,proto3" json:"transfer,omitempty"`
+	// form is the latest form of states that the asker reads; 0: form 1.
+	Form uint32 `protobuf:"varint,2,opt,name=form,proto3" json:"form,omitempty"`
+	// From form 2 on, has is how many answers of the transfer the asker has, so that it
+	// may ask again for one that is lost.
+	Has           uint64 `protobuf:"varint,3,opt,name=has,proto3" json:"has,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1477,6 +1482,20 @@ func (*PeerState) Descriptor() ([]byte, []int) {
 func (x *PeerState) GetTransfer() uint64 {
 	if x != nil {
 		return x.Transfer
+	}
+	return 0
+}
+
+func (x *PeerState) GetForm() uint32 {
+	if x != nil {
+		return x.Form
+	}
+	return 0
+}
+
+func (x *PeerState) GetHas() uint64 {
+	if x != nil {
+		return x.Has
 	}
 	return 0
 }
@@ -1562,16 +1581,38 @@ func (x *PeerAnswer) GetAddress() string {
 }
 
 // StatePart is a part of the state that the entries up to a position have made.
-// The first one has a head, then come all sessions, and then names, of all sessions
-// in turn but in order for each.
+// The first one has a head, then come all sessions, and then what is listed, in one
+// of these forms:
+//
+//  1. Names, of all sessions in turn but in order for each.
+//  2. Blocks of the list of all sessions, in order, and then of each list of one
+//     session besides it.
+//
+// A scoutmaster gives a form that the asker reads.
 type StatePart struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Head    *StateHead             `protobuf:"bytes,1,opt,name=head,proto3" json:"head,omitempty"`
 	Session *StateSession          `protobuf:"bytes,2,opt,name=session,proto3" json:"session,omitempty"`
-	// names are the next names that are listed of a session: `of` is how many sessions
-	// came before it.
-	Names         []byte `protobuf:"bytes,3,opt,name=names,proto3" json:"names,omitempty"`
-	Of            uint64 `protobuf:"varint,4,opt,name=of,proto3" json:"of,omitempty"`
+	// Form 1: names are the next names that are listed of a session: `of` is how many
+	// sessions came before it.
+	Names []byte `protobuf:"bytes,3,opt,name=names,proto3" json:"names,omitempty"`
+	Of    uint64 `protobuf:"varint,4,opt,name=of,proto3" json:"of,omitempty"`
+	// Form 2: blocks are a sequence of
+	//
+	//	uvarint entries  1 to 1024
+	//	uvarint owner    of all entries, plus 1; 0: each entry has its own
+	//	uvarint size     how many bytes follow
+	//	byte[size]       entries
+	//
+	// An entry is a name, encoded as in a list of names, the first one of each block
+	// with shared = 0 in one byte, and a uvarint owner if the block has none. An owner
+	// is the number of a session. Names ascend, also from block to block and from part
+	// to part; one name of several sessions comes in the order of their hosts, then
+	// directories.
+	Blocks []byte `protobuf:"bytes,5,opt,name=blocks,proto3" json:"blocks,omitempty"`
+	// list is 0 for the list of all sessions, and counts the others from 1. A session
+	// whose names have a list of their own has none in list 0.
+	List          uint64 `protobuf:"varint,6,opt,name=list,proto3" json:"list,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1634,6 +1675,20 @@ func (x *StatePart) GetOf() uint64 {
 	return 0
 }
 
+func (x *StatePart) GetBlocks() []byte {
+	if x != nil {
+		return x.Blocks
+	}
+	return nil
+}
+
+func (x *StatePart) GetList() uint64 {
+	if x != nil {
+		return x.List
+	}
+	return 0
+}
+
 // StateHead is what the state has but for sessions.
 type StateHead struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
@@ -1651,7 +1706,9 @@ type StateHead struct {
 	Format uint32 `protobuf:"varint,8,opt,name=format,proto3" json:"format,omitempty"`
 	// made identifies the log that the position is of: when it was made, in
 	// nanoseconds since 1970.
-	Made          uint64 `protobuf:"fixed64,9,opt,name=made,proto3" json:"made,omitempty"`
+	Made uint64 `protobuf:"fixed64,9,opt,name=made,proto3" json:"made,omitempty"`
+	// form is that of the parts that follow; 0: form 1.
+	Form          uint32 `protobuf:"varint,10,opt,name=form,proto3" json:"form,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1745,6 +1802,13 @@ func (x *StateHead) GetFormat() uint32 {
 func (x *StateHead) GetMade() uint64 {
 	if x != nil {
 		return x.Made
+	}
+	return 0
+}
+
+func (x *StateHead) GetForm() uint32 {
+	if x != nil {
+		return x.Form
 	}
 	return 0
 }
@@ -1848,7 +1912,9 @@ type StateSession struct {
 	Hidden   *LogHidden             `protobuf:"bytes,9,opt,name=hidden,proto3" json:"hidden,omitempty"`
 	Status   *LogStatus             `protobuf:"bytes,10,opt,name=status,proto3" json:"status,omitempty"`
 	// parts are those of an update that is not whole.
-	Parts         []*LogUpdate `protobuf:"bytes,11,rep,name=parts,proto3" json:"parts,omitempty"`
+	Parts []*LogUpdate `protobuf:"bytes,11,rep,name=parts,proto3" json:"parts,omitempty"`
+	// number owns what is listed of the session, in form 2.
+	Number        uint32 `protobuf:"varint,12,opt,name=number,proto3" json:"number,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1960,6 +2026,13 @@ func (x *StateSession) GetParts() []*LogUpdate {
 	return nil
 }
 
+func (x *StateSession) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
 var File_scout_v1_log_proto protoreflect.FileDescriptor
 
 const file_scout_v1_log_proto_rawDesc = "" +
@@ -2063,21 +2136,25 @@ const file_scout_v1_log_proto_rawDesc = "" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"A\n" +
 	"\tPeerProbe\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\x06R\binstance\x12\x18\n" +
-	"\asession\x18\x02 \x01(\x04R\asession\"'\n" +
+	"\asession\x18\x02 \x01(\x04R\asession\"M\n" +
 	"\tPeerState\x12\x1a\n" +
-	"\btransfer\x18\x01 \x01(\x06R\btransfer\"\xba\x01\n" +
+	"\btransfer\x18\x01 \x01(\x06R\btransfer\x12\x12\n" +
+	"\x04form\x18\x02 \x01(\rR\x04form\x12\x10\n" +
+	"\x03has\x18\x03 \x01(\x04R\x03has\"\xba\x01\n" +
 	"\n" +
 	"PeerAnswer\x12\x14\n" +
 	"\x05alive\x18\x01 \x01(\bR\x05alive\x125\n" +
 	"\trescanned\x18\x05 \x01(\v2\x17.scout.v1.PeerRescannedR\trescanned\x12)\n" +
 	"\x05parts\x18\x02 \x03(\v2\x13.scout.v1.StatePartR\x05parts\x12\x1a\n" +
 	"\btransfer\x18\x03 \x01(\x06R\btransfer\x12\x18\n" +
-	"\aaddress\x18\x04 \x01(\tR\aaddress\"\x8c\x01\n" +
+	"\aaddress\x18\x04 \x01(\tR\aaddress\"\xb8\x01\n" +
 	"\tStatePart\x12'\n" +
 	"\x04head\x18\x01 \x01(\v2\x13.scout.v1.StateHeadR\x04head\x120\n" +
 	"\asession\x18\x02 \x01(\v2\x16.scout.v1.StateSessionR\asession\x12\x14\n" +
 	"\x05names\x18\x03 \x01(\fR\x05names\x12\x0e\n" +
-	"\x02of\x18\x04 \x01(\x04R\x02of\"\x91\x02\n" +
+	"\x02of\x18\x04 \x01(\x04R\x02of\x12\x16\n" +
+	"\x06blocks\x18\x05 \x01(\fR\x06blocks\x12\x12\n" +
+	"\x04list\x18\x06 \x01(\x04R\x04list\"\xa5\x02\n" +
 	"\tStateHead\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x06R\x05epoch\x12\x1a\n" +
 	"\bposition\x18\x02 \x01(\x04R\bposition\x12\x1a\n" +
@@ -2087,14 +2164,16 @@ const file_scout_v1_log_proto_rawDesc = "" +
 	"\x06buried\x18\x06 \x03(\x06R\x06buried\x12\x1a\n" +
 	"\bsessions\x18\a \x01(\x04R\bsessions\x12\x16\n" +
 	"\x06format\x18\b \x01(\rR\x06format\x12\x12\n" +
-	"\x04made\x18\t \x01(\x06R\x04made\"\xb7\x01\n" +
+	"\x04made\x18\t \x01(\x06R\x04made\x12\x12\n" +
+	"\x04form\x18\n" +
+	" \x01(\rR\x04form\"\xb7\x01\n" +
 	"\x10StateScoutmaster\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\x06R\binstance\x12%\n" +
 	"\x04tick\x18\x02 \x01(\v2\x11.scout.v1.LogTickR\x04tick\x12\x14\n" +
 	"\x05phase\x18\x03 \x01(\x04R\x05phase\x12\x16\n" +
 	"\x06serial\x18\x04 \x01(\x04R\x06serial\x12\x1c\n" +
 	"\tsuspected\x18\x05 \x01(\x04R\tsuspected\x12\x14\n" +
-	"\x05heard\x18\x06 \x01(\x04R\x05heard\"\x82\x03\n" +
+	"\x05heard\x18\x06 \x01(\x04R\x05heard\"\x9a\x03\n" +
 	"\fStateSession\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\x06R\binstance\x12\x18\n" +
 	"\asession\x18\x02 \x01(\x04R\asession\x12+\n" +
@@ -2107,7 +2186,8 @@ const file_scout_v1_log_proto_rawDesc = "" +
 	"\x06hidden\x18\t \x01(\v2\x13.scout.v1.LogHiddenR\x06hidden\x12+\n" +
 	"\x06status\x18\n" +
 	" \x01(\v2\x13.scout.v1.LogStatusR\x06status\x12)\n" +
-	"\x05parts\x18\v \x03(\v2\x13.scout.v1.LogUpdateR\x05partsB\x1eZ\x1cscout/proto/scout/v1;scoutv1b\x06proto3"
+	"\x05parts\x18\v \x03(\v2\x13.scout.v1.LogUpdateR\x05parts\x12\x16\n" +
+	"\x06number\x18\f \x01(\rR\x06numberB\x1eZ\x1cscout/proto/scout/v1;scoutv1b\x06proto3"
 
 var (
 	file_scout_v1_log_proto_rawDescOnce sync.Once
