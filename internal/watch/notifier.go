@@ -42,7 +42,8 @@ type notifier interface {
 
 // Watches are renewed when directories have left, within a share of one core:
 // the larger share if what the directories have left behind is more than a part
-// of all, or if a limit of the system keeps others from being watched.
+// of all, if a limit of the system keeps others from being watched, or if events
+// were lost, which what happens in directories that have left may be the cause of.
 const (
 	renewShare = 0.01
 	hasteShare = 0.1
@@ -71,9 +72,9 @@ type library struct {
 	router *router
 	dir    string // the watched directory
 
-	gone  atomic.Int64 // directories that have left since the newest generation began
-	short atomic.Bool  // a limit of the system has kept a directory from being watched
-	spent atomic.Int64 // nanoseconds that building the next generation has taken
+	gone   atomic.Int64 // directories that have left since the newest generation began
+	urgent atomic.Bool  // a limit of the system has kept a directory from being watched, or events were lost
+	spent  atomic.Int64 // nanoseconds that building the next generation has taken
 
 	mu      sync.Mutex // guards what follows, and is held for moments only
 	current *generation
@@ -101,7 +102,7 @@ func (l *library) watch(path string) error {
 		if l.awaitRoom() {
 			err = g.watch(path)
 		}
-		l.short.Store(l.short.Load() || isLimit(err))
+		l.urgent.Store(l.urgent.Load() || isLimit(err))
 	}
 	return err
 }
@@ -169,7 +170,7 @@ func (l *library) use(pick func() *generation) *generation {
 // used.
 func (l *library) first() *generation {
 	if l.current == nil && !l.closed {
-		l.current = newGeneration(l.router, l.dir)
+		l.current = newGeneration(l.router, l.dir, &l.urgent)
 	}
 	return l.current
 }
@@ -198,7 +199,7 @@ func (l *library) due(watches int) bool {
 		cost = renewEach * time.Duration(watches)
 	}
 	share := renewShare
-	if l.short.Load() || gone*hastePart >= int64(watches) {
+	if l.urgent.Load() || gone*hastePart >= int64(watches) {
 		share = hasteShare
 	}
 	return time.Since(l.ended) >= time.Duration(float64(cost+renewCost)/share)
@@ -208,7 +209,7 @@ func (l *library) begin() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.closed && l.next == nil {
-		l.next = newGeneration(l.router, l.dir)
+		l.next = newGeneration(l.router, l.dir, &l.urgent)
 		l.gone.Store(0)
 		l.spent.Store(0)
 	}
@@ -231,7 +232,7 @@ func (l *library) finish() {
 	l.current, l.next = l.next, nil
 	l.number++
 	l.ended, l.cost = time.Now(), time.Duration(l.spent.Load())
-	l.short.Store(false)
+	l.urgent.Store(false)
 }
 
 func (l *library) close() {
@@ -252,7 +253,8 @@ func (l *library) close() {
 // generation is an instance of the library, and what it tells.
 type generation struct {
 	router   *router
-	dir      string // the watched directory
+	dir      string       // the watched directory
+	urgent   *atomic.Bool // see library
 	instance *instance
 	events   chan notify.EventInfo
 	done     chan struct{}
@@ -260,9 +262,9 @@ type generation struct {
 	users    sync.WaitGroup // calls under way
 }
 
-func newGeneration(r *router, dir string) *generation {
+func newGeneration(r *router, dir string, urgent *atomic.Bool) *generation {
 	events := make(chan notify.EventInfo, eventBuffer)
-	g := &generation{router: r, dir: dir, instance: newInstance(events), events: events, done: make(chan struct{})}
+	g := &generation{router: r, dir: dir, urgent: urgent, instance: newInstance(events), events: events, done: make(chan struct{})}
 	g.ended.Go(g.drain)
 	return g
 }
@@ -298,6 +300,7 @@ func (g *generation) drain() {
 				flood = g.router.add(e.Path(), changeOf(e)) && tally.add() || flood
 			}
 			if flood {
+				g.urgent.Store(true)
 				g.router.lose()
 			}
 			last = e

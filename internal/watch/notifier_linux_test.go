@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rjeczalik/notify"
@@ -209,6 +210,59 @@ func TestChangesWhileWatchesAreRenewed(t *testing.T) {
 		t.Error("watches were not renewed")
 	}
 }
+
+// Watches are renewed the later the more there are, and sooner when it matters.
+func TestRenewalIsDue(t *testing.T) {
+	const watches = 100_000 // 4 s of work, as long as none was measured
+	for name, c := range map[string]struct {
+		begin func(*library)
+		soon  bool
+		never bool
+	}{
+		"nothing has left":   {begin: func(*library) {}, never: true},
+		"one has left":       {begin: func(l *library) { l.left() }},
+		"a fifth has left":   {begin: func(l *library) { l.gone.Store(watches / 5) }, soon: true},
+		"a limit was met":    {begin: func(l *library) { l.left(); l.urgent.Store(true) }, soon: true},
+		"events were lost":   {begin: func(l *library) { l.left(); loseEvents(l) }, soon: true},
+		"lost, nothing left": {begin: loseEvents, never: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLibrary(newRouter(1), "/dir")
+				l.current = &generation{}
+				c.begin(l)
+				after := time.Duration(0)
+				for ; !l.due(watches) && after < time.Hour; after += time.Second {
+					time.Sleep(time.Second)
+				}
+				switch {
+				case c.never && after < time.Hour:
+					t.Errorf("due after %v, want never", after)
+				case !c.never && c.soon != (after < time.Minute):
+					t.Errorf("due after %v", after)
+				}
+			})
+		})
+	}
+}
+
+// loseEvents has the library be told of more than it may be told in a second.
+func loseEvents(l *library) {
+	l.router.set([]route{{events: newEvents("/dir")}})
+	g := &generation{router: l.router, urgent: &l.urgent, events: make(chan notify.EventInfo), done: make(chan struct{})}
+	g.ended.Go(g.drain)
+	g.events <- eventAt("/dir/f")
+	g.events <- eventAt("/dir/g")
+	close(g.done)
+	g.ended.Wait()
+}
+
+// eventAt is an event at the path.
+type eventAt string
+
+func (e eventAt) Event() notify.Event { return notify.InCreate }
+func (e eventAt) Path() string        { return string(e) }
+func (e eventAt) Sys() any            { return nil }
 
 // A tree that has missed the end of a generation, or all of it, watches again what
 // is not in the current one.
