@@ -154,20 +154,13 @@ func (f *File) UnmarshalJSON(text []byte) error {
 // MarshalJSON encodes the file as an entry of the list, from which UnmarshalJSON
 // restores the exact bytes.
 func (f File) MarshalJSON() ([]byte, error) {
-	e := struct {
+	return json.Marshal(struct {
 		Filename        string `json:"filename"`
 		FilenameBase64  []byte `json:"filename_base64,omitempty"`
 		Host            string `json:"host"`
 		Directory       string `json:"directory"`
 		DirectoryBase64 []byte `json:"directory_base64,omitempty"`
-	}{Filename: f.Name, Host: f.Host, Directory: f.Directory}
-	if !utf8.ValidString(f.Name) {
-		e.FilenameBase64 = []byte(f.Name)
-	}
-	if !utf8.ValidString(f.Directory) {
-		e.DirectoryBase64 = []byte(f.Directory)
-	}
-	return json.Marshal(e)
+	}{f.Name, inexact(f.Name), f.Host, f.Directory, inexact(f.Directory)})
 }
 
 func exact(text string, bytes []byte) string {
@@ -175,6 +168,14 @@ func exact(text string, bytes []byte) string {
 		return string(bytes)
 	}
 	return text
+}
+
+// inexact returns the bytes of a text that JSON cannot hold, or nil.
+func inexact(text string) []byte {
+	if utf8.ValidString(text) {
+		return nil
+	}
+	return []byte(text)
 }
 
 // Query selects files. A file matches if each field that is not empty has a value
@@ -370,17 +371,13 @@ func (u *Unconfirmed) UnmarshalJSON(text []byte) error {
 
 // MarshalJSON encodes what is unconfirmed as the scoutmaster does.
 func (u Unconfirmed) MarshalJSON() ([]byte, error) {
-	s := struct {
+	return json.Marshal(struct {
 		Scoutmaster     string `json:"scoutmaster,omitempty"`
 		Host            string `json:"host,omitempty"`
 		Directory       string `json:"directory,omitempty"`
 		DirectoryBase64 []byte `json:"directory_base64,omitempty"`
 		Reason          string `json:"reason"`
-	}{Scoutmaster: u.Scoutmaster, Host: u.Host, Directory: u.Directory, Reason: u.Reason}
-	if !utf8.ValidString(u.Directory) {
-		s.DirectoryBase64 = []byte(u.Directory)
-	}
-	return json.Marshal(s)
+	}{u.Scoutmaster, u.Host, u.Directory, inexact(u.Directory), u.Reason})
 }
 
 // Fresh makes every live scout look at its disk, and then returns the files. They

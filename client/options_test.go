@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -178,6 +179,49 @@ func TestScouts(t *testing.T) {
 	}
 	if s := r.Scouts[0]; s.Directory != "/\xff" || s.State != client.Degraded || s.Poll != 2500*time.Millisecond || s.Heard.Year() != 2026 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// What the client writes of the scouts is what the scoutmaster has written.
+func TestRosterIsThatOfTheScoutmaster(t *testing.T) {
+	for _, name := range []string{"scouts.json", "scouts-fleet.json"} {
+		golden, err := os.ReadFile(filepath.Join("../internal/web/testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.Write(golden)
+		}))
+		defer server.Close()
+		c, err := client.New(server.URL, client.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := c.Scouts(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got, want map[string]any
+		if err := errors.Join(json.Unmarshal(text, &got), json.Unmarshal(golden, &want)); err != nil {
+			t.Fatal(err)
+		}
+		for _, unread := range []string{"epoch", "revision", "changes", "refused"} {
+			delete(want, unread)
+		}
+		for _, s := range want["scouts"].([]any) {
+			delete(s.(map[string]any), "revision")
+			if s := s.(map[string]any); s["scanned"] == 0.0 {
+				delete(s, "scanned")
+			}
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s:\n%v\n%v", name, got, want)
+		}
 	}
 }
 

@@ -23,6 +23,7 @@ type Scout struct {
 	State           State
 	Reason          string // why it is not live, for people
 	Files           int
+	Scanned         int           // files that it has found so far, while it is scanning
 	Unreadable      int           // directories that it cannot read
 	Polled          int           // directories that it cannot watch
 	Poll            time.Duration // how long it takes to check all directories once
@@ -61,6 +62,8 @@ type Left struct {
 	Reason          string // of the last one: [Deregistered], or another word of the log
 	When            time.Time
 	Times           int
+	Session         string // of the last one, as in the logs
+	Address         string // likewise
 }
 
 // Deregistered is why a scout left that was stopped. With any other reason a scout is
@@ -69,58 +72,81 @@ const Deregistered = "deregistered"
 
 // Roster is the scouts of a list at one time, and its totals.
 type Roster struct {
-	Files        int            // in the list
-	States       map[string]int // how many scouts are in each state, those that are gone too
-	Scouts       []Scout        // by host, then directory
-	Left         []Left         // recently, the newest first
-	Scoutmasters []Scoutmaster  // by name; none if the scoutmaster is alone
+	Files        int            `json:"files"`                  // in the list
+	States       map[string]int `json:"states"`                 // how many scouts are in each state, those that are gone too
+	Scouts       []Scout        `json:"scouts"`                 // by host, then directory
+	Left         []Left         `json:"left"`                   // recently, the newest first
+	Scoutmasters []Scoutmaster  `json:"scoutmasters,omitempty"` // by name; none if the scoutmaster is alone
+}
+
+// scoutJSON is a scout as the scoutmaster writes it.
+type scoutJSON struct {
+	Host            string    `json:"host"`
+	Directory       string    `json:"directory"`
+	DirectoryBase64 []byte    `json:"directory_base64,omitempty"`
+	State           State     `json:"state"`
+	Reason          string    `json:"reason,omitempty"`
+	Files           int       `json:"files"`
+	Scanned         int       `json:"scanned,omitempty"` // 0 is nothing to tell
+	Unreadable      int       `json:"unreadable"`
+	Polled          int       `json:"polled"`
+	PollSeconds     float64   `json:"poll_seconds,omitempty"`
+	Registered      time.Time `json:"registered"`
+	Heard           time.Time `json:"heard,omitzero"`
+	Version         string    `json:"version"`
+	Session         string    `json:"session"`
+	Address         string    `json:"address"`
+	Scoutmaster     string    `json:"scoutmaster,omitempty"`
 }
 
 // UnmarshalJSON decodes a scout.
 func (s *Scout) UnmarshalJSON(text []byte) error {
-	var e struct {
-		Host            string    `json:"host"`
-		Directory       string    `json:"directory"`
-		DirectoryBase64 []byte    `json:"directory_base64"`
-		State           State     `json:"state"`
-		Reason          string    `json:"reason"`
-		Files           int       `json:"files"`
-		Unreadable      int       `json:"unreadable"`
-		Polled          int       `json:"polled"`
-		PollSeconds     float64   `json:"poll_seconds"`
-		Registered      time.Time `json:"registered"`
-		Heard           time.Time `json:"heard"`
-		Version         string    `json:"version"`
-		Session         string    `json:"session"`
-		Address         string    `json:"address"`
-		Scoutmaster     string    `json:"scoutmaster"`
-	}
+	var e scoutJSON
 	if err := json.Unmarshal(text, &e); err != nil {
 		return err
 	}
 	*s = Scout{
 		Host: e.Host, Directory: exact(e.Directory, e.DirectoryBase64), State: e.State, Reason: e.Reason,
-		Files: e.Files, Unreadable: e.Unreadable, Polled: e.Polled, Poll: time.Duration(e.PollSeconds * float64(time.Second)),
+		Files: e.Files, Scanned: e.Scanned, Unreadable: e.Unreadable, Polled: e.Polled, Poll: time.Duration(e.PollSeconds * float64(time.Second)),
 		Registered: e.Registered, Heard: e.Heard, Version: e.Version, Session: e.Session, Address: e.Address, Scoutmaster: e.Scoutmaster,
 	}
 	return nil
 }
 
+// MarshalJSON encodes a scout as the scoutmaster does.
+func (s Scout) MarshalJSON() ([]byte, error) {
+	return json.Marshal(scoutJSON{
+		Host: s.Host, Directory: s.Directory, DirectoryBase64: inexact(s.Directory), State: s.State, Reason: s.Reason,
+		Files: s.Files, Scanned: s.Scanned, Unreadable: s.Unreadable, Polled: s.Polled, PollSeconds: s.Poll.Seconds(),
+		Registered: s.Registered, Heard: s.Heard, Version: s.Version, Session: s.Session, Address: s.Address, Scoutmaster: s.Scoutmaster,
+	})
+}
+
+// leftJSON is a registration that has ended, as the scoutmaster writes it.
+type leftJSON struct {
+	Host            string    `json:"host"`
+	Directory       string    `json:"directory"`
+	DirectoryBase64 []byte    `json:"directory_base64,omitempty"`
+	Reason          string    `json:"reason"`
+	When            time.Time `json:"when"`
+	Times           int       `json:"times"`
+	Session         string    `json:"session"`
+	Address         string    `json:"address"`
+}
+
 // UnmarshalJSON decodes a registration that has ended.
 func (l *Left) UnmarshalJSON(text []byte) error {
-	var e struct {
-		Host            string    `json:"host"`
-		Directory       string    `json:"directory"`
-		DirectoryBase64 []byte    `json:"directory_base64"`
-		Reason          string    `json:"reason"`
-		When            time.Time `json:"when"`
-		Times           int       `json:"times"`
-	}
+	var e leftJSON
 	if err := json.Unmarshal(text, &e); err != nil {
 		return err
 	}
-	*l = Left{Host: e.Host, Directory: exact(e.Directory, e.DirectoryBase64), Reason: e.Reason, When: e.When, Times: e.Times}
+	*l = Left{Host: e.Host, Directory: exact(e.Directory, e.DirectoryBase64), Reason: e.Reason, When: e.When, Times: e.Times, Session: e.Session, Address: e.Address}
 	return nil
+}
+
+// MarshalJSON encodes a registration that has ended as the scoutmaster does.
+func (l Left) MarshalJSON() ([]byte, error) {
+	return json.Marshal(leftJSON{l.Host, l.Directory, inexact(l.Directory), l.Reason, l.When, l.Times, l.Session, l.Address})
 }
 
 // Scouts returns the scouts that are registered, and those that have left.
@@ -130,15 +156,9 @@ func (c *Client) Scouts(ctx context.Context) (Roster, error) {
 		return Roster{}, err
 	}
 	defer answer.Body.Close() //nolint:errcheck // it was read
-	var body struct {
-		Files        int            `json:"files"`
-		States       map[string]int `json:"states"`
-		Scouts       []Scout        `json:"scouts"`
-		Left         []Left         `json:"left"`
-		Scoutmasters []Scoutmaster  `json:"scoutmasters"`
-	}
-	if err := json.NewDecoder(answer.Body).Decode(&body); err != nil {
+	var roster Roster
+	if err := json.NewDecoder(answer.Body).Decode(&roster); err != nil {
 		return Roster{}, cut(err)
 	}
-	return Roster(body), nil
+	return roster, nil
 }

@@ -55,10 +55,12 @@ func run(ctx context.Context, args []string, t terminal) int {
 	err := command(t).Run(ctx, args)
 	code, exits := errors.AsType[exitError](err)
 	switch {
-	case err == nil, errors.Is(err, syscall.EPIPE), ctx.Err() != nil:
+	case err == nil, errors.Is(err, syscall.EPIPE):
 		return exitOK
 	case exits:
 		return int(code)
+	case ctx.Err() != nil:
+		return exitFailed // interrupted: what is written is not all
 	}
 	fmt.Fprintf(t.err, "scoutctl: %v%s\n", err, cure(err)) //nolint:errcheck // there is no other place to say it
 	return exitFailed

@@ -136,6 +136,20 @@ func TestCheck(t *testing.T) {
 	if out, _, code := scoutctl(t, "check"); out != "gone: web-03: /srv: stream broken\ngone: 1 more\n" || code != exitIncomplete {
 		t.Errorf("gone: %q, exit %d", out, code)
 	}
+	out, _, _ := scoutctl(t, "scouts")
+	if words := strings.Join(strings.Fields(out), " "); !strings.Contains(words, " gone web-03 /srv - - - stream broken 1 more are gone: ") || strings.Contains(words, "web-02") {
+		t.Errorf("scouts that are gone: %q", out)
+	}
+	if code := run(t.Context(), []string{"scoutctl", "check"}, terminal{out: brokenPipe{}, err: io.Discard}); code != exitIncomplete {
+		t.Errorf("gone, and nobody reads: exit %d", code)
+	}
+	interrupted, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, words := range []string{"check", "files"} {
+		if code := run(interrupted, []string{"scoutctl", words}, terminal{out: io.Discard, err: io.Discard}); code != exitFailed {
+			t.Errorf("%s, interrupted: exit %d", words, code)
+		}
+	}
 	t.Setenv("SCOUT_URL", "http://127.0.0.1:1")
 	if _, errors, code := scoutctl(t, "check"); code != exitFailed || !strings.Contains(errors, "refused; name the scoutmaster in -url or SCOUT_URL") {
 		t.Errorf("no scoutmaster: %q, exit %d", errors, code)

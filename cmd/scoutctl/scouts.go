@@ -62,12 +62,23 @@ func writeRoster(ctx context.Context, c *cli.Command, t terminal, part func(clie
 
 func writeScouts(t terminal, roster client.Roster, now time.Time) error {
 	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+	row := func(state client.State, host, directory, files string, heard time.Time, master, reason string) {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", //nolint:errcheck // Flush reports it
+			t.paint(string(state)), printable(host), printable(directory), files, ago(heard, now), dash(printable(master)), dash(printable(reason)))
+	}
 	fmt.Fprintln(w, t.title("STATE")+"\tHOST\tDIRECTORY\tFILES\tHEARD\tSCOUTMASTER\tREASON") //nolint:errcheck // Flush reports it
 	for _, s := range roster.Scouts {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", t.paint(string(s.State)), s.Host, printable(s.Directory), s.Files, //nolint:errcheck // Flush reports it
-			ago(s.Heard, now), dash(printable(s.Scoutmaster)), dash(printable(s.Reason)))
+		row(s.State, s.Host, s.Directory, strconv.Itoa(s.Files), s.Heard, s.Scoutmaster, s.Reason)
 	}
-	return w.Flush()
+	named, others := gone(roster)
+	for _, l := range named {
+		row("gone", l.Host, l.Directory, "-", l.When, "", l.Reason)
+	}
+	if err := w.Flush(); err != nil || others == 0 {
+		return err
+	}
+	_, err := fmt.Fprintf(t.out, "%d more are gone: the log of the scoutmaster names them\n", others)
+	return err
 }
 
 // ago is how long ago something was. A scoutmaster does not know when another one
@@ -141,9 +152,7 @@ func checkCommand(t terminal) *cli.Command {
 				_, err := fmt.Fprintln(t.out, "whole")
 				return err
 			}
-			if _, err := fmt.Fprintln(t.out, strings.Join(problems, "\n")); err != nil {
-				return err
-			}
+			fmt.Fprintln(t.out, strings.Join(problems, "\n")) //nolint:errcheck // the code says it all the same
 			return exitError(exitIncomplete)
 		},
 	}
@@ -163,7 +172,7 @@ func check(ctx context.Context, master *client.Client, within time.Duration) (pr
 	named := map[[2]string]bool{}
 	for _, s := range roster.Scouts {
 		if s.State != client.Live {
-			problems = append(problems, fmt.Sprintf("%s: %s: %s: %s", s.State, s.Host, printable(s.Directory), dash(printable(s.Reason))))
+			problems = append(problems, fmt.Sprintf("%s: %s: %s: %s", s.State, printable(s.Host), printable(s.Directory), dash(printable(s.Reason))))
 			named[[2]string{s.Host, s.Directory}] = true
 		}
 	}
@@ -177,24 +186,28 @@ func check(ctx context.Context, master *client.Client, within time.Duration) (pr
 			problems = append(problems, fmt.Sprintf("%s: scoutmaster %s: %s", m.State, printable(m.Name), dash(printable(m.URL))))
 		}
 	}
-	return append(problems, gone(roster)...), nil
-}
-
-// gone returns a line for each scout that left without deregistering and is not back,
-// as far as the scoutmaster remembers them by name, and one for the others.
-func gone(r client.Roster) (problems []string) {
-	others := r.States["gone"]
-	for _, l := range r.Left {
-		back := slices.ContainsFunc(r.Scouts, func(s client.Scout) bool { return s.Host == l.Host && s.Directory == l.Directory })
-		if !back && l.Reason != client.Deregistered && others > 0 {
-			problems = append(problems, fmt.Sprintf("gone: %s: %s: %s", l.Host, printable(l.Directory), l.Reason))
-			others--
-		}
+	left, others := gone(roster)
+	for _, l := range left {
+		problems = append(problems, fmt.Sprintf("gone: %s: %s: %s", printable(l.Host), printable(l.Directory), l.Reason))
 	}
 	if others > 0 {
 		problems = append(problems, "gone: "+strconv.Itoa(others)+" more")
 	}
-	return problems
+	return problems, nil
+}
+
+// gone returns the scouts that left without deregistering and are not back, as far as
+// the scoutmaster remembers them by name, and how many others there are.
+func gone(r client.Roster) (named []client.Left, others int) {
+	others = r.States["gone"]
+	for _, l := range r.Left {
+		back := slices.ContainsFunc(r.Scouts, func(s client.Scout) bool { return s.Host == l.Host && s.Directory == l.Directory })
+		if !back && l.Reason != client.Deregistered && others > 0 {
+			named = append(named, l)
+			others--
+		}
+	}
+	return named, others
 }
 
 func watchCommand(t terminal) *cli.Command {
@@ -277,6 +290,6 @@ func (w *watch) line(sign string, f client.File) error {
 		colour := map[string]string{"+": "32", "-": "31"}[sign]
 		sign = "\x1b[" + colour + "m" + sign + "\x1b[0m"
 	}
-	_, err := fmt.Fprintf(w.t.out, "%s %s %s\n", sign, f.Host, printable(f.Path()))
+	_, err := fmt.Fprintf(w.t.out, "%s %s %s\n", sign, printable(f.Host), printable(f.Path()))
 	return err
 }
