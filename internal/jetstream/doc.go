@@ -5,11 +5,11 @@
 // # The log
 //
 // The log of a fleet is one stream with one subject: a ring of bounded size. The
-// stream republishes each entry on a second subject, which every follower
-// subscribes to, because a subscription goes on as soon as the stream does after
-// its leader has died, and a consumer does not. A subscription may miss entries
-// and may see one twice; Follow reads those that are missing from the stream and
-// skips those that it has delivered.
+// stream republishes each entry on a second subject, and every follower subscribes
+// to that: after the death of the stream's leader a subscription goes on as soon as
+// the stream does, and a consumer takes seconds more. A subscription may miss
+// entries and may see one twice; Follow reads missing entries from the stream and
+// skips entries that it has delivered.
 //
 //	scout.FLEET.log             entries are published here
 //	scout.FLEET.followed        and republished here, in the order of the log

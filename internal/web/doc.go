@@ -2,9 +2,8 @@
 // entries that selects, and how an answer is told; internal/render knows how
 // entries look. It must not know sessions or disks.
 //
-// A request to /files becomes a plan (plan.go), before anything is answered. If it
-// brings what another scoutmaster of the fleet has told the client, it waits until
-// this one has come as far (reach.go). Each
-// endpoint is in one file: files.go, watch.go (events), scouts.go, page.go,
-// openapi.go, and handler.go for those that say how the scoutmaster is doing.
+// A request to /files becomes a plan (plan.go), before anything is answered. If it has
+// a tag, cursor or id of another scoutmaster of the fleet, it waits until this one has
+// reached that revision (reach.go). Each endpoint is in one file: files.go, watch.go
+// (events), scouts.go, page.go, openapi.go, and handler.go for health.
 package web
