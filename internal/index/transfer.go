@@ -211,8 +211,8 @@ func lengths(data []byte) (shared, rest, k int) {
 // entry checks that the next entry sorts after the last one.
 func (u *unpacker) entry(shared int, suffix []byte, owner uint32) error {
 	ascends := 1
-	if u.any {
-		ascends = bytes.Compare(suffix, u.name[shared:])
+	if behind := u.name[shared:]; u.any && (len(behind) == 0 || len(suffix) == 0 || suffix[0] <= behind[0]) {
+		ascends = bytes.Compare(suffix, behind) // the first bytes usually decide
 	}
 	last := u.owner
 	u.name = append(u.name[:shared], suffix...)

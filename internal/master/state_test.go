@@ -390,7 +390,7 @@ func testRestore(t *testing.T, form uint32) {
 		"other names": func(_ int, p *scoutv1.StatePart) *scoutv1.StatePart {
 			if n := slices.Concat(p.GetNames(), p.GetBlocks()); len(n) > 0 {
 				n[len(n)-1]++
-				p = &scoutv1.StatePart{Names: n, Blocks: n, Of: p.GetOf(), List: p.GetList()}
+				p = &scoutv1.StatePart{Names: n, Blocks: n, Of: p.GetOf(), List: p.GetList(), Serial: p.GetSerial()}
 			}
 			return p
 		},
@@ -422,6 +422,62 @@ func testRestore(t *testing.T, form uint32) {
 		s.must(to.say(1, 1, p))
 	}
 	to.expect(names...)
+}
+
+// Of a state in blocks each part is needed, once, in its place, and as it was.
+func TestRestoreOfDamagedBlocks(t *testing.T) {
+	s := newScript(t)
+	for i := range uint64(3) {
+		j := joining()
+		j.Origin.Host = fmt.Sprint("host-", i)
+		s.must(s.say(1, i+1, j))
+		s.must(s.say(1, i+1, snapshot("a", "b/c", fmt.Sprint("d", i), "e\xff")))
+		if i == 1 {
+			s.must(s.list.Merge())
+		}
+	}
+	parts := slices.Collect(s.Parts(1, formBlocks))
+	first := slices.IndexFunc(parts, func(p *scoutv1.StatePart) bool { return p.GetBlocks() != nil })
+	if n := len(parts) - first; n < 2 {
+		t.Fatalf("there are %d parts with blocks", n)
+	}
+	refused := func(what string, parts ...*scoutv1.StatePart) {
+		t.Helper()
+		to := newcomer(listing.New(), nil)
+		err := to.Restore(0, func(yield func(*scoutv1.StatePart, error) bool) {
+			for _, p := range parts {
+				if !yield(p, nil) {
+					return
+				}
+			}
+		})
+		if err == nil || len(to.holders) > 0 || to.list.Current().Len > 0 {
+			t.Errorf("%s: error %v, %d names", what, err, to.list.Current().Len)
+		}
+	}
+	for i := first; i < len(parts); i++ {
+		before, p, after := parts[:i], parts[i], parts[i+1:]
+		refused(fmt.Sprint("lost: ", i), slices.Concat(before, after)...)
+		refused(fmt.Sprint("doubled: ", i), slices.Concat(before, []*scoutv1.StatePart{p, p}, after)...)
+		for k := range p.GetBlocks() {
+			for _, flip := range []byte{0x01, 0x80} {
+				blocks := slices.Clone(p.GetBlocks())
+				blocks[k] ^= flip
+				damaged := &scoutv1.StatePart{Blocks: blocks, List: p.GetList(), Serial: p.GetSerial()}
+				refused(fmt.Sprintf("part %d, byte %d", i, k), slices.Concat(before, []*scoutv1.StatePart{damaged}, after)...)
+			}
+		}
+	}
+	refused("in another order", slices.Concat(parts[:first], parts[first+1:], parts[first:first+1])...)
+	refused("a session afterwards", append(slices.Clone(parts), parts[first-1])...)
+	for what, p := range map[string]*scoutv1.StateSession{
+		"one number twice": {Number: parts[first-2].GetSession().GetNumber()},
+		"a large number":   {Number: numbersMost},
+	} {
+		x := proto.CloneOf(parts[first-1].GetSession())
+		x.Number = p.GetNumber()
+		refused(what, slices.Concat(parts[:first-1], []*scoutv1.StatePart{{Session: x}}, parts[first:])...)
+	}
 }
 
 // FuzzRestore takes any state, and goes on with it.

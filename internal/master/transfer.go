@@ -53,8 +53,10 @@ func (s *State) Parts(limit int, form uint32) iter.Seq[*scoutv1.StatePart] {
 // blocks yields what is listed as the list has it.
 func (c *capture) blocks(limit int) iter.Seq[*scoutv1.StatePart] {
 	return func(yield func(*scoutv1.StatePart) bool) {
+		serial := uint64(0)
 		for p := range c.list.Parts(limit) {
-			if !yield(&scoutv1.StatePart{Blocks: p.Blocks, List: p.List}) {
+			serial++
+			if !yield(&scoutv1.StatePart{Blocks: p.Blocks, List: p.List, Serial: serial}) {
 				return
 			}
 		}
@@ -219,6 +221,7 @@ type received struct {
 	holders  map[files.Origin]*session
 	sessions []*receivedSession
 	list     *listing.Import // of a state in blocks, once it begins
+	blocks   uint64          // parts of it
 }
 
 type receivedSession struct {
@@ -319,6 +322,9 @@ func (r *received) take(p *scoutv1.StatePart) error {
 			if err := r.beginList(); err != nil {
 				return err
 			}
+		}
+		if r.blocks++; p.GetSerial() != r.blocks {
+			return errNotWhole
 		}
 		return r.list.Add(listing.Part{List: p.GetList(), Blocks: p.GetBlocks()})
 	case p.GetOf() >= uint64(len(r.sessions)):

@@ -1441,10 +1441,7 @@ type PeerState struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Transfer uint64                 `protobuf:"fixed64,1,opt,name=transfer,proto3" json:"transfer,omitempty"`
 	// form is the latest form of states that the asker reads; 0: form 1.
-	Form uint32 `protobuf:"varint,2,opt,name=form,proto3" json:"form,omitempty"`
-	// From form 2 on, has is how many answers of the transfer the asker has, so that it
-	// may ask again for one that is lost.
-	Has           uint64 `protobuf:"varint,3,opt,name=has,proto3" json:"has,omitempty"`
+	Form          uint32 `protobuf:"varint,2,opt,name=form,proto3" json:"form,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1489,13 +1486,6 @@ func (x *PeerState) GetTransfer() uint64 {
 func (x *PeerState) GetForm() uint32 {
 	if x != nil {
 		return x.Form
-	}
-	return 0
-}
-
-func (x *PeerState) GetHas() uint64 {
-	if x != nil {
-		return x.Has
 	}
 	return 0
 }
@@ -1612,7 +1602,9 @@ type StatePart struct {
 	Blocks []byte `protobuf:"bytes,5,opt,name=blocks,proto3" json:"blocks,omitempty"`
 	// list is 0 for the list of all sessions, and counts the others from 1. A session
 	// whose names have a list of their own has none in list 0.
-	List          uint64 `protobuf:"varint,6,opt,name=list,proto3" json:"list,omitempty"`
+	List uint64 `protobuf:"varint,6,opt,name=list,proto3" json:"list,omitempty"`
+	// serial counts the parts with blocks, from 1 on.
+	Serial        uint64 `protobuf:"varint,7,opt,name=serial,proto3" json:"serial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1685,6 +1677,13 @@ func (x *StatePart) GetBlocks() []byte {
 func (x *StatePart) GetList() uint64 {
 	if x != nil {
 		return x.List
+	}
+	return 0
+}
+
+func (x *StatePart) GetSerial() uint64 {
+	if x != nil {
+		return x.Serial
 	}
 	return 0
 }
@@ -2136,25 +2135,25 @@ const file_scout_v1_log_proto_rawDesc = "" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"A\n" +
 	"\tPeerProbe\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\x06R\binstance\x12\x18\n" +
-	"\asession\x18\x02 \x01(\x04R\asession\"M\n" +
+	"\asession\x18\x02 \x01(\x04R\asession\";\n" +
 	"\tPeerState\x12\x1a\n" +
 	"\btransfer\x18\x01 \x01(\x06R\btransfer\x12\x12\n" +
-	"\x04form\x18\x02 \x01(\rR\x04form\x12\x10\n" +
-	"\x03has\x18\x03 \x01(\x04R\x03has\"\xba\x01\n" +
+	"\x04form\x18\x02 \x01(\rR\x04form\"\xba\x01\n" +
 	"\n" +
 	"PeerAnswer\x12\x14\n" +
 	"\x05alive\x18\x01 \x01(\bR\x05alive\x125\n" +
 	"\trescanned\x18\x05 \x01(\v2\x17.scout.v1.PeerRescannedR\trescanned\x12)\n" +
 	"\x05parts\x18\x02 \x03(\v2\x13.scout.v1.StatePartR\x05parts\x12\x1a\n" +
 	"\btransfer\x18\x03 \x01(\x06R\btransfer\x12\x18\n" +
-	"\aaddress\x18\x04 \x01(\tR\aaddress\"\xb8\x01\n" +
+	"\aaddress\x18\x04 \x01(\tR\aaddress\"\xd0\x01\n" +
 	"\tStatePart\x12'\n" +
 	"\x04head\x18\x01 \x01(\v2\x13.scout.v1.StateHeadR\x04head\x120\n" +
 	"\asession\x18\x02 \x01(\v2\x16.scout.v1.StateSessionR\asession\x12\x14\n" +
 	"\x05names\x18\x03 \x01(\fR\x05names\x12\x0e\n" +
 	"\x02of\x18\x04 \x01(\x04R\x02of\x12\x16\n" +
 	"\x06blocks\x18\x05 \x01(\fR\x06blocks\x12\x12\n" +
-	"\x04list\x18\x06 \x01(\x04R\x04list\"\xa5\x02\n" +
+	"\x04list\x18\x06 \x01(\x04R\x04list\x12\x16\n" +
+	"\x06serial\x18\a \x01(\x04R\x06serial\"\xa5\x02\n" +
 	"\tStateHead\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x06R\x05epoch\x12\x1a\n" +
 	"\bposition\x18\x02 \x01(\x04R\bposition\x12\x1a\n" +
