@@ -3,11 +3,13 @@ package fleet_test
 import (
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"testing"
 	"time"
 
 	"go.uber.org/zap"
+	"google.golang.org/protobuf/proto"
 
 	"scout/internal/files"
 	"scout/internal/files/filestest"
@@ -17,6 +19,7 @@ import (
 	"scout/internal/listing"
 	"scout/internal/master"
 	"scout/internal/stream"
+	scoutv1 "scout/proto/scout/v1"
 )
 
 // BenchmarkChange measures from a change at one scoutmaster until another lists it,
@@ -131,4 +134,108 @@ func measure(b *testing.B, f func()) {
 	slices.Sort(took)
 	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
 	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
+}
+
+// BenchmarkTransfer takes the state of 1,000 scouts with 1,000 names each, in each form,
+// beside a bare transfer of the same bytes. The two take turns.
+func BenchmarkTransfer(b *testing.B) {
+	nats := natstest.Start(b, 3)
+	giver, taker := connect(b, nats, "transfer"), connect(b, nats, "transfer")
+	from := manyNames(b, 1000, 1000)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 2)
+	go func() { done <- fleet.New(giver).Serve(ctx, from) }()
+	bare := make([]byte, 512<<10)
+	go func() {
+		done <- giver.Serve(ctx, "bare", func(context.Context, []byte) ([]byte, error) { return bare, nil })
+	}()
+	for {
+		if _, err := taker.Request(ctx, "bare", nil); err == nil {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	for form := range uint32(master.FormRead) {
+		from.form = form + 1
+		b.Run(fmt.Sprint("form=", from.form), func(b *testing.B) {
+			var took, alone []float64
+			for b.Loop() {
+				from.sent = 0
+				began := time.Now()
+				if err := master.NewState(listing.New(), nil).Restore(0, fleet.New(taker).State(ctx)); err != nil {
+					b.Fatal(err)
+				}
+				took = append(took, time.Since(began).Seconds())
+				began = time.Now()
+				for got := 0; got < from.sent; got += len(bare) {
+					if _, err := taker.Request(ctx, "bare", nil); err != nil {
+						b.Fatal(err)
+					}
+				}
+				alone = append(alone, time.Since(began).Seconds())
+			}
+			slices.Sort(took)
+			slices.Sort(alone)
+			middle := len(took) / 2
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(1000*took[middle], "p50-ms")
+			b.ReportMetric(took[middle]/alone[middle], "x-bare")
+			b.ReportMetric(float64(from.sent)/float64(from.list.Current().Len), "B/name")
+		})
+	}
+	cancel()
+	for range 2 {
+		if err := <-done; err != nil {
+			b.Error(err)
+		}
+	}
+}
+
+// given is a State that other scoutmasters may take.
+type given struct {
+	*master.State
+	list *listing.Listing
+	form uint32 // the latest that it gives
+	sent int    // bytes
+}
+
+func (*given) Ready() error                                 { return nil }
+func (*given) Probe(context.Context, master.SessionID) bool { return false }
+
+func (*given) Rescan(context.Context, master.Instance, []uint64) master.Rescanned {
+	return master.Rescanned{}
+}
+
+func (g *given) Parts(limit int, form uint32) iter.Seq[*scoutv1.StatePart] {
+	return func(yield func(*scoutv1.StatePart) bool) {
+		for p := range g.State.Parts(limit, min(form, g.form)) {
+			if g.sent += proto.Size(p); !yield(p) {
+				return
+			}
+		}
+	}
+}
+
+// manyNames returns the state of so many scouts with as many names each, merged.
+func manyNames(b testing.TB, scouts, names int) *given {
+	b.Helper()
+	list := listing.New()
+	g := &given{State: master.NewState(list, nil), list: list}
+	apply := func(number uint64, serial uint64, body master.Body) {
+		e := &master.Entry{Epoch: list.Current().Epoch, Session: master.SessionID{Instance: 1, Number: number}, Serial: serial, Body: body}
+		if err := g.Apply(g.Position()+1, e); err != nil {
+			b.Fatal(err)
+		}
+	}
+	apply(0, 1, new(master.Tick))
+	for i := range uint64(scouts) {
+		set := filestest.Names(int(i), names, filestest.Interleaved)
+		shown := master.Shown{Count: uint64(set.Len()), Digest: set.Digest()}
+		apply(i+1, 1, &master.Joined{Origin: files.Origin{Host: fmt.Sprint("host-", i), Directory: "/srv"}})
+		apply(i+1, 2, &master.Update{Reset: true, Delta: files.Delta{Added: set}, Shown: shown})
+	}
+	if err := list.Merge(); err != nil {
+		b.Fatal(err)
+	}
+	return g
 }

@@ -222,6 +222,97 @@ func TestASlowState(t *testing.T) {
 	}
 }
 
+// dying is a scoutmaster that ends in the middle of a transfer.
+type dying struct {
+	*given
+	end func()
+}
+
+func (d *dying) Parts(_ int, form uint32) iter.Seq[*scoutv1.StatePart] {
+	return func(yield func(*scoutv1.StatePart) bool) {
+		n := 0
+		for p := range d.given.Parts(1<<10, form) {
+			if n++; n == 150 {
+				d.end()
+			}
+			if !yield(p) {
+				return
+			}
+		}
+	}
+}
+
+// A scoutmaster that dies while it gives its state is replaced by another one, of
+// either version.
+func TestTheGiverDies(t *testing.T) {
+	t.Parallel()
+	servers := natstest.Start(t, 1)
+	open := func() *jetstream.Conn {
+		conn, err := jetstream.Open(t.Context(), jetstream.Options{URLs: []string{servers[0].URL()}, Fleet: "dying", Bytes: 1 << 20, Log: zaptest.NewLogger(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(conn.Close)
+		return conn
+	}
+	state := manyNames(t, 100, 200)
+	taker := fleet.New(open())
+	for _, form := range []uint32{1, master.FormRead} {
+		first, second := open(), open()
+		state.form = form
+		ctx, cancel := context.WithCancel(t.Context())
+		var serving sync.WaitGroup
+		serve := func(conn *jetstream.Conn, r fleet.Registry) {
+			serving.Go(func() {
+				if err := fleet.New(conn).Serve(ctx, r); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		died := make(chan struct{})
+		serve(first, &dying{state, func() { first.Close(); close(died) }})
+		to := listing.New()
+		newcomer := master.NewState(to, nil)
+		for end, alive := time.Now().Add(time.Minute), true; ; {
+			err := newcomer.Restore(0, taker.State(t.Context()))
+			if err == nil {
+				break
+			}
+			if time.Now().After(end) || to.Current().Len > 0 {
+				t.Fatalf("form %d: %v, %d names", form, err, to.Current().Len)
+			}
+			select {
+			case <-died:
+				if alive {
+					serve(second, state)
+				}
+				alive = false
+			default:
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+		select {
+		case <-died:
+		default:
+			t.Errorf("form %d: the first scoutmaster has not died", form)
+		}
+		want, got := state.list.Current().Entries(), to.Current().Entries()
+		for want.Next() {
+			if !got.Next() || !bytes.Equal(got.Name(), want.Name()) || got.Source().Origin != want.Source().Origin {
+				t.Fatalf("form %d: the lists differ at %q", form, want.Name())
+			}
+		}
+		if got.Next() {
+			t.Errorf("form %d: %q is listed too", form, got.Name())
+		}
+		if merged := to.Current().Merged(); merged != (form == master.FormRead) {
+			t.Errorf("form %d: the list of the newcomer is merged: %v", form, merged)
+		}
+		cancel()
+		serving.Wait()
+	}
+}
+
 // A log that is a small ring forgets what a newcomer would need, and the newcomer
 // takes the state.
 func TestRingThatForgets(t *testing.T) {
