@@ -58,8 +58,9 @@ var sharedRows = []row{
 	},
 	{
 		name: "scoutmaster that joins a fleet, until ready", reference: "the same bytes over NATS", at: point{10_000_000, 1000}, small: point{10_000, 10}, run: sharedJoin,
-		how: "From the start of a second scoutmaster to its being ready, with all files of the first. The reference is the same number of bytes in as many answers, " +
-			"from one connection to another by way of the same servers, and nothing done with them.",
+		how: "From the start of another scoutmaster to its being ready, with all files of the first, where files come one after the other meanwhile. " +
+			"The reference is as many bytes as it has received, in answers of half a megabyte, from one connection to another by way of the same servers, and nothing done with them. " +
+			"The two take turns. The reference for memory is what it has received, and for changes the same without a scoutmaster that joins.",
 	},
 	{
 		name: "leader of the log killed, pause of changes", reference: "JetStream's own pause in publishing", at: point{100, 100}, small: point{10, 10}, run: sharedElection,
@@ -309,6 +310,23 @@ func (a *adder) add() (time.Duration, error) {
 	return time.Since(began), err
 }
 
+// addUntil adds files one after the other until done is closed, and returns how long
+// each took to be listed.
+func (a *adder) addUntil(done <-chan struct{}) (took []float64, err error) {
+	for {
+		select {
+		case <-done:
+			return took, nil
+		case <-time.After(2 * time.Millisecond):
+		}
+		d, err := a.add()
+		if err != nil {
+			return nil, err
+		}
+		took = append(took, d.Seconds())
+	}
+}
+
 func sharedFresh(ctx context.Context, l *lab, p point) (res result, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -472,7 +490,8 @@ func sharedKill(ctx context.Context, l *lab, p point) (res result, err error) {
 }
 
 func sharedJoin(ctx context.Context, l *lab, p point) (res result, err error) {
-	s, err := l.share(ctx, 2)
+	rounds := l.rounds(3, 1)
+	s, err := l.share(ctx, 1+rounds)
 	if err != nil {
 		return res, err
 	}
@@ -483,27 +502,79 @@ func sharedJoin(ctx context.Context, l *lab, p point) (res result, err error) {
 	if err := s.masters[0].Rest(ctx, time.Minute); err != nil {
 		return res, err
 	}
-	size := 0
-	for _, d := range s.dirs {
-		for part := range d.View().Set.Parts(transferPart) {
-			size += len(part)
+	changes := adder{dir: s.dirs[0]}
+	if changes.asker, err = newAsker(ctx, s.masters[0].HTTP); err != nil {
+		return res, err
+	}
+	defer changes.close()
+	var joined, bare, before, meanwhile []float64
+	var received, peak, used float64
+	for range rounds {
+		quiet, end := context.WithTimeout(ctx, l.lasting(3*time.Second, 100*time.Millisecond))
+		took, err := changes.addUntil(quiet.Done())
+		end()
+		if err != nil {
+			return res, err
 		}
+		before = append(before, took...)
+		n, took, err := s.join(ctx, &changes)
+		if err != nil {
+			return res, err
+		}
+		meanwhile, joined = append(meanwhile, took...), append(joined, n.ready.Seconds())
+		received, peak, used = float64(n.received), max(peak, float64(n.peak)), n.cpu.Seconds()
+		if err := s.await(n.Master, p.files+changes.added, p.scouts, ""); err != nil {
+			return res, err
+		}
+		if _, err := n.Terminate(); err != nil {
+			return res, err
+		}
+		alone, err := s.transfer(ctx, int(n.received))
+		if err != nil {
+			return res, err
+		}
+		bare = append(bare, alone.Seconds())
 	}
-	bare, err := s.transfer(ctx, size)
-	if err != nil {
-		return res, err
-	}
-	began := time.Now()
-	if err := s.start(ctx); err != nil {
-		return res, err
-	}
-	took := time.Since(began)
-	if got, err := countFiles(ctx, s.masters[1].HTTP); err != nil || got != p.files {
-		return res, errors.Join(err, fmt.Errorf("the newcomer lists %d files of %d", got, p.files))
-	}
-	res.add(figure{unit: seconds, value: took.Seconds(), reference: bare.Seconds(), bound: atMostTimes(3)})
-	res.note("%s of names, of %d scouts.", byteCount.format(float64(size)), p.scouts)
+	res.add(
+		figure{unit: seconds, value: median(joined), reference: median(bare), bound: atMostTimes(3)},
+		figure{name: "most memory until then", unit: byteCount, value: peak, reference: received},
+		figure{name: "change → listed at the other one meanwhile, p50", unit: seconds, value: median(meanwhile), reference: median(before)},
+		figure{name: "change → listed at the other one meanwhile, p99", unit: seconds, value: quantile(meanwhile, 0.99), reference: quantile(before, 0.99)},
+	)
+	res.note("%s received, of %d scouts; %s of processor time until ready; %d changes meanwhile.",
+		byteCount.format(received), p.scouts, seconds.format(used), len(meanwhile))
 	return res, nil
+}
+
+// newcomer is a scoutmaster that has just become ready.
+type newcomer struct {
+	*testfleet.Master
+	ready          time.Duration // since its start
+	received, peak int64         // bytes until then: from connections and files, and of memory
+	cpu            time.Duration
+}
+
+// join starts the next scoutmaster, and adds files until it is ready. It returns how
+// long each of them took to be listed.
+func (s *shared) join(ctx context.Context, changes *adder) (n newcomer, listed []float64, err error) {
+	isReady := make(chan struct{})
+	var changing sync.WaitGroup
+	var failed error
+	changing.Go(func() { listed, failed = changes.addUntil(isReady) })
+	began := time.Now()
+	err = s.start(ctx)
+	n.ready = time.Since(began)
+	close(isReady)
+	changing.Wait()
+	if err = errors.Join(err, failed); err != nil {
+		return n, nil, err
+	}
+	n.Master = s.masters[len(s.masters)-1]
+	var errs [3]error
+	n.received, errs[0] = n.Read()
+	n.peak, errs[1] = n.Peak()
+	n.cpu, errs[2] = n.CPU()
+	return n, listed, errors.Join(errs[:]...)
 }
 
 // transferPart is how many bytes of a state an answer has.

@@ -107,6 +107,18 @@ func (p *Process) ResetPeak() error {
 	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", p.Process.Pid), []byte("5"), 0o200)
 }
 
+// Read returns how many bytes the program has read from files and connections.
+func (p *Process) Read() (n int64, err error) {
+	const field = "rchar: "
+	stats, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", p.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	_, after, _ := strings.Cut(string(stats), field)
+	_, err = fmt.Sscan(after, &n)
+	return n, err
+}
+
 func (p *Process) status(field string) (int64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Process.Pid))
 	if err != nil {
