@@ -19,9 +19,7 @@ import (
 	"time"
 	"unicode"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"scout/cmd/internal/testfleet"
@@ -57,15 +55,11 @@ func fetch(t *testing.T, m *master, ca *accesstest.Authority, path, secret strin
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(pem)
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, DisableKeepAlives: true}}
-	r, err := http.NewRequest(http.MethodGet, "https://localhost:"+port(m.HTTP)+path, nil)
-	must(t, err)
+	header := http.Header{}
 	if secret != "" {
-		r.Header.Set("Authorization", "Bearer "+secret)
+		header.Set("Authorization", "Bearer "+secret)
 	}
-	answer, err := client.Do(r)
-	must(t, err)
-	defer answer.Body.Close()
-	text, err := io.ReadAll(answer.Body)
+	answer, text, err := testfleet.Do(client, http.MethodGet, "https://localhost:"+port(m.HTTP)+path, header)
 	must(t, err)
 	return answer.StatusCode, string(text), answer.TLS.PeerCertificates[0]
 }
@@ -78,8 +72,7 @@ func TestLetIn(t *testing.T) {
 	m := startSecret(t, ca.Issue("localhost"), "-tls-client-ca", ca.File,
 		"-scout-token-file", secretFile(t, "web:"+webSecret), "-http-token-file", secretFile(t, "reader:"+readerSecret),
 		"-policy", secretFile(t, "token:web hosts=web-* directories=/**"))
-	dir := tempDir(t)
-	write(t, dir, "file")
+	dir := dirOf(t, "file")
 	pair := ca.Issue("web-01")
 	startScout(t, m, "web-01", dir, "-tls-ca", ca.File, "-tls-server-name", "localhost",
 		"-tls-cert", pair.Cert, "-tls-key", pair.Key, "-token-file", secretFile(t, webSecret+"\n"))
@@ -164,9 +157,7 @@ func TestKeptOut(t *testing.T) {
 	}
 	t.Run("nobody was let in", func(t *testing.T) {
 		for _, m := range []*master{plain, secret, mutual, outdated} {
-			if n := len(events(m.Process, 0, "scout registered")); n > 0 {
-				t.Errorf("%d scouts were", n)
-			}
+			never(t, m.Process, 0, "scout registered")
 		}
 	})
 }
@@ -210,8 +201,7 @@ func TestCertificateRotation(t *testing.T) {
 	must(t, err)
 	accesstest.Replace(t, clients, old)
 	m := startSecret(t, pair, "-tls-client-ca", clients)
-	dir := tempDir(t)
-	write(t, dir, "file")
+	dir := dirOf(t, "file")
 	mine := ca.Issue("web-01")
 	s := startScout(t, m, "web-01", dir, "-tls-ca", ca.File, "-tls-server-name", "localhost", "-tls-cert", mine.Cert, "-tls-key", mine.Key)
 	await(t, m.Process, "files synced")
@@ -248,9 +238,7 @@ func TestCertificateRotation(t *testing.T) {
 		}
 		return nil
 	})
-	if n := len(events(s.Process, 0, "master lost")); n > 0 {
-		t.Errorf("the stream broke %d times", n)
-	}
+	never(t, s.Process, 0, "master lost")
 }
 
 // Tokens are rotated without a restart: first both are valid, then only the new one. A
@@ -272,7 +260,7 @@ func TestTokenRotation(t *testing.T) {
 	change("# nobody\n", "credentials not reloaded")
 	change("web:"+webSecret+"\nweb:"+newSecret, "credentials reloaded")
 	startScout(t, m, "web-03", tempDir(t), "-token-file", secretFile(t, newSecret))
-	if n := len(events(m.Process, 0, "scout dropped")); n > 0 {
+	if n := len(m.Logged(0, "scout dropped")); n > 0 {
 		t.Fatalf("%d scouts were dropped", n)
 	}
 	change("web:"+newSecret, "credentials reloaded")
@@ -295,11 +283,7 @@ func TestTokenRotation(t *testing.T) {
 // the limit is not affected.
 func TestLimitsOfScouts(t *testing.T) {
 	t.Parallel()
-	m := startMaster(t, "-max-scouts", "3", "-max-files-per-scout", "10", "-max-files", "15", "-max-name-bytes-per-scout", "500")
-	dir := tempDir(t)
-	fill(t, dir, 8)
-	s := startScout(t, m, "h", dir)
-	converges(t, m, s)
+	m, s := startPair(t, 8, "-max-scouts", "3", "-max-files-per-scout", "10", "-max-files", "15", "-max-name-bytes-per-scout", "500")
 	names := func(n, length int) (names []string) {
 		for i := range n {
 			names = append(names, fmt.Sprintf("%0*d", length, i))
@@ -340,9 +324,7 @@ func TestLimitsOfScouts(t *testing.T) {
 		t.Errorf("logged as %v", e)
 	}
 
-	conn, err := grpc.NewClient(m.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	must(t, err)
-	defer conn.Close()
+	conn := dialGRPC(t, m)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	const streams = 1000 // that a connection may have
@@ -354,11 +336,9 @@ func TestLimitsOfScouts(t *testing.T) {
 		}
 	}
 
-	write(t, dir, "later")
-	within(t, patience, func() error { return m.lists("h", dir, find(t, dir)...) })
-	if n := len(events(s.Process, 0, "master lost")); n > 0 {
-		t.Errorf("the scout that kept to the limits lost its master %d times", n)
-	}
+	write(t, s.dir, "later")
+	awaitList(t, m, "h", s.dir, find(t, s.dir)...)
+	never(t, s.Process, 0, "master lost")
 }
 
 func offerOf(count uint64) *scoutv1.SessionRequest {
@@ -369,7 +349,7 @@ func offerOf(count uint64) *scoutv1.SessionRequest {
 func (r *raw) flood() {
 	for i := range 1_000_000 {
 		part := &scoutv1.Update{Reset_: true, Revision: 1, More: true, Added: encode(fmt.Sprintf("%07d", i))}
-		if r.stream.Send(&scoutv1.SessionRequest{Message: &scoutv1.SessionRequest_Update{Update: part}}) != nil {
+		if r.stream.Send(asUpdate(part)) != nil {
 			return
 		}
 	}
@@ -381,14 +361,10 @@ func TestLimitsOfConsumers(t *testing.T) {
 	m := startMaster(t, "-max-connections-per-address", "3")
 	ask := func(path, header string) (status int, body string) {
 		t.Helper()
-		r, err := http.NewRequest(http.MethodGet, "http://"+m.HTTP+path, nil)
-		must(t, err)
-		r.Header.Set("X", header)
-		r.Close = true
-		answer, err := http.DefaultClient.Do(r)
-		must(t, err)
-		defer answer.Body.Close()
-		text, _ := io.ReadAll(answer.Body)
+		answer, text, err := testfleet.Do(http.DefaultClient, http.MethodGet, "http://"+m.HTTP+path, http.Header{"X": {header}, "Connection": {"close"}})
+		if answer == nil {
+			t.Fatal(err)
+		}
 		return answer.StatusCode, string(text)
 	}
 	if status, body := ask("/files?prefix="+strings.Repeat("a", 16<<10), ""); status != 414 || !strings.Contains(body, "ask in parts") {

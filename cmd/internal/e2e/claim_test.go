@@ -88,8 +88,7 @@ func TestDirectoryOfAnyName(t *testing.T) {
 // no permission to write.
 func TestClaimLeavesNothing(t *testing.T) {
 	t.Parallel()
-	dir := tempDir(t)
-	write(t, dir, "file")
+	dir := dirOf(t, "file")
 	must(t, os.Chmod(dir, 0o555))
 	t.Cleanup(func() { os.Chmod(dir, 0o755) })
 	before := everything(t, dir)

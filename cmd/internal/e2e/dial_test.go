@@ -88,8 +88,7 @@ func TestFirstNameServerIsDead(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
 	m := startMaster(t)
-	dir := tempDir(t)
-	write(t, dir, "file")
+	dir := dirOf(t, "file")
 	cmd := withNameServers(t, scoutCommand(net.JoinHostPort(remoteName, port(m.GRPC)), "h", dir, "-insecure"),
 		nameServer(t, false), nameServer(t, true))
 	began := time.Now()
@@ -137,8 +136,7 @@ func TestProxyInTheEnvironment(t *testing.T) {
 	}
 	var scouts []*scout
 	for _, host := range []string{"127.0.0.1", "localhost", "LocalHost"} {
-		dir := tempDir(t)
-		write(t, dir, "file")
+		dir := dirOf(t, "file")
 		s := launchScout(t, behind(net.JoinHostPort(host, port(m.GRPC)), dir), "h", dir)
 		await(t, s.Process, "registered")
 		scouts = append(scouts, s)
@@ -146,8 +144,7 @@ func TestProxyInTheEnvironment(t *testing.T) {
 	if n := asked.Load(); n > 0 {
 		t.Errorf("the proxy was asked %d times for this machine", n)
 	}
-	dir := tempDir(t)
-	write(t, dir, "file")
+	dir := dirOf(t, "file")
 	s := launchScout(t, behind(net.JoinHostPort(remoteName, port(m.GRPC)), dir), "h", dir)
 	await(t, s.Process, "registered")
 	if asked.Load() == 0 {

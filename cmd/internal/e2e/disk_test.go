@@ -6,15 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"scout/cmd/internal/testfleet"
 )
 
 // exchange swaps two things in one step.
@@ -23,26 +19,13 @@ func exchange(t *testing.T, a, b string) {
 	must(t, unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE))
 }
 
-// script is a scout on a directory of the test's own, without the poll.
-func script(t *testing.T) (m *master, s *scout, at func(string) string) {
-	t.Helper()
-	return scriptIn(t, tempDir(t))
-}
-
-func scriptIn(t *testing.T, dir string) (m *master, s *scout, at func(string) string) {
-	t.Helper()
-	m = startMaster(t)
-	s = startScout(t, m, "h", dir)
-	return m, s, func(name string) string { return filepath.Join(dir, name) }
-}
-
 // Files in directories that are a moment old are listed, as deep as it goes.
 func TestFilesInNewDirectories(t *testing.T) {
 	t.Parallel()
-	m, s, at := script(t)
+	m, s := startPair(t, 0)
 	for round := range rounds(3) {
 		for i := range 100 {
-			write(t, at(fmt.Sprintf("%d/%d/a/b", round, i)), "file")
+			write(t, s.at(fmt.Sprintf("%d/%d/a/b", round, i)), "file")
 		}
 		converges(t, m, s)
 	}
@@ -52,42 +35,42 @@ func TestFilesInNewDirectories(t *testing.T) {
 // Moved out again it is gone, and what changes there is nobody's concern.
 func TestTreeMovedInAndOut(t *testing.T) {
 	t.Parallel()
-	m, s, at := script(t)
+	m, s := startPair(t, 0)
 	outside := filepath.Join(tempDir(t), "tree")
 	for i := range 50 {
 		write(t, outside, fmt.Sprintf("%d/x/y/z", i), "file")
 	}
 	for round := range rounds(5) {
-		must(t, os.Rename(outside, at("tree")))
+		must(t, os.Rename(outside, s.at("tree")))
 		for i := range 50 {
-			write(t, at("tree"), fmt.Sprintf("%d/x/y/z", i), fmt.Sprint("later ", round))
+			write(t, s.at("tree"), fmt.Sprintf("%d/x/y/z", i), fmt.Sprint("later ", round))
 		}
 		converges(t, m, s)
-		must(t, os.Rename(at("tree"), outside))
+		must(t, os.Rename(s.at("tree"), outside))
 		for i := range 50 {
 			write(t, outside, fmt.Sprintf("%d/x/y/z", i), fmt.Sprint("outside ", round))
 		}
 		write(t, s.dir, "beside")
 		converges(t, m, s)
-		must(t, os.Remove(at("beside")))
+		must(t, os.Remove(s.at("beside")))
 	}
 }
 
 // A directory removed and made again under its name is followed like the first.
 func TestSubdirectoryRemade(t *testing.T) {
 	t.Parallel()
-	m, s, at := script(t)
-	write(t, at("a/b"), "x")
+	m, s := startPair(t, 0)
+	write(t, s.at("a/b"), "x")
 	converges(t, m, s)
 	for i := range rounds(30) {
-		must(t, os.RemoveAll(at("a")))
-		must(t, os.MkdirAll(at("a/b"), 0o755))
+		must(t, os.RemoveAll(s.at("a")))
+		must(t, os.MkdirAll(s.at("a/b"), 0o755))
 		if i%2 == 0 {
 			converges(t, m, s)
 		}
-		write(t, at("a/b"), fmt.Sprint(i))
+		write(t, s.at("a/b"), fmt.Sprint(i))
 		converges(t, m, s)
-		write(t, at("a"), fmt.Sprint("later ", i))
+		write(t, s.at("a"), fmt.Sprint("later ", i))
 		converges(t, m, s)
 	}
 }
@@ -96,52 +79,52 @@ func TestSubdirectoryRemade(t *testing.T) {
 // under their new names.
 func TestDirectoriesChangePlaces(t *testing.T) {
 	t.Parallel()
-	m, s, at := script(t)
-	write(t, at("one/sub"), "1")
-	write(t, at("two/sub"), "2")
-	write(t, at("two"), "22")
+	m, s := startPair(t, 0)
+	write(t, s.at("one/sub"), "1")
+	write(t, s.at("two/sub"), "2")
+	write(t, s.at("two"), "22")
 	converges(t, m, s)
 	for i := range 20 {
 		if i%2 == 0 {
-			exchange(t, at("one"), at("two"))
+			exchange(t, s.at("one"), s.at("two"))
 		} else {
-			must(t, os.Rename(at("one"), at("three")))
-			must(t, os.Rename(at("two"), at("one")))
-			must(t, os.Rename(at("three"), at("two")))
+			must(t, os.Rename(s.at("one"), s.at("three")))
+			must(t, os.Rename(s.at("two"), s.at("one")))
+			must(t, os.Rename(s.at("three"), s.at("two")))
 		}
 		if i%4 < 2 {
 			converges(t, m, s)
 		}
-		write(t, at("one/sub"), fmt.Sprint("one ", i))
-		write(t, at("two/sub"), fmt.Sprint("two ", i))
-		write(t, at("one"), fmt.Sprint("top ", i))
+		write(t, s.at("one/sub"), fmt.Sprint("one ", i))
+		write(t, s.at("two/sub"), fmt.Sprint("two ", i))
+		write(t, s.at("one"), fmt.Sprint("top ", i))
 		converges(t, m, s)
 	}
-	exchange(t, at("one"), at("two/22"))
-	write(t, at("two/22/sub"), "in there")
+	exchange(t, s.at("one"), s.at("two/22"))
+	write(t, s.at("two/22/sub"), "in there")
 	converges(t, m, s)
 }
 
 // Directories whose names begin alike do not get into each other's way.
 func TestNamesThatBeginAlike(t *testing.T) {
 	t.Parallel()
-	m, s, at := script(t)
+	m, s := startPair(t, 0)
 	names := []string{"ab", "abc", "ab.c", "ab c", "ab-", "a"}
 	for _, name := range names {
-		write(t, at(name), "x")
-		write(t, at(name+"/sub"), "y")
-		write(t, at(name+"~"))
+		write(t, s.at(name), "x")
+		write(t, s.at(name+"/sub"), "y")
+		write(t, s.at(name+"~"))
 	}
 	converges(t, m, s)
-	must(t, os.Rename(at("ab"), at("zz")))
+	must(t, os.Rename(s.at("ab"), s.at("zz")))
 	for _, name := range names[1:] {
-		write(t, at(name+"/sub"), "later")
+		write(t, s.at(name+"/sub"), "later")
 	}
 	converges(t, m, s)
-	must(t, os.RemoveAll(at("a")))
-	must(t, os.RemoveAll(at("zz")))
+	must(t, os.RemoveAll(s.at("a")))
+	must(t, os.RemoveAll(s.at("zz")))
 	for _, name := range names[1:5] {
-		write(t, at(name), "later still")
+		write(t, s.at(name), "later still")
 	}
 	converges(t, m, s)
 }
@@ -154,13 +137,13 @@ func TestLargeDirectoryRenamed(t *testing.T) {
 	if raced || testing.Short() {
 		n = 5_000
 	}
-	m, s, at := scriptIn(t, roomyDir(t))
-	must(t, os.Mkdir(at("0"), 0o755))
-	create(t, at("0"), n)
+	m, s := startPairIn(t, roomyDir(t))
+	must(t, os.Mkdir(s.at("0"), 0o755))
+	create(t, s.at("0"), n)
 	converges(t, m, s)
 	worst := answers(t, m)
 	for i := range 20 {
-		must(t, os.Rename(at(fmt.Sprint(i)), at(fmt.Sprint(i+1))))
+		must(t, os.Rename(s.at(fmt.Sprint(i)), s.at(fmt.Sprint(i+1))))
 		if i%5 == 0 {
 			time.Sleep(20 * time.Millisecond) // let some of them be seen
 		}
@@ -177,87 +160,70 @@ func TestLargeDirectoryRenamed(t *testing.T) {
 func answers(t *testing.T, m *master) (worst func() time.Duration) {
 	t.Helper()
 	var slowest time.Duration
-	stop, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		for {
-			select {
-			case <-stop:
-				return
-			case <-time.After(5 * time.Millisecond):
-			}
-			began := time.Now()
-			if _, err := m.Get("/files?prefix=none"); err != nil {
-				t.Errorf("the master does not answer: %v", err)
-				return
-			}
-			slowest = max(slowest, time.Since(began))
+	stop := repeat(t, 5*time.Millisecond, func() error {
+		began := time.Now()
+		_, err := m.Get("/files?prefix=none")
+		slowest = max(slowest, time.Since(began))
+		return err
+	})
+	return func() time.Duration {
+		if err := stop(); err != nil {
+			t.Errorf("the master does not answer: %v", err)
 		}
-	}()
-	end := sync.OnceFunc(func() { close(stop); <-ended })
-	t.Cleanup(end)
-	return func() time.Duration { end(); return slowest }
+		return slowest
+	}
 }
 
 // Under constant churn, which no silence ever ends, another change is listed
 // at once all the same.
 func TestConstantChurn(t *testing.T) {
 	t.Parallel()
-	m, s, at := script(t)
-	stop, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		for i := 0; ; i++ {
-			select {
-			case <-stop:
-				return
-			case <-time.After(5 * time.Millisecond):
-			}
-			name := at(fmt.Sprint("churn", i%2))
-			os.WriteFile(name, []byte(fmt.Sprint(i)), 0o600)
-			os.Remove(at(fmt.Sprint("churn", 1-i%2)))
-		}
-	}()
+	m, s := startPair(t, 0)
+	stop := churn(t, 5*time.Millisecond, func(i int) string { return s.at(fmt.Sprint("churn", i%2)) })
 	var worst time.Duration
 	for i := range 30 {
 		name := fmt.Sprintf("sub%d/file", i)
 		write(t, s.dir, name)
-		took := within(t, patience, func() error {
-			entries, err := m.Files()
-			if slices.Contains(testfleet.Names(entries, s.host, s.dir), name) {
-				return nil
-			}
-			return first(err, fmt.Errorf("%s is not listed", name))
-		})
-		worst = max(worst, took)
+		worst = max(worst, lookFor(t, m, name, true))
 	}
 	t.Logf("the slowest took %s", worst)
 	if worst > soon {
 		t.Errorf("one took %s", worst)
 	}
-	close(stop)
-	<-ended
+	stop()
 	converges(t, m, s)
+}
+
+// churn makes one file after the other and removes the one before, until stopped.
+func churn(t *testing.T, pause time.Duration, path func(i int) string) (stop func() error) {
+	t.Helper()
+	i := 0
+	return repeat(t, pause, func() error {
+		err := os.WriteFile(path(i), nil, 0o600)
+		os.Remove(path(i - 1))
+		i++
+		return err
+	})
 }
 
 // Of two hard links the right one goes, and a file keeps its other names.
 func TestHardLinks(t *testing.T) {
 	t.Parallel()
-	m, s, at := script(t)
+	m, s := startPair(t, 0)
 	for i := range rounds(20) {
 		write(t, s.dir, "one")
-		must(t, os.Mkdir(at("sub"), 0o755))
-		must(t, os.Link(at("one"), at("two")))
-		must(t, os.Link(at("one"), at("sub/three")))
-		must(t, os.Remove(at("one")))
+		must(t, os.Mkdir(s.at("sub"), 0o755))
+		must(t, os.Link(s.at("one"), s.at("two")))
+		must(t, os.Link(s.at("one"), s.at("sub/three")))
+		must(t, os.Remove(s.at("one")))
 		if i%2 == 0 {
 			converges(t, m, s)
 		}
-		must(t, os.Rename(at("sub/three"), at("two"))) // the same file: nothing happens
+		must(t, os.Rename(s.at("sub/three"), s.at("two"))) // the same file: nothing happens
 		converges(t, m, s)
-		must(t, os.Remove(at("two")))
+		must(t, os.Remove(s.at("two")))
 		converges(t, m, s)
-		must(t, os.RemoveAll(at("sub")))
+		must(t, os.RemoveAll(s.at("sub")))
 	}
 }
 
@@ -265,27 +231,26 @@ func TestHardLinks(t *testing.T) {
 // followed, be it themselves, what is above, or what is out of the tree.
 func TestLinksAreNotFollowed(t *testing.T) {
 	t.Parallel()
-	m, s, at := script(t)
-	outside := tempDir(t)
-	write(t, outside, "secret")
-	must(t, os.MkdirAll(at("a/b"), 0o755))
+	m, s := startPair(t, 0)
+	outside := dirOf(t, "secret")
+	must(t, os.MkdirAll(s.at("a/b"), 0o755))
 	for name, target := range map[string]string{
 		"self": "self", "up": "..", "a/b/up": "../..", "here": ".", "out": outside, "file": filepath.Join(outside, "secret"),
 		"one": "other", "other": "one", "root": "/", "none": "none at all", "long": strings.Repeat("x/", 2000) + "x",
 	} {
-		must(t, os.Symlink(target, at(name)))
+		must(t, os.Symlink(target, s.at(name)))
 	}
 	converges(t, m, s)
 	write(t, outside, "another")
-	write(t, at("a/b"), "new")
+	write(t, s.at("a/b"), "new")
 	converges(t, m, s)
 	// A link that takes a directory's place, and the other way round.
-	must(t, os.Remove(at("out")))
-	must(t, os.MkdirAll(at("out/sub"), 0o755))
-	write(t, at("out/sub"), "in")
+	must(t, os.Remove(s.at("out")))
+	must(t, os.MkdirAll(s.at("out/sub"), 0o755))
+	write(t, s.at("out/sub"), "in")
 	converges(t, m, s)
-	must(t, os.RemoveAll(at("a")))
-	must(t, os.Symlink(outside, at("a")))
+	must(t, os.RemoveAll(s.at("a")))
+	must(t, os.Symlink(outside, s.at("a")))
 	write(t, outside, "third")
 	converges(t, m, s)
 }
@@ -294,29 +259,29 @@ func TestLinksAreNotFollowed(t *testing.T) {
 // the rest is listed, and so is it when it can be read again.
 func TestUnreadableSubdirectory(t *testing.T) {
 	t.Parallel()
-	dir := tempDir(t)
-	at := func(name string) string { return filepath.Join(dir, name) }
-	write(t, at("private/deep"), "secret")
-	write(t, at("public"), "file")
-	must(t, os.Chmod(at("private"), 0))
-	t.Cleanup(func() { os.Chmod(at("private"), 0o755); os.Chmod(at("public"), 0o755) })
+	s := &scout{host: "h", dir: tempDir(t)}
+	dir := s.dir
+	write(t, s.at("private/deep"), "secret")
+	write(t, s.at("public"), "file")
+	must(t, os.Chmod(s.at("private"), 0))
+	t.Cleanup(func() { os.Chmod(s.at("private"), 0o755); os.Chmod(s.at("public"), 0o755) })
 	m := startMaster(t, "-heartbeat", "200ms")
-	s := launchScout(t, asNobody(scoutCommand(m.GRPC, "h", dir, "-poll", "100ms")), "h", dir)
-	within(t, patience, func() error { return m.lists("h", dir, "public/file") })
+	s.Process = launch(t, asNobody(scoutCommand(m.GRPC, "h", dir, "-poll", "100ms")))
+	awaitList(t, m, "h", dir, "public/file")
 	if e := await(t, m.Process, "scout degraded"); e.Number("unreadable") != 1 {
 		t.Errorf("%v", e)
 	}
-	write(t, at("public"), "more")
-	within(t, patience, func() error { return m.lists("h", dir, "public/file", "public/more") })
-	must(t, os.Chmod(at("private"), 0o755))
+	write(t, s.at("public"), "more")
+	awaitList(t, m, "h", dir, "public/file", "public/more")
+	must(t, os.Chmod(s.at("private"), 0o755))
 	converges(t, m, s)
 	await(t, m.Process, "scout recovered")
-	must(t, os.Chmod(at("public"), 0o111))
-	within(t, patience, func() error { return m.lists("h", dir, "private/deep/secret") })
-	must(t, os.Chmod(at("public"), 0o755))
+	must(t, os.Chmod(s.at("public"), 0o111))
+	awaitList(t, m, "h", dir, "private/deep/secret")
+	must(t, os.Chmod(s.at("public"), 0o755))
 	converges(t, m, s)
 	within(t, patience, func() error { // the log comes by a way of its own
-		if n := len(events(s.Process, 0, "directory unreadable")); n != 2 {
+		if n := len(s.Logged(0, "directory unreadable")); n != 2 {
 			return fmt.Errorf("it was warned of %d times, not of two directories once", n)
 		}
 		return nil
@@ -351,14 +316,14 @@ func create(t *testing.T, dir string, n int) {
 // and what they lead to is still followed.
 func TestDirectoriesBecomeLinks(t *testing.T) {
 	t.Parallel()
-	m, s, at := script(t)
-	must(t, os.MkdirAll(at("other/deep"), 0o755))
+	m, s := startPair(t, 0)
+	must(t, os.MkdirAll(s.at("other/deep"), 0o755))
 	c := consume(t, m)
 	for range rounds(20) {
 		for _, target := range linkTargets(s.dir) {
-			becomeLink(t, at("x"), target)
+			becomeLink(t, s.at("x"), target)
 			probe(t, m, s)
-			must(t, os.Remove(at("x")))
+			must(t, os.Remove(s.at("x")))
 		}
 	}
 	c.done()

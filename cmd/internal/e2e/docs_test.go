@@ -268,8 +268,7 @@ func TestSecurityHowTo(t *testing.T) {
 			for line := range strings.Lines(all[how]) {
 				script += unattended(line)
 			}
-			dir := tempDir(t)
-			write(t, dir, "app.log")
+			dir := dirOf(t, "app.log")
 			ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 			defer cancel()
 			cmd := shell(ctx, "unshare", "-n", "bash", "-c", script)

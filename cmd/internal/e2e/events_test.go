@@ -130,8 +130,7 @@ func (f *follower) check(t *testing.T, what string, condition func() bool) {
 // restarted master, which does not know the earlier events, sends a reset.
 func TestEvents(t *testing.T) {
 	t.Parallel()
-	dir := tempDir(t)
-	write(t, dir, "there before")
+	dir := dirOf(t, "there before")
 	httpPort, grpcPort := freePort(t), freePort(t)
 	m := startMaster(t, "-http", httpPort, "-grpc", grpcPort)
 	s := startScout(t, m, "h", dir)
@@ -149,7 +148,7 @@ func TestEvents(t *testing.T) {
 	f.end()
 	f.await(t, "the end", func() bool { return f.ended })
 	write(t, dir, "meanwhile")
-	within(t, patience, func() error { return m.lists("h", dir, "meanwhile", "there before") })
+	awaitList(t, m, "h", dir, "meanwhile", "there before")
 	f = follow(t, m, "", f.last)
 	f.await(t, "what happened meanwhile", func() bool { return len(f.kinds) > 0 })
 	f.check(t, "resumed", func() bool { return len(f.list) == 1 && f.list["h meanwhile"] && f.kinds[0] == "add" })
@@ -169,24 +168,21 @@ func TestEvents(t *testing.T) {
 // of the master.
 func TestFrozenFollowers(t *testing.T) {
 	t.Parallel()
-	dir := tempDir(t)
-	m := startMaster(t, "-watchers", "60")
-	names := fill(t, dir, 300)
-	s := startScout(t, m, "h", dir)
-	converges(t, m, s)
+	m, s := startPair(t, 300, "-watchers", "60")
+	names := find(t, s.dir)
 	for range 50 {
 		frozen(t, m)
 	}
 	f := follow(t, m, "host=h", "")
 	for range rounds(10) {
 		for _, name := range names {
-			must(t, os.Rename(filepath.Join(dir, name), filepath.Join(dir, name+strings.Repeat("x", 200))))
+			must(t, os.Rename(filepath.Join(s.dir, name), filepath.Join(s.dir, name+strings.Repeat("x", 200))))
 		}
 		for _, name := range names {
-			must(t, os.Rename(filepath.Join(dir, name+strings.Repeat("x", 200)), filepath.Join(dir, name)))
+			must(t, os.Rename(filepath.Join(s.dir, name+strings.Repeat("x", 200)), filepath.Join(s.dir, name)))
 		}
 	}
-	write(t, dir, "last")
+	write(t, s.dir, "last")
 	f.await(t, "the last", func() bool { return f.list["h last"] && len(f.list) == len(names)+1 })
 	converges(t, m, s)
 	if took := expectExit(t, m.Process, syscall.SIGTERM, 5*time.Second); took > 4*time.Second {

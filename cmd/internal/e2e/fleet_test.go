@@ -23,25 +23,16 @@ import (
 // meanwhile, and its successor has the list as soon as it is ready.
 func TestFleetKilledScoutmaster(t *testing.T) {
 	t.Parallel()
-	f := startFleet(t, 1, 3)
-	scouts := f.startScouts(50)
-	f.agree(scouts...)
+	f, scouts := startListedFleet(t, 1, 3, 50)
 	victim := f.home(scouts[0])
 	moving := f.homed(victim, scouts)
 	h, from := f.hop(scouts...), f.logged()
 	h.isAway(victim)
 	f.kill(victim)
-	began := time.Now()
+	f.moved(moving)
 	for _, s := range moving {
 		await(t, s.Process, "master lost")
-		within(t, patience, func() error {
-			if n := len(events(s.Process, 0, "registered")); n < 2 {
-				return fmt.Errorf("%s has registered %d times", s.host, n)
-			}
-			return nil
-		})
 	}
-	t.Logf("%d scouts have moved %s after the death", len(moving), time.Since(began).Round(time.Millisecond))
 	f.lost(victim, from, "silent past deadline")
 	time.Sleep(2 * fleetDeadline) // what has not moved would be dropped
 	for _, s := range scouts {
@@ -67,8 +58,8 @@ func TestFleetKilledScoutmaster(t *testing.T) {
 func sentOnce(t *testing.T, scouts []*scout) {
 	t.Helper()
 	for _, s := range scouts {
-		if n := len(events(s.Process, 0, "snapshot sent")); n != 1 {
-			t.Errorf("%s has sent %d snapshots, and has registered %d times", s.host, n, len(events(s.Process, 0, "registered")))
+		if n := len(s.Logged(0, "snapshot sent")); n != 1 {
+			t.Errorf("%s has sent %d snapshots, and has registered %d times", s.host, n, len(s.Logged(0, "registered")))
 		}
 	}
 }
@@ -77,9 +68,7 @@ func sentOnce(t *testing.T, scouts []*scout) {
 // when it thaws it learns that, and is one of the fleet again.
 func TestFleetFrozenScoutmaster(t *testing.T) {
 	t.Parallel()
-	f := startFleet(t, 1, 3)
-	scouts := f.startScouts(50)
-	f.agree(scouts...)
+	f, scouts := startListedFleet(t, 1, 3, 50)
 	victim := f.home(scouts[0])
 	h, from := f.hop(scouts...), f.logged()
 	h.isAway(victim)
@@ -105,9 +94,7 @@ func TestFleetFrozenScoutmaster(t *testing.T) {
 // A scoutmaster is stopped. Its scouts are told to go elsewhere.
 func TestFleetStoppedScoutmaster(t *testing.T) {
 	t.Parallel()
-	f := startFleet(t, 1, 2)
-	scouts := f.startScouts(50)
-	f.agree(scouts...)
+	f, scouts := startListedFleet(t, 1, 2, 50)
 	victim := f.home(scouts[0])
 	moving := f.homed(victim, scouts)
 	h, from := f.hop(scouts...), f.logged()
@@ -115,9 +102,7 @@ func TestFleetStoppedScoutmaster(t *testing.T) {
 	f.stop(victim)
 	f.lost(victim, from, "scoutmaster stopping")
 	for _, s := range moving {
-		if e := await(t, s.Process, "master lost"); e.Text("reason") != "NOT_SERVING: this scoutmaster is stopping" {
-			t.Errorf("%v", e)
-		}
+		awaitReason(t, s.Process, "master lost", "NOT_SERVING: this scoutmaster is stopping")
 	}
 	time.Sleep(2*fleetDeadline + fleetHeartbeat)
 	f.agree(scouts...)
@@ -129,9 +114,7 @@ func TestFleetStoppedScoutmaster(t *testing.T) {
 // ready notice nothing.
 func TestFleetRollingUpgrade(t *testing.T) {
 	t.Parallel()
-	f := startFleet(t, 1, 3)
-	scouts := f.startScouts(50)
-	f.agree(scouts...)
+	f, scouts := startListedFleet(t, 1, 3, 50)
 	h := f.hop(scouts...)
 	for i := range f.masters {
 		h.isAway(i)
@@ -144,7 +127,7 @@ func TestFleetRollingUpgrade(t *testing.T) {
 	h.done()
 	sentOnce(t, scouts)
 	for _, m := range f.masters {
-		for _, e := range events(m.Process, 0, "scout dropped") {
+		for _, e := range m.Logged(0, "scout dropped") {
 			if e.Text("reason") != "scoutmaster stopping" && e.Text("reason") != "replaced" {
 				t.Errorf("%v", e)
 			}
@@ -157,9 +140,7 @@ func TestFleetRollingUpgrade(t *testing.T) {
 func TestFleetCutOffScoutmaster(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 1, 3)
-	way, err := testfleet.NewProxy(f.Servers[0].Address())
-	must(t, err)
-	t.Cleanup(way.Close)
+	way := newProxy(t, f.Servers[0].Address())
 	f.launch(f.MasterCommand(0, "-nats", way.Address()), 0)
 	f.start(1)
 	f.start(2)
@@ -174,9 +155,7 @@ func TestFleetCutOffScoutmaster(t *testing.T) {
 	f.lost(0, from, "silent past deadline")
 	f.isCutOff(0, from[0])
 	for _, s := range moving {
-		if e := await(t, s.Process, "master lost"); e.Text("reason") != "NOT_SERVING: nothing comes through the log of this scoutmaster" {
-			t.Errorf("%v", e)
-		}
+		awaitReason(t, s.Process, "master lost", "NOT_SERVING: nothing comes through the log of this scoutmaster")
 	}
 	f.running[0] = false
 	f.agree(scouts...)
@@ -216,7 +195,7 @@ func TestFleetCutOffMachine(t *testing.T) {
 	began := time.Now()
 	must(t, ns.Set(testfleet.Condition{Silent: true, Deaf: true}))
 	f.lost(0, from, "silent past deadline")
-	within(t, patience, func() error { return f.masters[1].absent(moved) })
+	awaitAbsent(t, f.masters[1], moved)
 	if took := time.Since(began); took < 2*fleetDeadline-2*fleetHeartbeat {
 		t.Errorf("its files were dropped after %s", took)
 	}
@@ -283,7 +262,7 @@ func TestFleetTwins(t *testing.T) {
 		}
 		await(t, f.masters[refused].Process, "registration refused")
 		for _, m := range f.masters {
-			within(t, patience, func() error { return m.lists("twin", where, fmt.Sprint("of ", 1-refused)) })
+			awaitList(t, m, "twin", where, fmt.Sprint("of ", 1-refused))
 		}
 		expectExit(t, twins[1-refused], syscall.SIGTERM, soon)
 	}
@@ -294,17 +273,14 @@ func TestFleetTwins(t *testing.T) {
 func TestFleetStaleHolderOfADeadScoutmaster(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, 1, 2, "-deadline", "20s", "-cut-off", "30s")
-	dir := tempDir(t)
-	write(t, dir, "x")
-	first := launchScout(t, scoutCommand(f.Address(0), "h", dir), "h", dir)
-	await(t, first.Process, "registered")
+	dir := dirOf(t, "x")
+	first := startScoutAt(t, f.Address(0), "h", dir)
 	f.agree(first)
 	f.kill(0)
 	kill(t, first.Process)
 	write(t, dir, "y")
 	began := time.Now()
-	second := launchScout(t, scoutCommand(f.Address(1), "h", dir), "h", dir)
-	await(t, second.Process, "registered")
+	second := startScoutAt(t, f.Address(1), "h", dir)
 	if took := time.Since(began); took > soon {
 		t.Errorf("it was accepted after %s", took)
 	}
@@ -315,9 +291,7 @@ func TestFleetStaleHolderOfADeadScoutmaster(t *testing.T) {
 // longer.
 func TestFleetScoutDiesWhileItMoves(t *testing.T) {
 	t.Parallel()
-	f := startFleet(t, 1, 3)
-	scouts := f.startScouts(50)
-	f.agree(scouts...)
+	f, scouts := startListedFleet(t, 1, 3, 50)
 	victim := f.home(scouts[0])
 	dead := f.homed(victim, scouts)
 	alive := slices.DeleteFunc(slices.Clone(scouts), func(s *scout) bool { return slices.Contains(dead, s) })
@@ -349,21 +323,18 @@ func TestFleetScoutDiesWhileItMoves(t *testing.T) {
 func TestFleetSlowScoutmaster(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 1, 2)
-	way, err := testfleet.NewProxy(f.Servers[0].Address())
-	must(t, err)
-	t.Cleanup(way.Close)
+	way := newProxy(t, f.Servers[0].Address())
 	f.launch(f.MasterCommand(0, "-nats", way.Address()), 0)
 	f.start(1)
 	f.ready(0)
 	dir := tempDir(t)
 	fill(t, dir, 10)
-	s := launchScout(t, scoutCommand(f.Address(1), "h", dir), "h", dir)
-	await(t, s.Process, "registered")
+	s := startScoutAt(t, f.Address(1), "h", dir)
 	f.agree(s)
 	from := f.logged()
 	way.Set(testfleet.Condition{Rate: 4 << 10})
 	f.running[0] = false
-	for round := 0; len(events(f.masters[0].Process, from[0], "cut off")) == 0; round++ {
+	for round := 0; len(f.masters[0].Logged(from[0], "cut off")) == 0; round++ {
 		if round > 200 {
 			t.Fatal("it is never cut off")
 		}
@@ -385,9 +356,7 @@ func TestFleetSlowScoutmaster(t *testing.T) {
 // long poll is answered, and a watcher resumes with nothing missed or told twice.
 func TestFleetReaderHops(t *testing.T) {
 	t.Parallel()
-	f := startFleet(t, 1, 3)
-	scouts := f.startScouts(40)
-	f.agree(scouts...)
+	f, scouts := startListedFleet(t, 1, 3, 40)
 	h := f.hop(scouts...)
 
 	total, next := 0, ""
@@ -535,7 +504,7 @@ func TestFleetManyScoutsMove(t *testing.T) {
 	f.kill(0)
 	var registered int
 	moved := within(t, 2*time.Minute, func() error {
-		registered = len(events(f.masters[1].Process, 0, "scout registered"))
+		registered = len(f.masters[1].Logged(0, "scout registered"))
 		if registered < n {
 			return fmt.Errorf("%d of %d scouts are registered", registered, n)
 		}
@@ -553,16 +522,12 @@ func TestFleetManyScoutsMove(t *testing.T) {
 func TestFleetRingOverruns(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 1, 3, "-log-bytes", "1MiB", "-deadline", "10s", "-cut-off", "30s")
-	way, err := testfleet.NewProxy(f.Servers[0].Address())
-	must(t, err)
-	t.Cleanup(way.Close)
+	way := newProxy(t, f.Servers[0].Address())
 	f.launch(f.MasterCommand(0, "-nats", way.Address()), 0)
 	f.start(1)
 	f.ready(0)
-	dir := tempDir(t)
-	write(t, dir, "x")
-	s := launchScout(t, scoutCommand(f.Address(1), "h", dir), "h", dir)
-	await(t, s.Process, "registered")
+	dir := dirOf(t, "x")
+	s := startScoutAt(t, f.Address(1), "h", dir)
 	f.agree(s)
 	from, before := f.logged(), f.stream().State.LastSeq
 	way.Set(testfleet.Condition{Cut: true})
@@ -591,9 +556,7 @@ func TestFleetRingOverruns(t *testing.T) {
 // leaves the list meanwhile.
 func TestFleetScoutmasterDiesWithTheLeader(t *testing.T) {
 	t.Parallel()
-	f := startFleet(t, 3, 3, "-cut-off", "15s")
-	scouts := f.startScouts(50)
-	f.agree(scouts...)
+	f, scouts := startListedFleet(t, 3, 3, 50, "-cut-off", "15s")
 	victim := f.home(scouts[0])
 	moving := f.homed(victim, scouts)
 	h := f.hop(scouts...)
@@ -601,16 +564,7 @@ func TestFleetScoutmasterDiesWithTheLeader(t *testing.T) {
 	h.isAway(victim)
 	f.Servers[f.leader()].Kill()
 	f.kill(victim)
-	began := time.Now()
-	for _, s := range moving {
-		within(t, patience, func() error {
-			if n := len(events(s.Process, 0, "registered")); n < 2 {
-				return fmt.Errorf("%s has registered %d times", s.host, n)
-			}
-			return nil
-		})
-	}
-	t.Logf("%d scouts have moved %s after the death", len(moving), time.Since(began).Round(time.Millisecond))
+	f.moved(moving)
 	time.Sleep(3 * fleetDeadline)
 	for _, s := range scouts {
 		write(t, s.dir, "made after the death")

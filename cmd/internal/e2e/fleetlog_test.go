@@ -118,9 +118,7 @@ func TestFleetWrongStarts(t *testing.T) {
 // goes on. While another leader is elected the list stands still and is not shorter.
 func TestFleetLosesOneNATSServer(t *testing.T) {
 	t.Parallel()
-	f := startFleet(t, 3, 2, "-cut-off", "15s")
-	scouts := f.startScouts(50)
-	f.agree(scouts...)
+	f, scouts := startListedFleet(t, 3, 2, 50, "-cut-off", "15s")
 	h := f.hop(scouts...)
 	h.set(func() { h.stalls = true })
 	leader := f.leader()
@@ -159,9 +157,7 @@ func TestFleetLosesOneNATSServer(t *testing.T) {
 // so, and come back by themselves with the list that was.
 func TestFleetLosesMostNATSServers(t *testing.T) {
 	t.Parallel()
-	f := startFleet(t, 3, 2)
-	scouts := f.startScouts(50)
-	f.agree(scouts...)
+	f, scouts := startListedFleet(t, 3, 2, 50)
 	from := f.logged()
 	leader := f.leader()
 	f.Servers[leader].Kill()
@@ -171,9 +167,7 @@ func TestFleetLosesMostNATSServers(t *testing.T) {
 		f.isCutOff(i, from[i])
 	}
 	for _, s := range scouts {
-		if e := await(t, s.Process, "master lost"); e.Text("reason") != "NOT_SERVING: nothing comes through the log of this scoutmaster" {
-			t.Errorf("%v", e)
-		}
+		awaitReason(t, s.Process, "master lost", "NOT_SERVING: nothing comes through the log of this scoutmaster")
 	}
 	f.restart(leader)
 	f.restart((leader + 1) % 3)
@@ -188,9 +182,7 @@ func TestFleetLosesMostNATSServers(t *testing.T) {
 // begins, and the scouts send their files again.
 func TestFleetLosesAllNATSServers(t *testing.T) {
 	t.Parallel()
-	f := startFleet(t, 1, 2)
-	scouts := f.startScouts(50)
-	f.agree(scouts...)
+	f, scouts := startListedFleet(t, 1, 2, 50)
 	for _, erased := range []bool{false, true} {
 		from := f.logged()
 		f.Servers[0].Kill()
@@ -207,7 +199,7 @@ func TestFleetLosesAllNATSServers(t *testing.T) {
 		}
 		f.agree(scouts...)
 		for i, m := range f.masters {
-			if rebuilt := len(events(m.Process, from[i], "log rebuilt")) > 0; rebuilt != erased {
+			if rebuilt := len(m.Logged(from[i], "log rebuilt")) > 0; rebuilt != erased {
 				t.Errorf("erased: %t, %s", erased, m.Tail())
 			}
 		}
@@ -239,9 +231,7 @@ func TestFleetPurgedStream(t *testing.T) {
 // had. Scoutmasters notice, and take their scouts' files again.
 func TestFleetDeletedStream(t *testing.T) {
 	t.Parallel()
-	f := startFleet(t, 1, 2)
-	scouts := f.startScouts(50)
-	f.agree(scouts...)
+	f, scouts := startListedFleet(t, 1, 2, 50)
 	js := f.jetStream(0)
 	for _, fits := range []bool{false, true} {
 		from := f.logged()
@@ -270,9 +260,7 @@ func TestFleetDeletedStream(t *testing.T) {
 // Messages of strangers in the stream are ignored.
 func TestFleetStrangersMessages(t *testing.T) {
 	t.Parallel()
-	f := startFleet(t, 1, 2)
-	scouts := f.startScouts(50)
-	f.agree(scouts...)
+	f, scouts := startListedFleet(t, 1, 2, 50)
 	h := f.hop(scouts...)
 	js := f.jetStream(0)
 	for _, message := range []string{"", "x", strings.Repeat("\x00", 64<<10)} {

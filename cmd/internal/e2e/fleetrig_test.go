@@ -5,7 +5,6 @@ package e2e
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -151,9 +150,7 @@ func (f *fleet) others(but int) (all []*master) {
 // registered.
 func (f *fleet) startScout(host, dir string, args ...string) *scout {
 	f.t.Helper()
-	s := launchScout(f.t, scoutCommand(f.Addresses(), host, dir, args...), host, dir)
-	await(f.t, s.Process, "registered")
-	return s
+	return startScoutAt(f.t, f.Addresses(), host, dir, args...)
 }
 
 // startScouts starts scouts of directories with so many files each, until one of
@@ -171,16 +168,40 @@ func (f *fleet) startScouts(files int) (scouts []*scout) {
 	return scouts
 }
 
+// startListedFleet starts a fleet with scouts of so many files each, and waits until they
+// are listed.
+func startListedFleet(t *testing.T, servers, masters, files int, args ...string) (*fleet, []*scout) {
+	t.Helper()
+	f := startFleet(t, servers, masters, args...)
+	scouts := f.startScouts(files)
+	f.agree(scouts...)
+	return f, scouts
+}
+
+// moved waits until scouts have registered a second time.
+func (f *fleet) moved(scouts []*scout) {
+	f.t.Helper()
+	took := within(f.t, patience, func() error {
+		for _, s := range scouts {
+			if n := len(s.Logged(0, "registered")); n < 2 {
+				return fmt.Errorf("%s has registered %d times", s.host, n)
+			}
+		}
+		return nil
+	})
+	f.t.Logf("%d scouts have moved after %s", len(scouts), took.Round(time.Millisecond))
+}
+
 // home returns which scoutmaster a scout has registered at last.
 func (f *fleet) home(s *scout) int {
 	f.t.Helper()
-	registered := events(s.Process, 0, "registered")
+	registered := s.Logged(0, "registered")
 	for i := range f.masters {
 		if len(registered) > 0 && registered[len(registered)-1].Text("master") == f.Address(i) {
 			return i
 		}
 	}
-	f.t.Fatalf("%s is registered nowhere: %s", s.host, tail(s.Process))
+	f.t.Fatalf("%s is registered nowhere: %s", s.host, s.Tail())
 	return -1
 }
 
@@ -199,10 +220,9 @@ func (f *fleet) agree(scouts ...*scout) {
 		converges(f.t, m, scouts...)
 	}
 	for _, m := range f.others(-1) {
-		r, err := client.Get("http://" + m.HTTP + "/files")
+		_, tag, err := m.ask("/files", "")
 		must(f.t, err)
-		must(f.t, r.Body.Close())
-		tags[r.Header.Get("ETag")] = true
+		tags[tag] = true
 	}
 	if len(tags) != 1 {
 		f.t.Errorf("one list is called %v", tags)
@@ -243,8 +263,8 @@ type hopper struct {
 	f      *fleet
 	urls   []string // of the scoutmasters
 	client *http.Client
-	stop   chan struct{}
-	ended  sync.WaitGroup
+	done   func() // ends the reading, once, and reports what was wrong
+	next   int    // scoutmaster to ask
 
 	mu     sync.Mutex
 	away   map[int]bool        // these need not answer
@@ -255,7 +275,6 @@ type hopper struct {
 	epoch  string
 	at     uint64 // revision
 	reads  int
-	failed error // the first
 }
 
 // hop begins to read: all files of the scouts are in every answer until the test
@@ -263,7 +282,7 @@ type hopper struct {
 func (f *fleet) hop(scouts ...*scout) *hopper {
 	f.t.Helper()
 	h := &hopper{
-		f: f, stop: make(chan struct{}), away: make(map[int]bool), kept: make(map[*scout][]string),
+		f: f, away: make(map[int]bool), kept: make(map[*scout][]string),
 		client: &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}},
 	}
 	for _, s := range scouts {
@@ -275,7 +294,15 @@ func (f *fleet) hop(scouts ...*scout) *hopper {
 			h.urls[i] += m.HTTP + "/files"
 		}
 	}
-	h.ended.Go(h.run)
+	stop := repeat(f.t, 10*time.Millisecond, h.read)
+	h.done = sync.OnceFunc(func() {
+		if err := stop(); err != nil {
+			f.t.Errorf("read %d: %v", h.reads, err)
+		}
+		if h.reads < len(h.urls) {
+			f.t.Errorf("the list was read %d times", h.reads)
+		}
+	})
 	f.t.Cleanup(h.done)
 	return h
 }
@@ -292,38 +319,13 @@ func (h *hopper) isAway(i int) { h.set(func() { h.away[i] = true }) }
 // isBack says that it must.
 func (h *hopper) isBack(i int) { h.set(func() { delete(h.away, i) }) }
 
-// done ends the reading, once, and reports what was wrong.
-func (h *hopper) done() {
-	select {
-	case <-h.stop:
-		return
-	default:
-		close(h.stop)
-	}
-	h.ended.Wait()
-	if h.failed != nil {
-		h.f.t.Errorf("read %d: %v", h.reads, h.failed)
-	}
-	if h.reads < len(h.urls) {
-		h.f.t.Errorf("the list was read %d times", h.reads)
-	}
-}
-
-func (h *hopper) run() {
-	for i := 0; h.failed == nil; i = (i + 1) % len(h.urls) {
-		select {
-		case <-h.stop:
-			return
-		case <-time.After(10 * time.Millisecond):
-		}
-		h.failed = h.read(i)
-	}
-}
-
 // errAway says that a scoutmaster did not answer that need not.
 var errAway = errors.New("it need not answer")
 
-func (h *hopper) read(i int) error {
+// read asks the next scoutmaster.
+func (h *hopper) read() error {
+	i := h.next
+	h.next = (i + 1) % len(h.urls)
 	answer, body, err := h.get(i)
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -361,19 +363,7 @@ func (h *hopper) get(i int) (*http.Response, []byte, error) {
 	if away {
 		return nil, nil, errAway
 	}
-	r, err := http.NewRequest(http.MethodGet, h.urls[i], nil)
-	if err != nil {
-		return nil, nil, err
-	}
-	if tag != "" {
-		r.Header.Set("If-None-Match", tag)
-	}
-	answer, err := h.client.Do(r)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer answer.Body.Close()
-	body, err := io.ReadAll(answer.Body)
+	answer, body, err := testfleet.Do(h.client, http.MethodGet, h.urls[i], ifNoneMatch(tag))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -478,11 +468,8 @@ func (f *fleet) isCutOff(i, from int) {
 	f.t.Helper()
 	awaitFrom(f.t, f.masters[i].Process, from, "cut off")
 	for _, path := range []string{"/readyz", "/files", "/files?watch=true&format=ndjson", "/files?fresh=1s"} {
-		r, err := client.Get("http://" + f.masters[i].HTTP + path)
+		r, body, err := testfleet.Do(client, http.MethodGet, "http://"+f.masters[i].HTTP+path, nil)
 		must(f.t, err)
-		body, err := io.ReadAll(r.Body)
-		must(f.t, err)
-		must(f.t, r.Body.Close())
 		if r.StatusCode != http.StatusServiceUnavailable || !strings.Contains(string(body), "/problems/cut-off") || r.Header.Get("Retry-After") == "" {
 			f.t.Errorf("%s is cut off and answers to %s: %s, Retry-After %q: %.300s", f.Name(i), path, r.Status, r.Header.Get("Retry-After"), body)
 		}
@@ -492,11 +479,7 @@ func (f *fleet) isCutOff(i, from int) {
 // never fails if a scoutmaster has logged an event.
 func (f *fleet) never(msgs ...string) {
 	f.t.Helper()
-	for i, m := range f.masters {
-		for _, msg := range msgs {
-			if found := events(m.Process, 0, msg); len(found) > 0 {
-				f.t.Errorf("%s logged %v", f.Name(i), found)
-			}
-		}
+	for _, m := range f.masters {
+		never(f.t, m.Process, 0, msgs...)
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -72,7 +71,7 @@ func TestFreshListLacksNothing(t *testing.T) {
 			if name == "deaf" {
 				await(t, s.Process, "watches unavailable")
 			}
-			defer churn(dir)()
+			churn(t, time.Millisecond, func(i int) string { return filepath.Join(dir, fmt.Sprint(i%10), "churn") })
 			for i := range rounds(200) {
 				made := filepath.Join(fmt.Sprint(i%10), "new", fmt.Sprint(i))
 				write(t, dir, made)
@@ -96,29 +95,7 @@ func (m *master) has(t *testing.T, name string, want bool) {
 		listed = listed || e.Name() == name
 	}
 	if listed != want || len(named) > 0 {
-		t.Fatalf("%s is listed: %v, want %v; unconfirmed: %v; %s", name, listed, want, named, tail(m.Process))
-	}
-}
-
-// churn makes and removes files until stopped.
-func churn(dir string) (stop func()) {
-	done := make(chan struct{})
-	var churning sync.WaitGroup
-	churning.Go(func() {
-		for i := 0; ; i++ {
-			select {
-			case <-done:
-				return
-			case <-time.After(time.Millisecond):
-				path := filepath.Join(dir, fmt.Sprint(i%10), "churn")
-				_ = os.WriteFile(path, nil, 0o600)
-				_ = os.Remove(path)
-			}
-		}
-	})
-	return func() {
-		close(done)
-		churning.Wait()
+		t.Fatalf("%s is listed: %v, want %v; unconfirmed: %v; %s", name, listed, want, named, m.Tail())
 	}
 }
 
@@ -135,7 +112,7 @@ func TestFreshNamesWhoCannotAnswer(t *testing.T) {
 	converges(t, m, well, frozen, astray)
 	must(t, os.Remove(filepath.Join(astray.dir, "file")))
 	must(t, os.Remove(astray.dir))
-	within(t, patience, func() error { return m.absent(astray) })
+	awaitAbsent(t, m, astray)
 	must(t, frozen.Pause())
 
 	began := time.Now()
@@ -173,15 +150,11 @@ func (m *master) names(t *testing.T, query string, want map[string]string) {
 // The roster has the state of each scout, the scouts that left, and the refused ones.
 func TestRoster(t *testing.T) {
 	t.Parallel()
-	m := startMaster(t)
-	dir := tempDir(t)
-	write(t, dir, "file")
-	s := startScout(t, m, "h", dir)
+	m, s := startPair(t, 1)
 	gone := startScout(t, m, "gone", tempDir(t))
-	converges(t, m, s, gone)
 	expectExit(t, gone.Process, syscall.SIGTERM, stopTime)
 	twin := dialRaw(t, m)
-	twin.hello("h", dir)
+	twin.hello("h", s.dir)
 	twin.ended()
 	var got struct {
 		Files  int
@@ -198,7 +171,7 @@ func TestRoster(t *testing.T) {
 	body, err := m.Get("/scouts")
 	must(t, err)
 	must(t, json.Unmarshal(body, &got))
-	if len(got.Scouts) != 1 || got.Scouts[0].Host != "h" || got.Scouts[0].State != "live" || got.Scouts[0].Files != 1 || got.Files != 1 || got.Scouts[0].Directory != dir {
+	if len(got.Scouts) != 1 || got.Scouts[0].Host != "h" || got.Scouts[0].State != "live" || got.Scouts[0].Files != 1 || got.Files != 1 || got.Scouts[0].Directory != s.dir {
 		t.Errorf("scouts: %s", body)
 	}
 	if heard, err := time.Parse(time.RFC3339, got.Scouts[0].Heard); err != nil || time.Since(heard) > patience {

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -27,10 +26,10 @@ import (
 	"github.com/getkin/kin-openapi/routers/legacy"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 
+	"scout/cmd/internal/testfleet"
 	scoutv1 "scout/proto/scout/v1"
 )
 
@@ -63,13 +62,8 @@ func TestHTTP(t *testing.T) {
 		{"GET", "/files?bogus=1", 400, problem, "bogus"},
 		{"GET", "/files?prefix=%zz", 400, problem, "query"},
 	} {
-		request, err := http.NewRequest(test.method, "http://"+m.HTTP+test.path, nil)
+		r, body, err := testfleet.Do(client, test.method, "http://"+m.HTTP+test.path, nil)
 		must(t, err)
-		r, err := client.Do(request)
-		must(t, err)
-		body, err := io.ReadAll(r.Body)
-		must(t, err)
-		r.Body.Close()
 		if kind := r.Header.Get("Content-Type"); r.StatusCode != test.status || !strings.HasPrefix(kind, test.kind) {
 			t.Errorf("%s %s: %s, %s: %s", test.method, test.path, r.Status, kind, body)
 		}
@@ -99,9 +93,7 @@ func checkProblem(t *testing.T, status int, words string, body []byte) {
 func TestGRPCHealth(t *testing.T) {
 	t.Parallel()
 	m := startMaster(t)
-	conn, err := grpc.NewClient(m.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	must(t, err)
-	defer conn.Close()
+	conn := dialGRPC(t, m)
 	for _, service := range []string{"", scoutv1.ScoutmasterService_ServiceDesc.ServiceName} {
 		r, err := healthpb.NewHealthClient(conn).Check(context.Background(), &healthpb.HealthCheckRequest{Service: service})
 		if err != nil || r.GetStatus() != healthpb.HealthCheckResponse_SERVING {
@@ -115,9 +107,7 @@ func TestGRPCHealth(t *testing.T) {
 func TestSilentCallsEnd(t *testing.T) {
 	t.Parallel()
 	m := startMaster(t, "-deadline", "1h")
-	conn, err := grpc.NewClient(m.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	must(t, err)
-	defer conn.Close()
+	conn := dialGRPC(t, m)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	both := &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}
@@ -143,11 +133,8 @@ func TestSilentCallsEnd(t *testing.T) {
 func TestTagsAndCursorsFromBefore(t *testing.T) {
 	t.Parallel()
 	ports := []string{"-grpc", freePort(t), "-http", freePort(t)}
-	m := startMaster(t, ports...)
-	dir := tempDir(t)
-	names := fill(t, dir, 10)
-	s := startScout(t, m, "h", dir)
-	converges(t, m, s)
+	m, s := startPair(t, 10, ports...)
+	names := find(t, s.dir)
 	tags, cursors, ids := map[string]bool{}, []string{}, []string{}
 	for range 4 {
 		for _, id := range ids {
@@ -188,7 +175,7 @@ func TestTagsAndCursorsFromBefore(t *testing.T) {
 
 		kill(t, m.Process)
 		m = startMaster(t, ports...)
-		within(t, patience, func() error { return m.lists("h", dir, names...) })
+		awaitList(t, m, "h", s.dir, names...)
 	}
 	// The tag of an empty list differs from that of another empty list.
 	kill(t, m.Process)
@@ -208,19 +195,19 @@ func TestTagsAndCursorsFromBefore(t *testing.T) {
 // ask requests a path with the tag of an earlier answer, and returns the status and the
 // tag of the answer.
 func (m *master) ask(path, tag string) (status int, now string, err error) {
-	r, err := http.NewRequest(http.MethodGet, "http://"+m.HTTP+path, nil)
+	answer, _, err := testfleet.Do(client, http.MethodGet, "http://"+m.HTTP+path, ifNoneMatch(tag))
 	if err != nil {
 		return 0, "", err
 	}
-	if tag != "" {
-		r.Header.Set("If-None-Match", tag)
-	}
-	answer, err := client.Do(r)
-	if err != nil {
-		return 0, "", err
-	}
-	defer answer.Body.Close()
 	return answer.StatusCode, answer.Header.Get("ETag"), nil
+}
+
+// ifNoneMatch is the header of a request with a tag, or without one.
+func ifNoneMatch(tag string) http.Header {
+	if tag == "" {
+		return nil
+	}
+	return http.Header{"If-None-Match": {tag}}
 }
 
 // keepsakes are the parts of an answer that a consumer keeps: its tag and its cursor.
@@ -263,10 +250,7 @@ func (m *master) firstEvent(from string) (event, id string, err error) {
 // the master.
 func TestAnswersConform(t *testing.T) {
 	t.Parallel()
-	m, dir := startMaster(t), tempDir(t)
-	for _, name := range []string{"app.log", "logs/2026/app.log", "bad\xff", "new\nline"} {
-		write(t, dir, name)
-	}
+	m, dir := startMaster(t), dirOf(t, "app.log", "logs/2026/app.log", "bad\xff", "new\nline")
 	s := startScout(t, m, "web-01", dir)
 	converges(t, m, s)
 	gone := startScout(t, m, "gone", tempDir(t))
@@ -337,31 +321,21 @@ func described(t *testing.T, m *master) routers.Router {
 
 // conforms asks, and holds the answer against the description of its GET.
 func conforms(router routers.Router, m *master, method, target string, header http.Header, status int) error {
-	r, err := http.NewRequest(method, "http://"+m.HTTP+target, http.NoBody)
-	if err != nil {
-		return err
-	}
-	maps.Copy(r.Header, header)
-	answer, err := (&http.Client{Timeout: time.Minute}).Do(r)
-	if err != nil {
-		return err
-	}
-	defer answer.Body.Close()
-	body, err := io.ReadAll(answer.Body)
+	answer, body, err := testfleet.Do(client, method, "http://"+m.HTTP+target, header)
 	if err != nil {
 		return err
 	}
 	if answer.StatusCode != status {
 		return errors.New(answer.Status + ": " + string(body))
 	}
-	asked := r.Clone(r.Context())
+	asked := answer.Request.Clone(context.Background())
 	asked.Method = http.MethodGet
 	asked.URL.Host, asked.URL.Scheme = "", ""
 	route, params, err := router.FindRoute(asked)
 	if err != nil {
 		return err
 	}
-	return openapi3filter.ValidateResponse(r.Context(), &openapi3filter.ResponseValidationInput{
+	return openapi3filter.ValidateResponse(asked.Context(), &openapi3filter.ResponseValidationInput{
 		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: asked, PathParams: params, Route: route},
 		Status:                 answer.StatusCode,
 		Header:                 answer.Header,

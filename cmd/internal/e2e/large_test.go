@@ -26,19 +26,6 @@ func roomyDir(t *testing.T) string {
 	return dir
 }
 
-// lookFor waits until a file is listed, or is not any more, without reading the
-// whole list, and returns how long that took.
-func lookFor(t *testing.T, m *master, name string, listed bool) time.Duration {
-	t.Helper()
-	return within(t, time.Minute, func() error {
-		body, err := m.Get("/files?prefix=" + name)
-		if err == nil && strings.Contains(string(body), `"`+name+`"`) != listed {
-			err = fmt.Errorf("of %s: %s", name, body)
-		}
-		return err
-	})
-}
-
 // Three hundred thousand files in one directory, far beyond any message limit:
 // one registration, the whole list at once or nothing, and then one file more
 // is as quick as ever.
@@ -81,9 +68,9 @@ func proveLarge(t *testing.T, dir string, n int) {
 	s := startScout(t, m, "h", dir)
 	registered := time.Since(began)
 	within(t, 2*time.Minute, func() error {
-		shown := events(m.Process, 0, "files synced")
+		shown := m.Logged(0, "files synced")
 		if len(shown) == 0 {
-			return fmt.Errorf("nothing was shown: %s", tail(s.Process))
+			return fmt.Errorf("nothing was shown: %s", s.Tail())
 		}
 		if files := int(shown[0].Number("files")); files != n {
 			t.Fatalf("%d files were shown, of %d: %v", files, n, shown[0])
@@ -113,8 +100,8 @@ func proveLarge(t *testing.T, dir string, n int) {
 		return err
 	})
 	t.Logf("gone %s after the kill", gone)
-	if n := len(events(m.Process, 0, "scout registered")); n != 1 {
-		t.Errorf("%d registrations: %s", n, tail(m.Process))
+	if n := len(m.Logged(0, "scout registered")); n != 1 {
+		t.Errorf("%d registrations: %s", n, m.Tail())
 	}
 }
 
@@ -147,12 +134,8 @@ func TestScanLongerThanDeadline(t *testing.T) {
 	if took < deadline {
 		t.Errorf("the scan took %s only", took)
 	}
-	if e := await(t, m.Process, "scout hidden"); e.Text("reason") != "scanning" {
-		t.Errorf("%v", e)
-	}
-	if dropped := events(m.Process, 0, "scout dropped"); len(dropped) > 0 {
-		t.Errorf("%v", dropped)
-	}
+	awaitReason(t, m.Process, "scout hidden", "scanning")
+	never(t, m.Process, 0, "scout dropped")
 }
 
 // queued is the length of the kernel's event queue.
@@ -207,8 +190,8 @@ func TestQueueOverflow(t *testing.T) {
 		write(t, crowd, "later")
 		converges(t, m, s)
 	}
-	if lost := events(s.Process, 0, "events lost"); len(lost) < 1 || len(lost) > 4 {
-		t.Errorf("it says %d times that events were lost: %s", len(lost), tail(s.Process))
+	if lost := s.Logged(0, "events lost"); len(lost) < 1 || len(lost) > 4 {
+		t.Errorf("it says %d times that events were lost: %s", len(lost), s.Tail())
 	}
 }
 
@@ -220,19 +203,17 @@ func TestBurst(t *testing.T) {
 	if raced {
 		n = rounds(20_000)
 	}
-	m, s, at := scriptIn(t, roomyDir(t))
+	m, s := startPairIn(t, roomyDir(t))
 	create(t, s.dir, n)
 	t.Logf("%d files: converged after %s", n, convergesWithin(t, time.Minute, m, s))
-	must(t, os.Mkdir(at("sub"), 0o755))
+	must(t, os.Mkdir(s.at("sub"), 0o755))
 	for i := range n {
-		must(t, os.Remove(at(fmt.Sprintf("%07d", i))))
+		must(t, os.Remove(s.at(fmt.Sprintf("%07d", i))))
 	}
 	t.Logf("removed again: converged after %s", convergesWithin(t, time.Minute, m, s))
-	write(t, at("sub"), "later")
+	write(t, s.at("sub"), "later")
 	converges(t, m, s)
-	if n := len(events(m.Process, 0, "scout dropped")); n > 0 {
-		t.Errorf("%s", tail(m.Process))
-	}
+	never(t, m.Process, 0, "scout dropped")
 }
 
 // Floods again and again: the list keeps up in between, and the scout does not
@@ -242,17 +223,17 @@ func TestFloodsAgainAndAgain(t *testing.T) {
 	if !*long {
 		t.Skip("takes a minute")
 	}
-	m, s, at := scriptIn(t, roomyDir(t))
+	m, s := startPairIn(t, roomyDir(t))
 	for i := range 200 {
-		write(t, at(fmt.Sprint("quiet", i)), "file")
+		write(t, s.at(fmt.Sprint("quiet", i)), "file")
 	}
 	for began := time.Now(); time.Since(began) < time.Minute; {
 		create(t, s.dir, 20_000)
 		for i := range 20_000 {
-			must(t, os.Remove(at(fmt.Sprintf("%07d", i))))
+			must(t, os.Remove(s.at(fmt.Sprintf("%07d", i))))
 		}
 	}
 	t.Logf("converged after %s", convergesWithin(t, time.Minute, m, s))
-	write(t, at("quiet7"), "later")
+	write(t, s.at("quiet7"), "later")
 	converges(t, m, s)
 }

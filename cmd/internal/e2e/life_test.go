@@ -63,8 +63,8 @@ func TestKilledScout(t *testing.T) {
 		}
 	}
 	want := 2 + rounds(3)
-	if n := len(events(m.Process, 0, "scout registered")); n != want {
-		t.Errorf("%d registrations, not %d: %s", n, want, tail(m.Process))
+	if n := len(m.Logged(0, "scout registered")); n != want {
+		t.Errorf("%d registrations, not %d: %s", n, want, m.Tail())
 	}
 }
 
@@ -78,10 +78,7 @@ func TestRestartedWithoutAPause(t *testing.T) {
 	for range rounds(5) {
 		s := startScout(t, m, "h", dir)
 		began := time.Now()
-		must(t, s.Process.Process.Kill())
-		if _, err := s.AwaitExit(patience); err != nil {
-			t.Fatal(err)
-		}
+		kill(t, s.Process)
 		s = startScout(t, m, "h", dir)
 		converges(t, m, s)
 		took := time.Since(began)
@@ -92,26 +89,18 @@ func TestRestartedWithoutAPause(t *testing.T) {
 		expectExit(t, s.Process, syscall.SIGTERM, 3*time.Second)
 		within(t, soon, func() error { return m.absent(s) })
 	}
-	if refused := events(m.Process, 0, "registration refused"); len(refused) > 0 {
-		t.Errorf("%v", refused)
-	}
+	never(t, m.Process, 0, "registration refused")
 }
 
 // A scout that is told to stop deregisters: exit code 0, and gone at once.
 func TestStoppedScout(t *testing.T) {
 	t.Parallel()
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
-		m := startMaster(t)
-		dir := tempDir(t)
-		fill(t, dir, 10)
-		s := startScout(t, m, "h", dir)
-		converges(t, m, s)
+		m, s := startPair(t, 10)
 		took := expectExit(t, s.Process, sig, 3*time.Second)
 		t.Logf("stopped %s after %s", took, sig)
 		within(t, soon, func() error { return m.absent(s) })
-		if e := await(t, m.Process, "scout dropped"); e.Text("reason") != "deregistered" {
-			t.Errorf("%v", e)
-		}
+		awaitReason(t, m.Process, "scout dropped", "deregistered")
 	}
 }
 
@@ -119,11 +108,8 @@ func TestStoppedScout(t *testing.T) {
 // seconds when it thaws, without a poll. Meanwhile its directory stays claimed.
 func TestFrozenScout(t *testing.T) {
 	t.Parallel()
-	m := startMaster(t, "-heartbeat", "200ms", "-deadline", "1s")
-	dir := tempDir(t)
-	names := fill(t, dir, 100)
-	s := startScout(t, m, "h", dir)
-	converges(t, m, s)
+	m, s := startPair(t, 100, "-heartbeat", "200ms", "-deadline", "1s")
+	names := find(t, s.dir)
 	c := consume(t, m)
 	c.isWhole(s, names[:50])
 
@@ -134,19 +120,17 @@ func TestFrozenScout(t *testing.T) {
 	if gone < 700*time.Millisecond {
 		t.Errorf("gone %s after it froze, before the deadline", gone)
 	}
-	if e := await(t, m.Process, "scout dropped"); e.Text("reason") != "silent past deadline" {
-		t.Errorf("%v", e)
-	}
+	awaitReason(t, m.Process, "scout dropped", "silent past deadline")
 	c.isDead(s)
 
-	successor := launchScout(t, scoutCommand(m.GRPC, "h", dir), "h", dir)
+	successor := launchScout(t, scoutCommand(m.GRPC, "h", s.dir), "h", s.dir)
 	if e := failure(t, successor.Process); !strings.Contains(e.Text("error"), "is watched by another scout on this machine") {
 		t.Errorf("a successor on this machine: %v", e)
 	}
 	for _, name := range names[50:] {
-		must(t, syscall.Unlink(filepath.Join(dir, name)))
+		must(t, syscall.Unlink(filepath.Join(s.dir, name)))
 	}
-	write(t, dir, "new", "file")
+	write(t, s.dir, "new", "file")
 
 	c.isBack(s)
 	frozen := time.Since(began)
@@ -163,21 +147,17 @@ func TestFrozenScout(t *testing.T) {
 // exact when it thaws.
 func TestBrieflyFrozenScout(t *testing.T) {
 	t.Parallel()
-	m := startMaster(t, "-heartbeat", "1s", "-deadline", "20s")
-	dir := tempDir(t)
-	s := startScout(t, m, "h", dir)
+	m, s := startPair(t, 0, "-heartbeat", "1s", "-deadline", "20s")
 	c := consume(t, m)
 	for i := range 4 {
 		signal(t, s.Process, syscall.SIGSTOP)
-		fill(t, filepath.Join(dir, fmt.Sprint(i), "sub"), 50)
+		fill(t, s.at(fmt.Sprint(i, "/sub")), 50)
 		time.Sleep(300 * time.Millisecond)
 		signal(t, s.Process, syscall.SIGCONT)
 		converges(t, m, s)
 	}
 	c.done()
-	if dropped := events(m.Process, 0, "scout dropped"); len(dropped) > 0 {
-		t.Errorf("%v", dropped)
-	}
+	never(t, m.Process, 0, "scout dropped")
 }
 
 // A scout stops at once in whatever state it is told to.
@@ -218,7 +198,7 @@ func TestStopInAnyState(t *testing.T) {
 		s := startScout(t, m, "h", dir)
 		converges(t, m, s)
 		must(t, syscall.Rename(dir, dir+"2"))
-		within(t, patience, func() error { return m.absent(s) })
+		awaitAbsent(t, m, s)
 		t.Log(expectExit(t, s.Process, syscall.SIGTERM, 3*time.Second))
 	})
 }
@@ -235,10 +215,10 @@ func failureWithin(t *testing.T, p *testfleet.Process, limit time.Duration) test
 	t.Helper()
 	code, err := p.AwaitExit(limit + time.Second) // it starts in no time only on an idle machine
 	if err != nil {
-		t.Errorf("it did not end within %s: %s", limit, tail(p))
+		t.Errorf("it did not end within %s: %s", limit, p.Tail())
 		p.Kill()
 	} else if code <= 0 {
-		t.Errorf("exit code %d: %s", code, tail(p))
+		t.Errorf("exit code %d: %s", code, p.Tail())
 	}
 	var found []testfleet.Event
 	for _, e := range p.Events() {
@@ -247,10 +227,10 @@ func failureWithin(t *testing.T, p *testfleet.Process, limit time.Duration) test
 		}
 	}
 	if len(found) != 1 {
-		t.Fatalf("%d events at level error: %s", len(found), tail(p))
+		t.Fatalf("%d events at level error: %s", len(found), p.Tail())
 	}
 	if last := p.Events()[len(p.Events())-1]; last.Text("level") != "error" {
-		t.Errorf("the error is not the last line: %s", tail(p))
+		t.Errorf("the error is not the last line: %s", p.Tail())
 	}
 	return found[0]
 }
@@ -263,17 +243,13 @@ func TestIdleStream(t *testing.T) {
 	if !*long {
 		t.Skip("takes ten minutes")
 	}
-	m := startMaster(t)
-	dir := tempDir(t)
-	fill(t, dir, 3)
-	s := startScout(t, m, "h", dir)
-	converges(t, m, s)
+	m, s := startPair(t, 3)
 	masterSaid, scoutSaid := len(m.Events()), len(s.Events())
 	time.Sleep(10*time.Minute + 30*time.Second)
 	if m, s := m.Events()[masterSaid:], s.Events()[scoutSaid:]; len(m)+len(s) > 0 {
 		t.Errorf("the master said %v, the scout %v", m, s)
 	}
-	write(t, dir, "later")
+	write(t, s.dir, "later")
 	converges(t, m, s)
 }
 
@@ -300,11 +276,9 @@ func TestWallClockJumps(t *testing.T) {
 		time.Sleep(time.Second)
 	}
 	for _, p := range []*testfleet.Process{m.Process, s.Process} {
-		if n := len(events(p, 0, "scout dropped")) + len(events(p, 0, "master lost")) + len(events(p, 0, "events lost")); n > 0 {
-			t.Error(tail(p))
-		}
+		never(t, p, 0, "scout dropped", "master lost", "events lost")
 	}
-	synced := events(m.Process, 0, "files synced")
+	synced := m.Logged(0, "files synced")
 	var least, most time.Time
 	for _, e := range synced {
 		if at := e.Time(); least.IsZero() || at.Before(least) {

@@ -31,12 +31,12 @@ func TestSlowLink(t *testing.T) {
 		n += fillMany(t, filepath.Join(dir, fmt.Sprint("more ", i)), 10_000)
 	}
 	m := startMaster(t, "-heartbeat", "200ms", "-deadline", deadline.String())
-	p := newProxy(t, m)
+	p := newProxy(t, m.GRPC)
 	p.Set(testfleet.Condition{Rate: megabit})
 	s := launchScout(t, scoutCommand(p.Address(), "h", dir), "h", dir)
 	within(t, 10*time.Minute, func() error {
-		if len(events(m.Process, 0, "files synced")) == 0 {
-			return fmt.Errorf("nothing is listed: %s\n%s", tail(m.Process), tail(s.Process))
+		if len(m.Logged(0, "files synced")) == 0 {
+			return fmt.Errorf("nothing is listed: %s\n%s", m.Tail(), s.Tail())
 		}
 		return nil
 	})
@@ -50,15 +50,9 @@ func TestSlowLink(t *testing.T) {
 		t.Errorf("the snapshot took only %.1f s", took)
 	}
 	write(t, dir, "later")
-	within(t, patience, func() error {
-		if body, err := m.Get("/files?prefix=later"); err != nil || len(body) < 20 {
-			return fmt.Errorf("%s, %w", body, err)
-		}
-		return nil
-	})
-	if lost := len(events(m.Process, 0, "scout dropped")) + len(events(s.Process, 0, "master lost")); lost > 0 {
-		t.Errorf("%s\n%s", tail(m.Process), tail(s.Process))
-	}
+	lookFor(t, m, "later", true)
+	never(t, m.Process, 0, "scout dropped")
+	never(t, s.Process, 0, "master lost")
 }
 
 // fillMany makes a directory with n files, and returns n.
@@ -77,7 +71,7 @@ func TestProxyKeepsConnection(t *testing.T) {
 	const deadline = 2 * time.Second
 	timing := []string{"-heartbeat", "500ms", "-deadline", deadline.String()}
 	m := startMaster(t, timing...)
-	p := newProxy(t, m)
+	p := newProxy(t, m.GRPC)
 	dir := tempDir(t)
 	fill(t, dir, 10)
 	s := launchScout(t, scoutCommand(p.Address(), "h", dir), "h", dir)
@@ -106,7 +100,7 @@ func TestProxyKeepsConnection(t *testing.T) {
 func TestLinkCut(t *testing.T) {
 	t.Parallel()
 	m := startMaster(t)
-	p := newProxy(t, m)
+	p := newProxy(t, m.GRPC)
 	dir := tempDir(t)
 	names := fill(t, dir, 50)
 	s := launchScout(t, scoutCommand(p.Address(), "h", dir), "h", dir)
@@ -182,9 +176,7 @@ func TestPacketsVanish(t *testing.T) {
 			}
 			must(t, ns.Set(testfleet.Condition{}))
 			converges(t, m, s)
-			if n := len(events(m.Process, 0, "registration refused")); n > 0 {
-				t.Errorf("its own ghost was in the way: %s", tail(m.Process))
-			}
+			never(t, m.Process, 0, "registration refused")
 		})
 	}
 }

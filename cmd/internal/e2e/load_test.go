@@ -44,9 +44,7 @@ func TestLoad(t *testing.T) {
 	used, err := m.CPUOver(t.Context(), watch)
 	must(t, err)
 	t.Logf("idle: %d MiB resident, %.0f %% of one processor", steady, 100*used)
-	if dropped := events(m.Process, from, "scout dropped"); len(dropped) > 0 {
-		t.Errorf("%d scouts were dropped, such as %v", len(dropped), dropped[0])
-	}
+	never(t, m.Process, from, "scout dropped")
 
 	kill(t, m.Process)
 	m = startMaster(t, ports...)
@@ -93,7 +91,7 @@ func TestFleetLoad(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if moved := len(events(f.masters[1].Process, from[0], "scout registered")) + len(events(f.masters[2].Process, from[1], "scout registered")); moved < n {
+		if moved := len(f.masters[1].Logged(from[0], "scout registered")) + len(f.masters[2].Logged(from[1], "scout registered")); moved < n {
 			return fmt.Errorf("%d scouts have moved, of %d", moved, n)
 		}
 		return nil
@@ -101,7 +99,7 @@ func TestFleetLoad(t *testing.T) {
 	t.Logf("the scoutmaster killed: all have moved after %s", time.Since(began).Round(time.Millisecond))
 	sent := 0
 	for i, m := range f.masters[1:] {
-		for _, e := range events(m.Process, from[i], "files synced") {
+		for _, e := range m.Logged(from[i], "files synced") {
 			sent += int(e.Number("added"))
 		}
 	}
@@ -146,7 +144,7 @@ func (m *master) listsAll(t *testing.T, n int) time.Duration {
 func (m *master) crowd(t *testing.T) (most int) {
 	t.Helper()
 	var times []time.Time
-	for _, e := range events(m.Process, 0, "scout registered") {
+	for _, e := range m.Logged(0, "scout registered") {
 		times = append(times, e.Time())
 		for times[len(times)-1].Sub(times[0]) > 100*time.Millisecond {
 			times = times[1:]

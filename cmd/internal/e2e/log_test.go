@@ -31,11 +31,11 @@ func TestLogs(t *testing.T) {
 	usurper.ended()
 
 	must(t, os.Rename(dir, dir+"-away"))
-	within(t, patience, func() error { return m.absent(s) })
+	awaitAbsent(t, m, s)
 	must(t, os.Rename(dir+"-away", dir))
 	converges(t, m, s)
 	expectExit(t, s.Process, syscall.SIGTERM, stopTime)
-	within(t, patience, func() error { return m.absent(s) })
+	awaitAbsent(t, m, s)
 
 	await(t, m.Process, "scout dropped") // the log comes by a way of its own
 	session := await(t, s.Process, "registered").Text("session")
@@ -57,7 +57,7 @@ func TestLogs(t *testing.T) {
 		{s.Process, "snapshot sent", map[string]any{"host": "h", "directory": dir, "files": 5.0, "bytes": nil, "seconds": nil}},
 	} {
 		if !logged(want.of, want.msg, want.fields) {
-			t.Errorf("there is no %q with %v in %v", want.msg, want.fields, events(want.of, 0, want.msg))
+			t.Errorf("there is no %q with %v in %v", want.msg, want.fields, want.of.Logged(0, want.msg))
 		}
 	}
 	for _, p := range []*testfleet.Process{m.Process, s.Process} {
@@ -68,7 +68,7 @@ func TestLogs(t *testing.T) {
 // logged reports whether there is an event with the message and the fields; nil
 // is any value that is not empty.
 func logged(p *testfleet.Process, msg string, fields map[string]any) bool {
-	for _, e := range events(p, 0, msg) {
+	for _, e := range p.Logged(0, msg) {
 		all := true
 		for name, want := range fields {
 			got, ok := e[name]
@@ -123,12 +123,11 @@ func TestLogWithoutReader(t *testing.T) {
 	m := masterAt("127.0.0.1:"+grpcPort, "127.0.0.1:"+httpPort)
 	unread(t, command(programs.Scoutmaster, "-grpc", grpcPort, "-http", httpPort))
 	within(t, patience, func() error { _, err := m.Files(); return err })
-	dir := tempDir(t)
-	write(t, dir, "a")
+	dir := dirOf(t, "a")
 	unread(t, command(programs.Scout, "-dir", dir, "-master", m.GRPC, "-host", "h"))
-	within(t, patience, func() error { return m.lists("h", dir, "a") })
+	awaitList(t, m, "h", dir, "a")
 	write(t, dir, "b")
-	within(t, patience, func() error { return m.lists("h", dir, "a", "b") })
+	awaitList(t, m, "h", dir, "a", "b")
 }
 
 // unread starts cmd with a log that nobody reads any more, until the test ends,

@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	reflectionpb "google.golang.org/grpc/reflection/grpc_reflection_v1"
 
 	"scout/cmd/internal/testfleet"
@@ -44,9 +42,8 @@ func TestNoSideDoors(t *testing.T) {
 	t.Parallel()
 	m := startMaster(t)
 	for _, path := range []string{"/debug/pprof/", "/debug/vars"} {
-		r, err := http.Get("http://" + m.HTTP + path)
+		r, _, err := testfleet.Do(client, http.MethodGet, "http://"+m.HTTP+path, nil)
 		must(t, err)
-		r.Body.Close()
 		if r.StatusCode != http.StatusNotFound {
 			t.Errorf("%s: %s", path, r.Status)
 		}
@@ -69,10 +66,7 @@ func awaitSeries(t *testing.T, url string, lines ...string) {
 	t.Helper()
 	var page string
 	for began := time.Now(); time.Since(began) < patience; time.Sleep(10 * time.Millisecond) {
-		r, err := http.Get(url)
-		must(t, err)
-		body, err := io.ReadAll(r.Body)
-		r.Body.Close()
+		body, err := testfleet.Get(client, url)
 		must(t, err)
 		if page = "\n" + string(body); hasAll(page, lines) {
 			return
@@ -95,7 +89,7 @@ func listening(t *testing.T, p *testfleet.Process, flag string) string {
 	t.Helper()
 	e, err := p.Await(patience, 0, func(e testfleet.Event) bool { return e.Msg() == "listening" && e.Text("for") == flag })
 	if err != nil {
-		t.Fatalf("nothing listens for -%s: %v: %s", flag, err, tail(p))
+		t.Fatalf("nothing listens for -%s: %v: %s", flag, err, p.Tail())
 	}
 	return e.Text("address")
 }
@@ -104,9 +98,7 @@ func listening(t *testing.T, p *testfleet.Process, flag string) string {
 // not.
 func services(t *testing.T, m *master) (names []string) {
 	t.Helper()
-	conn, err := grpc.NewClient(m.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	must(t, err)
-	defer conn.Close()
+	conn := dialGRPC(t, m)
 	stream, err := reflectionpb.NewServerReflectionClient(conn).ServerReflectionInfo(t.Context())
 	must(t, err)
 	err = stream.Send(&reflectionpb.ServerReflectionRequest{

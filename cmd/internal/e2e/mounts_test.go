@@ -15,42 +15,31 @@ import (
 	"scout/cmd/internal/testfleet"
 )
 
+// diskBelow makes a directory that has a disk at a path below it, with a few files in
+// directories. It returns what the disk shows, too.
+func diskBelow(t *testing.T, path string) (d *testfleet.Disk, backing, dir string) {
+	t.Helper()
+	parent := tempDir(t)
+	backing, dir = filepath.Join(parent, "backing"), filepath.Join(parent, "dir")
+	for i := range 5 {
+		write(t, backing, fmt.Sprint("sub", i), "remote")
+	}
+	must(t, os.MkdirAll(filepath.Join(dir, path), 0o755))
+	return newDisk(t, backing, filepath.Join(dir, path)), backing, dir
+}
+
 // withDisk starts a scout on a directory that has a disk at "disk" with a few
 // files in directories, and files beside it. It returns what the disk shows.
 func withDisk(t *testing.T, args ...string) (m *master, s *scout, d *testfleet.Disk, backing string) {
 	t.Helper()
-	parent := tempDir(t)
-	backing, dir := filepath.Join(parent, "backing"), filepath.Join(parent, "dir")
+	d, backing, dir := diskBelow(t, "disk")
 	for i := range 5 {
-		write(t, backing, fmt.Sprint("sub", i), "remote")
 		write(t, dir, fmt.Sprint("sub", i), "local")
 	}
-	must(t, os.Mkdir(filepath.Join(dir, "disk"), 0o755))
-	d = newDisk(t, backing, filepath.Join(dir, "disk"))
 	m = startMaster(t, "-heartbeat", "200ms")
 	s = startScout(t, m, "h", dir, append([]string{"-poll", "200ms"}, args...)...)
 	converges(t, m, s)
 	return m, s, d, backing
-}
-
-// isListed waits until one name is listed, or is not any more, and returns how
-// long that took.
-func isListed(t *testing.T, m *master, s *scout, name string, want bool) time.Duration {
-	t.Helper()
-	return within(t, patience, func() error {
-		entries, err := m.Files()
-		if err != nil {
-			return err
-		}
-		listed := false
-		for _, n := range testfleet.Names(entries, s.host, s.dir) {
-			listed = listed || n == name
-		}
-		if listed != want {
-			return fmt.Errorf("%q is listed: %v; %s", name, listed, tail(s.Process))
-		}
-		return nil
-	})
 }
 
 // fastEnough checks that changes beside the disk are listed at once.
@@ -59,20 +48,21 @@ func fastEnough(t *testing.T, m *master, s *scout) {
 	for i := range 5 {
 		name := fmt.Sprint("beside", i)
 		write(t, s.dir, name)
-		if took := isListed(t, m, s, name, true); took > soon {
+		if took := lookFor(t, m, name, true); took > soon {
 			t.Errorf("a file beside the disk was listed after %s", took)
 		}
 		must(t, os.Remove(filepath.Join(s.dir, name)))
-		isListed(t, m, s, name, false)
+		lookFor(t, m, name, false)
 	}
 }
 
-// unconfirmedFor checks that a fresh list names the scout as unconfirmed for a reason.
+// unconfirmedFor waits until a fresh list names the scout as unconfirmed for a reason,
+// or names nobody if the reason is "".
 func unconfirmedFor(t *testing.T, m *master, words string) {
 	t.Helper()
 	within(t, patience, func() error {
 		_, missing, err := m.fresh("fresh=2s")
-		if err == nil && (len(missing) != 1 || !strings.Contains(missing[0].Reason, words)) {
+		if err == nil && (len(missing) > 0 != (words != "") || len(missing) > 1 || words != "" && !strings.Contains(missing[0].Reason, words)) {
 			err = fmt.Errorf("unconfirmed: %+v", missing)
 		}
 		return err
@@ -87,12 +77,12 @@ func TestDiskHangs(t *testing.T) {
 	must(t, d.Pause())
 	time.Sleep(time.Second) // the poll comes to it
 	fastEnough(t, m, s)
-	isListed(t, m, s, "disk/sub0/remote", true)
+	lookFor(t, m, "disk/sub0/remote", true)
 	_, err := m.Await(patience, 0, func(e testfleet.Event) bool {
 		return e.Msg() == "scout degraded" && strings.Contains(e.Text("reason"), "disk")
 	})
 	if err != nil {
-		t.Errorf("the disk is not named: %v: %s", err, tail(m.Process))
+		t.Errorf("the disk is not named: %v: %s", err, m.Tail())
 	}
 	unconfirmedFor(t, m, "disk")
 	fastEnough(t, m, s)
@@ -100,13 +90,7 @@ func TestDiskHangs(t *testing.T) {
 	write(t, backing, "made meanwhile")
 	must(t, d.Continue())
 	converges(t, m, s)
-	within(t, patience, func() error {
-		_, missing, err := m.fresh("fresh=2s")
-		if err == nil && len(missing) > 0 {
-			err = fmt.Errorf("unconfirmed: %+v", missing)
-		}
-		return err
-	})
+	unconfirmedFor(t, m, "")
 }
 
 // Whatever hangs, a scout that is told to stop does within a second.
@@ -125,12 +109,8 @@ func TestStopWhileDiskHangs(t *testing.T) {
 // one line, within five seconds.
 func TestStartOnDiskThatHangs(t *testing.T) {
 	t.Parallel()
-	parent := tempDir(t)
-	backing, dir := filepath.Join(parent, "backing"), filepath.Join(parent, "dir")
-	write(t, backing, "file")
-	must(t, os.Mkdir(dir, 0o755))
 	m := startMaster(t)
-	d := newDisk(t, backing, dir)
+	d, _, dir := diskBelow(t, "")
 	must(t, d.Pause())
 	p := launch(t, scoutCommand(m.GRPC, "h", dir))
 	if e := failure(t, p); !strings.Contains(e.Text("error"), dir) {
@@ -141,16 +121,12 @@ func TestStartOnDiskThatHangs(t *testing.T) {
 // A scout starts while a disk below its directory hangs, and lists the rest.
 func TestStartBesideDiskThatHangs(t *testing.T) {
 	t.Parallel()
-	parent := tempDir(t)
-	backing, dir := filepath.Join(parent, "backing"), filepath.Join(parent, "dir")
-	write(t, backing, "remote")
+	d, _, dir := diskBelow(t, "disk")
 	write(t, dir, "local")
-	must(t, os.Mkdir(filepath.Join(dir, "disk"), 0o755))
-	d := newDisk(t, backing, filepath.Join(dir, "disk"))
 	must(t, d.Pause())
 	m := startMaster(t, "-heartbeat", "200ms")
 	s := startScout(t, m, "h", dir, "-poll", "200ms")
-	isListed(t, m, s, "local", true)
+	lookFor(t, m, "local", true)
 	must(t, d.Continue())
 	converges(t, m, s)
 }
@@ -199,11 +175,7 @@ func TestDirectoryFailsToList(t *testing.T) {
 	})
 	t.Run("the directory", func(t *testing.T) {
 		t.Parallel()
-		parent := tempDir(t)
-		backing, dir := filepath.Join(parent, "backing"), filepath.Join(parent, "dir")
-		write(t, backing, "file")
-		must(t, os.Mkdir(dir, 0o755))
-		d := newDisk(t, backing, dir)
+		d, backing, dir := diskBelow(t, "")
 		m := startMaster(t, "-heartbeat", "200ms")
 		s := startScout(t, m, "h", dir, "-poll", "200ms")
 		converges(t, m, s)
@@ -221,17 +193,14 @@ func TestDirectoryFailsToList(t *testing.T) {
 func TestMountsShowAtOnce(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
-	m, dir := startMaster(t), tempDir(t)
-	write(t, dir, "local")
+	m, dir := startMaster(t), dirOf(t, "local")
 	at := filepath.Join(dir, "at")
 	write(t, at, "underneath")
 	s := startScout(t, m, "h", dir)
 	converges(t, m, s)
 	mount := func(args ...string) {
 		t.Helper()
-		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
-			t.Fatalf("%q: %v: %s", args, err, out)
-		}
+		must(t, testfleet.Run(args...))
 	}
 	disk := tempDir(t)
 	mount("mount", "-t", "tmpfs", "none", disk)
@@ -261,19 +230,19 @@ func TestMountsShowAtOnce(t *testing.T) {
 // Directories that have left the tree hold no watch.
 func TestDirectoriesThatHaveLeft(t *testing.T) {
 	t.Parallel()
-	m, s, at := script(t)
+	m, s := startPair(t, 0)
 	archive := tempDir(t)
-	write(t, at("stays"), "file")
+	write(t, s.at("stays"), "file")
 	converges(t, m, s)
 	before, err := s.Watches()
 	must(t, err)
 	for i := range rounds(300) {
 		name := fmt.Sprint("d", i)
-		write(t, at(name), "file")
+		write(t, s.at(name), "file")
 		if i%10 == 0 {
 			converges(t, m, s)
 		}
-		must(t, os.Rename(at(name), filepath.Join(archive, name)))
+		must(t, os.Rename(s.at(name), filepath.Join(archive, name)))
 	}
 	converges(t, m, s)
 	within(t, patience, func() error {
@@ -287,9 +256,7 @@ func TestDirectoriesThatHaveLeft(t *testing.T) {
 	for i := range rounds(300) {
 		write(t, archive, fmt.Sprint("d", i), "more")
 	}
-	write(t, at("last"))
+	write(t, s.at("last"))
 	converges(t, m, s)
-	if lost := events(s.Process, from, "events lost"); len(lost) > 0 {
-		t.Errorf("changes elsewhere are noticed: %v", lost)
-	}
+	never(t, s.Process, from, "events lost")
 }

@@ -17,7 +17,7 @@ import (
 // what is nearly UTF-8. The list is JSON, and the exact bytes are in it.
 func TestNamesOfAnyBytes(t *testing.T) {
 	t.Parallel()
-	m, s, at := script(t)
+	m, s := startPair(t, 0)
 	var names []string
 	step := 256 / rounds(256) // fewer when time is short
 	for b := 1; b < 256; b += step {
@@ -35,18 +35,18 @@ func TestNamesOfAnyBytes(t *testing.T) {
 	slices.Sort(names)
 	names = slices.Compact(names)
 	for i, name := range names {
-		must(t, os.WriteFile(at(name), nil, 0o600))
+		must(t, os.WriteFile(s.at(name), nil, 0o600))
 		if i%16 == 0 {
-			write(t, at("in"), name+"dir", name)
+			write(t, s.at("in"), name+"dir", name)
 		}
 	}
 	converges(t, m, s)
 	for i, name := range names {
 		if i%2 == 0 {
-			must(t, os.Remove(at(name)))
+			must(t, os.Remove(s.at(name)))
 		}
 	}
-	must(t, os.Rename(at("in"), at("in\xff\n")))
+	must(t, os.Rename(s.at("in"), s.at("in\xff\n")))
 	converges(t, m, s)
 }
 
@@ -76,12 +76,11 @@ func TestLongNames(t *testing.T) {
 // are listed, and a rename that shortens them makes them so.
 func TestPathsTooLong(t *testing.T) {
 	t.Parallel()
-	m := startMaster(t, "-heartbeat", "200ms")
-	dir := tempDir(t)
-	s := startScout(t, m, "h", dir)
+	m, s := startPair(t, 0, "-heartbeat", "200ms")
+	dir := s.dir
 	deep(t, dir, 4097)
 	write(t, dir, "file")
-	within(t, patience, func() error { return m.lists("h", dir, "file") })
+	awaitList(t, m, "h", dir, "file")
 	if e := await(t, m.Process, "scout degraded"); e.Number("unreadable") == 0 {
 		t.Errorf("%v", e)
 	}

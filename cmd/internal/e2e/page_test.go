@@ -31,9 +31,7 @@ const rowsShown = `[...document.querySelectorAll("#rows tr[aria-rowindex] td:fir
 // The page shows the scouts and the files, and follows both.
 func TestPage(t *testing.T) {
 	b := openBrowser(t)
-	m, dir := startMaster(t), tempDir(t)
-	write(t, dir, "app.log")
-	write(t, dir, "logs/2026/a.log")
+	m, dir := startMaster(t), dirOf(t, "app.log", "logs/2026/a.log")
 	s := startScout(t, m, "web-01", dir)
 	converges(t, m, s)
 	complained := complaints(b.ctx)
@@ -65,10 +63,8 @@ func TestPage(t *testing.T) {
 func TestPageOutlivesTheMaster(t *testing.T) {
 	b := openBrowser(t)
 	grpcPort, httpPort := freePort(t), freePort(t)
-	m, dir := startMaster(t, "-grpc", grpcPort, "-http", httpPort), tempDir(t)
-	write(t, dir, "one")
-	s := startScout(t, m, "h", dir)
-	converges(t, m, s)
+	m, s := startPairIn(t, dirOf(t, "one"), "-grpc", grpcPort, "-http", httpPort)
+	dir := s.dir
 	b.open(m)
 	b.await(rowsShown + `.join() === "one"`)
 	kill(t, m.Process)
@@ -84,8 +80,7 @@ func TestPageAsksForTheToken(t *testing.T) {
 	b := openBrowser(t)
 	tokens := filepath.Join(t.TempDir(), "readers")
 	must(t, os.WriteFile(tokens, []byte("page:0123456789abcdef0123456789abcdef\n"), 0o600))
-	m, dir := startMaster(t, "-http-token-file", tokens), tempDir(t)
-	write(t, dir, "one")
+	m, dir := startMaster(t, "-http-token-file", tokens), dirOf(t, "one")
 	startScout(t, m, "h", dir)
 	b.do("open the page", chromedp.Navigate("http://"+m.HTTP+"/"))
 	b.await(`!document.querySelector("#door").hidden`)
@@ -102,10 +97,7 @@ func TestPageAsksForTheToken(t *testing.T) {
 // A name is text, whatever it says.
 func TestPageShowsNamesAsText(t *testing.T) {
 	b := openBrowser(t)
-	m, dir := startMaster(t), tempDir(t)
-	for _, name := range []string{`<img src=x onerror=alert(1)>`, "new\nline", "bidi\u202egpj.exe", "bad\xff", `"'&amp;`} {
-		write(t, dir, name)
-	}
+	m, dir := startMaster(t), dirOf(t, `<img src=x onerror=alert(1)>`, "new\nline", "bidi\u202egpj.exe", "bad\xff", `"'&amp;`)
 	s := startScout(t, m, `<script>alert("host")</script>`, dir)
 	converges(t, m, s)
 	complained := complaints(b.ctx)
@@ -210,8 +202,7 @@ func TestPageOfManyFiles(t *testing.T) {
 	defer cancel()
 	many := &testfleet.PlayedScouts{Masters: []string{m.GRPC}, Directories: []*testfleet.Directory{testfleet.NewDirectory(filestest.Set(names...))}}
 	go many.Run(ctx)
-	dir := tempDir(t)
-	write(t, dir, "zz/last")
+	dir := dirOf(t, "zz/last")
 	startScout(t, m, "h", dir)
 	b.open(m)
 	b.await(found("400,001 files.") + "&&" + rowsShown + `[0] === "a/000000.dat"`)
@@ -260,8 +251,7 @@ const inSequence = `((n) => n.length > 20 && n.every((x, i) => i === 0 || x === 
 // The page of any scoutmaster of a fleet shows all of them, and where each scout is.
 func TestPageOfAFleet(t *testing.T) {
 	b, f := openBrowser(t), startFleet(t, 1, 2)
-	dir := tempDir(t)
-	write(t, dir, "one")
+	dir := dirOf(t, "one")
 	s := f.startScout("web-01", dir)
 	home := f.home(s)
 	b.open(f.masters[1-home])
@@ -288,10 +278,7 @@ func TestPageTakesTheSelection(t *testing.T) {
 			args = []string{"-http-token-file", file}
 		}
 		b := openBrowser(t)
-		m, dir := startMaster(t, args...), tempDir(t)
-		for _, name := range []string{"one.log", "two.log", "three"} {
-			write(t, dir, name)
-		}
+		m, dir := startMaster(t, args...), dirOf(t, "one.log", "two.log", "three")
 		startScout(t, m, "h", dir)
 		b.do("open the page", chromedp.Navigate("http://"+m.HTTP+"/?name=.log"))
 		if token != "" {
@@ -398,10 +385,8 @@ func TestPageBelowAPath(t *testing.T) {
 // The plots have a time axis, and say each value that they show.
 func TestPagePlots(t *testing.T) {
 	b := openBrowser(t)
-	m, dir := startMaster(t), tempDir(t)
-	write(t, dir, "one")
-	s := startScout(t, m, "h", dir)
-	converges(t, m, s)
+	m, s := startPairIn(t, dirOf(t, "one"))
+	dir := s.dir
 	b.open(m)
 	said := func(end string) string {
 		return fmt.Sprintf(`document.querySelector("#files-plot .plot").getAttribute("aria-valuetext").endsWith(%q)`, end)

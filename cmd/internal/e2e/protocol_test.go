@@ -16,7 +16,6 @@ import (
 	"github.com/cespare/xxhash/v2"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
@@ -28,11 +27,8 @@ import (
 // log says so too. Nobody else notices: a scout's session and list go on.
 func TestViolations(t *testing.T) {
 	t.Parallel()
-	m := startMaster(t)
-	dir := tempDir(t)
-	names := fill(t, dir, 20)
-	s := startScout(t, m, "h", dir)
-	converges(t, m, s)
+	m, s := startPair(t, 20)
+	names := find(t, s.dir)
 	c := consume(t, m)
 	c.isWhole(s, names)
 
@@ -125,18 +121,16 @@ func TestViolations(t *testing.T) {
 						return nil
 					}
 				}
-				return fmt.Errorf("the log says nothing of %q: %s", test.want, tail(m.Process))
+				return fmt.Errorf("the log says nothing of %q: %s", test.want, m.Tail())
 			})
 			if err := m.lists("raw", "/"); err != nil {
 				t.Error(err)
 			}
 		})
 	}
-	write(t, dir, "still followed")
+	write(t, s.dir, "still followed")
 	converges(t, m, s)
-	if n := len(events(s.Process, 0, "master lost")) + len(events(s.Process, 0, "resync requested")); n > 0 {
-		t.Errorf("a scout noticed: %s", tail(s.Process))
-	}
+	never(t, s.Process, 0, "master lost", "resync requested")
 }
 
 // grant registers and is granted a snapshot.
@@ -165,11 +159,8 @@ func (r *raw) remove(name string) {
 // Data that is not a message ends its call or its connection, and no other.
 func TestGarbage(t *testing.T) {
 	t.Parallel()
-	m := startMaster(t)
-	dir := tempDir(t)
-	names := fill(t, dir, 20)
-	s := startScout(t, m, "h", dir)
-	converges(t, m, s)
+	m, s := startPair(t, 20)
+	names := find(t, s.dir)
 	consume(t, m).isWhole(s, names)
 
 	for _, garbage := range []string{"", "\xff\xff\xff", "\x0a\x7f", "\x0a\x05\x0a\x03\xff\xfe\xfd", strings.Repeat("\x07", 1000)} {
@@ -198,11 +189,9 @@ func TestGarbage(t *testing.T) {
 			conn.Close()
 		}
 	}
-	write(t, dir, "still followed")
+	write(t, s.dir, "still followed")
 	converges(t, m, s)
-	if n := len(events(m.Process, 0, "scout dropped")); n > 0 {
-		t.Errorf("%s", tail(m.Process))
-	}
+	never(t, m.Process, 0, "scout dropped")
 }
 
 // bytesCodec sends its bytes in the place of every message.
@@ -232,16 +221,16 @@ func TestResync(t *testing.T) {
 			r := dialRaw(t, m)
 			r.register(name, "/")
 			r.show("a", "b", "c")
-			within(t, patience, func() error { return m.lists(name, "/", "a", "b", "c") })
+			awaitList(t, m, name, "/", "a", "b", "c")
 			differ(r)
 			r.update(r.add("zz")) // was under way before the Resync arrived
 			r.beat()
 			if reason := r.receive("Resync").GetResync().GetReason(); reason == "" {
 				t.Error("no reason")
 			}
-			within(t, patience, func() error { return m.lists(name, "/") })
+			awaitList(t, m, name, "/")
 			r.show("new")
-			within(t, patience, func() error { return m.lists(name, "/", "new") })
+			awaitList(t, m, name, "/", "new")
 		})
 	}
 }
@@ -254,7 +243,7 @@ func TestNeverHalfAnUpdate(t *testing.T) {
 	r := dialRaw(t, m)
 	r.register("raw", "/")
 	r.show("a", "b")
-	within(t, patience, func() error { return m.lists("raw", "/", "a", "b") })
+	awaitList(t, m, "raw", "/", "a", "b")
 	r.revision++
 	r.update(&scoutv1.Update{Revision: r.revision, More: true, Removed: encode("a")})
 	r.update(&scoutv1.Update{Revision: r.revision, More: true, Added: encode("c")})
@@ -266,16 +255,16 @@ func TestNeverHalfAnUpdate(t *testing.T) {
 	}
 	r.shown = []string{"b", "c", "d"}
 	r.update(&scoutv1.Update{Revision: r.revision, Added: encode("d"), Count: 3, Digest: digest(r.shown)})
-	within(t, patience, func() error { return m.lists("raw", "/", "b", "c", "d") })
+	awaitList(t, m, "raw", "/", "b", "c", "d")
 
 	r.part("e")
 	r.unavailable("changed its mind")
-	within(t, patience, func() error { return m.lists("raw", "/") })
+	awaitList(t, m, "raw", "/")
 	if e := await(t, m.Process, "scout hidden"); e.Text("reason") != "changed its mind" || e.Text("host") != "raw" {
 		t.Errorf("%v", e)
 	}
 	r.show("f")
-	within(t, patience, func() error { return m.lists("raw", "/", "f") })
+	awaitList(t, m, "raw", "/", "f")
 	await(t, m.Process, "scout shown")
 
 	r.part("g")
@@ -285,10 +274,8 @@ func TestNeverHalfAnUpdate(t *testing.T) {
 	if end := r.ended(); end.Code() != codes.Unknown && end.Code() != codes.OK { // io.EOF
 		t.Errorf("%v", end)
 	}
-	within(t, patience, func() error { return m.lists("raw", "/") })
-	if e := await(t, m.Process, "scout dropped"); e.Text("reason") != "deregistered" {
-		t.Errorf("%v", e)
-	}
+	awaitList(t, m, "raw", "/")
+	awaitReason(t, m.Process, "scout dropped", "deregistered")
 }
 
 // Texts of a peer cannot break the log or the list.
@@ -306,7 +293,7 @@ func TestNastyTexts(t *testing.T) {
 		t.Errorf("%v", e)
 	}
 	r.show("\xff\"")
-	within(t, patience, func() error { return m.lists("\"\\\u2028<b>\U0001f600", "/\xff\n\"", "\xff\"") })
+	awaitList(t, m, "\"\\\u2028<b>\U0001f600", "/\xff\n\"", "\xff\"")
 }
 
 // raw is a peer that speaks the protocol, as well or as badly as a test wants,
@@ -332,10 +319,7 @@ func dialRaw(t *testing.T, m *master, options ...grpc.CallOption) *raw {
 // tryRaw is dialRaw of a master that may not take the connection.
 func tryRaw(t *testing.T, m *master, options ...grpc.CallOption) (*raw, error) {
 	t.Helper()
-	conn, err := grpc.NewClient(m.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	must(t, err)
-	t.Cleanup(func() { conn.Close() })
-	return call(t, conn, options...)
+	return call(t, dialGRPC(t, m), options...)
 }
 
 // call opens a call over a connection.
@@ -370,8 +354,10 @@ func (r *raw) unavailable(reason string) {
 	}})
 }
 
-func (r *raw) update(u *scoutv1.Update) {
-	r.send(&scoutv1.SessionRequest{Message: &scoutv1.SessionRequest_Update{Update: u}})
+func (r *raw) update(u *scoutv1.Update) { r.send(asUpdate(u)) }
+
+func asUpdate(u *scoutv1.Update) *scoutv1.SessionRequest {
+	return &scoutv1.SessionRequest{Message: &scoutv1.SessionRequest_Update{Update: u}}
 }
 
 // beat says what the master's copy must be.
@@ -428,13 +414,19 @@ func (r *raw) add(name string) *scoutv1.Update {
 // receive waits for a message of the kind, and skips others.
 func (r *raw) receive(kind string) *scoutv1.SessionResponse {
 	r.t.Helper()
+	msg, err := r.hear(kind)
+	if err != nil {
+		r.t.Fatalf("waiting for %s: %v", kind, err)
+	}
+	return msg
+}
+
+// hear is receive of a call that may end, which is then the error.
+func (r *raw) hear(kind string) (*scoutv1.SessionResponse, error) {
 	for {
 		msg, err := r.stream.Recv()
-		if err != nil {
-			r.t.Fatalf("waiting for %s: %v", kind, err)
-		}
-		if kindOf(msg) == kind {
-			return msg
+		if err != nil || kindOf(msg) == kind {
+			return msg, err
 		}
 	}
 }
@@ -458,11 +450,8 @@ func kindOf(msg *scoutv1.SessionResponse) string {
 // ended waits for the end of the call and returns its status.
 func (r *raw) ended() *status.Status {
 	r.t.Helper()
-	for {
-		if _, err := r.stream.Recv(); err != nil {
-			return status.Convert(err)
-		}
-	}
+	_, err := r.hear("nothing")
+	return status.Convert(err)
 }
 
 // live answers like a scout, until the call ends or stop is called: a beat

@@ -18,8 +18,7 @@ import (
 // entry that is not a directory come and go, whatever it is.
 func TestQuickStart(t *testing.T) {
 	t.Parallel()
-	dir := tempDir(t)
-	write(t, dir, "there before")
+	dir := dirOf(t, "there before")
 	m := startMaster(t)
 	cmd := command(programs.Scout)
 	cmd.Env = append(cmd.Env, "MONITOR_DIR="+dir, "SCOUT_MASTER_ADDRESS="+m.GRPC)
@@ -69,7 +68,7 @@ func TestQuickStart(t *testing.T) {
 			t.Fatalf("%s: %v", step.what, err)
 		}
 		if took, err := settles(t, patience, m, s); err != nil {
-			t.Fatalf("%s: after %s: %v\n%s", step.what, took, err, tail(s.Process))
+			t.Fatalf("%s: after %s: %v\n%s", step.what, took, err, s.Tail())
 		}
 	}
 }
@@ -99,8 +98,7 @@ func bind(path string) error {
 func TestNoArguments(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
-	dir := tempDir(t)
-	write(t, dir, "app.log")
+	dir := dirOf(t, "app.log")
 	// In a network of its own the ports are free.
 	cmd := command("unshare", "-n", "sh", "-c", `ip link set lo up && exec "$0"`, programs.Scoutmaster)
 	m := launch(t, cmd)
@@ -150,14 +148,10 @@ func TestFlagForms(t *testing.T) {
 		"--dir %s --master %s --host h%d --recursive false --exclude *.o --exclude x",
 		"-dir=%s -master=%s -host=h%d -recursive=false -exclude=*.o -exclude=x",
 	} {
-		dir := tempDir(t)
-		write(t, dir, "listed")
-		write(t, dir, "sub", "not listed")
-		write(t, dir, "x")
-		write(t, dir, "main.o")
+		dir := dirOf(t, "listed", "sub/not listed", "x", "main.o")
 		args := fmt.Sprintf(args, dir, m.GRPC, i)
 		launch(t, command(programs.Scout, strings.Fields(args)...))
-		within(t, patience, func() error { return m.lists(fmt.Sprint("h", i), dir, "listed") })
+		awaitList(t, m, fmt.Sprint("h", i), dir, "listed")
 	}
 }
 
@@ -165,16 +159,12 @@ func TestFlagForms(t *testing.T) {
 // happens around them.
 func TestExclude(t *testing.T) {
 	t.Parallel()
-	dir := tempDir(t)
-	write(t, dir, "keep", "a.go")
-	write(t, dir, "keep", "a.tmp")
-	write(t, dir, "node_modules", "x", "y")
-	write(t, dir, ".git", "config")
+	dir := dirOf(t, "keep/a.go", "keep/a.tmp", "node_modules/x/y", ".git/config")
 	m := startMaster(t)
 	cmd := scoutCommand(m.GRPC, "h", dir)
 	cmd.Env = append(cmd.Env, "SCOUT_EXCLUDE=**/*.tmp, {node_modules,vendor},.git")
 	launch(t, cmd)
-	within(t, patience, func() error { return m.lists("h", dir, "keep/a.go") })
+	awaitList(t, m, "h", dir, "keep/a.go")
 	write(t, dir, "vendor", "z")
 	write(t, dir, "b.tmp")
 	write(t, dir, "sub", "c.tmp")
@@ -182,7 +172,7 @@ func TestExclude(t *testing.T) {
 	must(t, os.Rename(filepath.Join(dir, "keep/a.tmp"), filepath.Join(dir, "keep/b")))
 	must(t, os.Rename(filepath.Join(dir, "keep/a.go"), filepath.Join(dir, "keep/a.tmp")))
 	must(t, os.Rename(filepath.Join(dir, ".git"), filepath.Join(dir, "git")))
-	within(t, patience, func() error { return m.lists("h", dir, "git/config", "keep/b", "sub/node_modules/d") })
+	awaitList(t, m, "h", dir, "git/config", "keep/b", "sub/node_modules/d")
 }
 
 // -version and -help answer on standard output, without a master or a log.

@@ -43,8 +43,8 @@ func TestMasterRestart(t *testing.T) {
 		c.done()
 	}
 	for _, s := range scouts {
-		if n := len(events(s.Process, 0, "master lost")); n != 2 {
-			t.Errorf("the master was lost %d times, not 2: %s", n, tail(s.Process))
+		if n := len(s.Logged(0, "master lost")); n != 2 {
+			t.Errorf("the master was lost %d times, not 2: %s", n, s.Tail())
 		}
 	}
 }
@@ -54,19 +54,11 @@ func TestMasterRestart(t *testing.T) {
 func TestMasterRestartInGoodOrder(t *testing.T) {
 	t.Parallel()
 	ports := []string{"-grpc", freePort(t), "-http", freePort(t)}
-	m := startMaster(t, ports...)
-	dir := tempDir(t)
-	write(t, dir, "x")
-	s := startScout(t, m, "h", dir)
-	converges(t, m, s)
+	m, s := startPair(t, 1, ports...)
 	expectExit(t, m.Process, syscall.SIGTERM, soon)
-	if e := await(t, s.Process, "master lost"); e.Text("reason") != "NOT_SERVING: the scoutmaster is stopping" {
-		t.Errorf("%v", e)
-	}
-	if e := await(t, m.Process, "scout dropped"); e.Text("reason") != "scoutmaster stopping" {
-		t.Errorf("%v", e)
-	}
-	write(t, dir, "y")
+	awaitReason(t, s.Process, "master lost", "NOT_SERVING: the scoutmaster is stopping")
+	awaitReason(t, m.Process, "scout dropped", "scoutmaster stopping")
+	write(t, s.dir, "y")
 	m = startMaster(t, ports...)
 	converges(t, m, s)
 }
@@ -80,11 +72,7 @@ func TestOrphan(t *testing.T) {
 		t.Skip("takes ten seconds")
 	}
 	port := freePort(t)
-	m := startMaster(t, "-grpc", port)
-	dir := tempDir(t)
-	write(t, dir, "x")
-	s := startScout(t, m, "h", dir)
-	converges(t, m, s)
+	m, s := startPair(t, 1, "-grpc", port)
 	began := time.Now()
 	kill(t, m.Process)
 	elsewhere := startMaster(t)
@@ -102,11 +90,11 @@ func TestOrphan(t *testing.T) {
 	if err := elsewhere.absent(s); err != nil {
 		t.Error(err)
 	}
-	write(t, dir, "made meanwhile")
+	write(t, s.dir, "made meanwhile")
 	m = startMaster(t, "-grpc", port)
 	converges(t, m, s)
-	if n := len(events(s.Process, 0, "orphaned")); n != 1 {
-		t.Errorf("it said so %d times: %s", n, tail(s.Process))
+	if n := len(s.Logged(0, "orphaned")); n != 1 {
+		t.Errorf("it said so %d times: %s", n, s.Tail())
 	}
 }
 
@@ -137,16 +125,16 @@ func TestFrozenMaster(t *testing.T) {
 	}
 	time.Sleep(3 * deadline)
 	signal(t, m.Process, syscall.SIGCONT)
-	within(t, patience, func() error { return m.lists("patient", "/somewhere", "here") })
+	awaitList(t, m, "patient", "/somewhere", "here")
 	for _, s := range scouts {
 		want := find(t, s.dir)
-		t.Logf("exact after %s", within(t, patience, func() error { return m.lists(s.host, s.dir, want...) }))
+		t.Logf("exact after %s", awaitList(t, m, s.host, s.dir, want...))
 	}
 	time.Sleep(2 * deadline) // whoever was blamed would be gone by now
 	if err := m.lists("patient", "/somewhere", "here"); err != nil {
 		t.Error(err)
 	}
-	for _, e := range events(m.Process, from, "scout dropped") {
+	for _, e := range m.Logged(from, "scout dropped") {
 		if e.Text("reason") == "silent past deadline" || e.Text("host") == "patient" {
 			t.Errorf("%v", e)
 		}
@@ -156,19 +144,16 @@ func TestFrozenMaster(t *testing.T) {
 // A master that was frozen for less than the deadline loses nobody.
 func TestBrieflyFrozenMaster(t *testing.T) {
 	t.Parallel()
-	m := startMaster(t, "-heartbeat", "500ms", "-deadline", "10s")
-	dir := tempDir(t)
-	s := startScout(t, m, "h", dir)
+	m, s := startPair(t, 0, "-heartbeat", "500ms", "-deadline", "10s")
 	for i := range 3 {
 		signal(t, m.Process, syscall.SIGSTOP)
-		fill(t, filepath.Join(dir, fmt.Sprint(i)), 50)
+		fill(t, s.at(fmt.Sprint(i)), 50)
 		time.Sleep(800 * time.Millisecond)
 		signal(t, m.Process, syscall.SIGCONT)
 		converges(t, m, s)
 	}
-	if n := len(events(m.Process, 0, "scout dropped")) + len(events(s.Process, 0, "master lost")); n > 0 {
-		t.Errorf("%s\n%s", tail(m.Process), tail(s.Process))
-	}
+	never(t, m.Process, 0, "scout dropped")
+	never(t, s.Process, 0, "master lost")
 }
 
 // A master that is told to stop does within 5 s, with exit code 0, and tells a
@@ -196,9 +181,7 @@ func TestMasterStops(t *testing.T) {
 	}
 	t.Logf("stopped after %s", expectExit(t, m.Process, syscall.SIGTERM, 5*time.Second))
 	for _, s := range scouts {
-		if e := await(t, s.Process, "master lost"); e.Text("reason") != "NOT_SERVING: the scoutmaster is stopping" {
-			t.Errorf("%v", e)
-		}
+		awaitReason(t, s.Process, "master lost", "NOT_SERVING: the scoutmaster is stopping")
 	}
 }
 
@@ -227,7 +210,7 @@ func TestMasterStopsDespiteConsumer(t *testing.T) {
 			signal(t, m.Process, syscall.SIGTERM)
 			code, err := m.AwaitExit(soon)
 			if err != nil || code != 128+int(syscall.SIGTERM) {
-				t.Errorf("exit code %d, %v: %s", code, err, tail(m.Process))
+				t.Errorf("exit code %d, %v: %s", code, err, m.Tail())
 			}
 			if took := time.Since(began); took > 3*time.Second {
 				t.Errorf("it took %s", took)

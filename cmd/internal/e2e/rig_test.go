@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -18,6 +19,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 
 	"scout/cmd/internal/testfleet"
 )
@@ -130,7 +134,7 @@ func expectExit(t *testing.T, p *testfleet.Process, sig syscall.Signal, limit ti
 		p.Kill()
 		t.Errorf("%s runs on %s after %s", filepath.Base(p.Path), limit, sig)
 	} else if code != 0 {
-		t.Errorf("%s: exit code %d after %s: %s", filepath.Base(p.Path), code, sig, tail(p))
+		t.Errorf("%s: exit code %d after %s: %s", filepath.Base(p.Path), code, sig, p.Tail())
 	}
 	return time.Since(began)
 }
@@ -163,9 +167,24 @@ func awaitFrom(t *testing.T, p *testfleet.Process, from int, msg string) testfle
 	return e
 }
 
-func events(p *testfleet.Process, from int, msg string) []testfleet.Event { return p.Logged(from, msg) }
+// awaitReason waits for an event with the message, which must have the reason.
+func awaitReason(t *testing.T, p *testfleet.Process, msg, reason string) {
+	t.Helper()
+	if e := await(t, p, msg); e.Text("reason") != reason {
+		t.Errorf("logged %v, want the reason %q", e, reason)
+	}
+}
 
-func tail(p *testfleet.Process) string { return p.Tail() }
+// never fails the test if a program has logged one of the messages after the first
+// from events.
+func never(t *testing.T, p *testfleet.Process, from int, msgs ...string) {
+	t.Helper()
+	for _, msg := range msgs {
+		if found := p.Logged(from, msg); len(found) > 0 {
+			t.Errorf("logged %d times, such as %v: %s", len(found), found[0], p.Tail())
+		}
+	}
+}
 
 // client asks masters as any consumer would.
 var client = &http.Client{Timeout: time.Minute}
@@ -216,10 +235,37 @@ type scout struct {
 // what happens: it does not poll, unless args say so.
 func startScout(t *testing.T, m *master, host, dir string, args ...string) *scout {
 	t.Helper()
-	s := launchScout(t, scoutCommand(m.GRPC, host, dir, args...), host, dir)
+	return startScoutAt(t, m.GRPC, host, dir, args...)
+}
+
+// startScoutAt is startScout for a scout that knows scoutmasters by their addresses.
+func startScoutAt(t *testing.T, masters, host, dir string, args ...string) *scout {
+	t.Helper()
+	s := launchScout(t, scoutCommand(masters, host, dir, args...), host, dir)
 	await(t, s.Process, "registered")
 	return s
 }
+
+// startPair starts a scoutmaster, and a scout of a directory with so many files, and
+// waits until they are listed.
+func startPair(t *testing.T, files int, masterArgs ...string) (*master, *scout) {
+	t.Helper()
+	dir := tempDir(t)
+	fill(t, dir, files)
+	return startPairIn(t, dir, masterArgs...)
+}
+
+// startPairIn is startPair for a directory that exists.
+func startPairIn(t *testing.T, dir string, masterArgs ...string) (*master, *scout) {
+	t.Helper()
+	m := startMaster(t, masterArgs...)
+	s := startScout(t, m, "h", dir)
+	converges(t, m, s)
+	return m, s
+}
+
+// at returns a path in the scout's directory.
+func (s *scout) at(name string) string { return filepath.Join(s.dir, name) }
 
 func scoutCommand(master, host, dir string, args ...string) *exec.Cmd {
 	return programs.ScoutCommand(master, dir, append([]string{"-host", host, "-poll", "1h"}, args...)...)
@@ -230,10 +276,10 @@ func launchScout(t *testing.T, cmd *exec.Cmd, host, dir string) *scout {
 	return &scout{launch(t, cmd), host, dir}
 }
 
-// newProxy starts a proxy for a master, until the test ends.
-func newProxy(t *testing.T, m *master) *testfleet.Proxy {
+// newProxy starts a proxy for a server at an address, until the test ends.
+func newProxy(t *testing.T, target string) *testfleet.Proxy {
 	t.Helper()
-	p, err := testfleet.NewProxy(m.GRPC)
+	p, err := testfleet.NewProxy(target)
 	must(t, err)
 	t.Cleanup(p.Close)
 	return p
@@ -279,6 +325,16 @@ func tempDir(t *testing.T) string {
 	resolved, err := filepath.EvalSymlinks(dir)
 	must(t, err)
 	return resolved
+}
+
+// dirOf is a tempDir with these files.
+func dirOf(t *testing.T, names ...string) string {
+	t.Helper()
+	dir := tempDir(t)
+	for _, name := range names {
+		write(t, dir, name)
+	}
+	return dir
 }
 
 // must fails the test at an error of its own doing.
@@ -334,9 +390,9 @@ func convergesWithin(t *testing.T, limit time.Duration, m *master, scouts ...*sc
 	t.Helper()
 	took, err := settles(t, limit, m, scouts...)
 	if err != nil {
-		t.Errorf("after %s: %v\n%s", took.Round(time.Millisecond), err, tail(m.Process))
+		t.Errorf("after %s: %v\n%s", took.Round(time.Millisecond), err, m.Tail())
 		for _, s := range scouts {
-			t.Log(tail(s.Process))
+			t.Log(s.Tail())
 		}
 		t.FailNow()
 	}
@@ -406,6 +462,58 @@ func (m *master) lists(host, dir string, want ...string) error {
 // absent checks that nothing of a scout is listed.
 func (m *master) absent(s *scout) error { return m.lists(s.host, s.dir) }
 
+// awaitList waits until the list has exactly these names of a scout.
+func awaitList(t *testing.T, m *master, host, dir string, want ...string) time.Duration {
+	t.Helper()
+	return within(t, patience, func() error { return m.lists(host, dir, want...) })
+}
+
+// awaitAbsent waits until nothing of a scout is listed.
+func awaitAbsent(t *testing.T, m *master, s *scout) time.Duration {
+	t.Helper()
+	return awaitList(t, m, s.host, s.dir)
+}
+
+// lookFor waits until a file is listed, or is not any more, without reading the
+// whole list, and returns how long that took.
+func lookFor(t *testing.T, m *master, name string, listed bool) time.Duration {
+	t.Helper()
+	return within(t, time.Minute, func() error {
+		body, err := m.Get("/files?prefix=" + name)
+		if err == nil && strings.Contains(string(body), `"`+name+`"`) != listed {
+			err = fmt.Errorf("of %s: %s", name, body)
+		}
+		return err
+	})
+}
+
+// repeat calls do again and again, with a pause before each call, until do returns an
+// error, the test ends, or what it returns is called, which returns that error.
+func repeat(t *testing.T, pause time.Duration, do func() error) (stop func() error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		var err error
+		for err == nil && testfleet.Sleep(ctx, pause) {
+			err = do()
+		}
+		ended <- err
+	}()
+	stop = sync.OnceValue(func() error { cancel(); return <-ended })
+	t.Cleanup(func() { stop() })
+	return stop
+}
+
+// dialGRPC connects to a master like any client of gRPC, until the test ends.
+func dialGRPC(t *testing.T, m *master) *grpc.ClientConn {
+	t.Helper()
+	conn, err := grpc.NewClient(m.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	must(t, err)
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
 // resident is how much memory a program has, in MiB.
 func resident(t *testing.T, p *testfleet.Process) int {
 	t.Helper()
@@ -425,24 +533,28 @@ func cpu(t *testing.T, p *testfleet.Process) time.Duration {
 // consumer reads the list again and again while a test does its worst, and
 // fails the test when one is wrong.
 type consumer struct {
-	t      *testing.T
 	master *master
-	stop   chan struct{}
-	ended  sync.WaitGroup
+	done   func() // ends the reading, once, and reports what was wrong
 
-	mu     sync.Mutex
-	away   bool                // the master may be gone
-	dead   map[*scout]bool     // of these nothing may be listed
-	whole  map[*scout][]string // of these everything or nothing is
-	reads  int
-	failed error // the first
+	mu    sync.Mutex
+	dead  map[*scout]bool     // of these nothing may be listed
+	whole map[*scout][]string // of these everything or nothing is
+	reads int
 }
 
 // consume begins to read, until the test ends or is told otherwise.
 func consume(t *testing.T, m *master) *consumer {
 	t.Helper()
-	c := &consumer{t: t, master: m, stop: make(chan struct{}), dead: map[*scout]bool{}, whole: map[*scout][]string{}}
-	c.ended.Go(c.run)
+	c := &consumer{master: m, dead: map[*scout]bool{}, whole: map[*scout][]string{}}
+	stop := repeat(t, 5*time.Millisecond, c.read)
+	c.done = sync.OnceFunc(func() {
+		if err := stop(); err != nil {
+			t.Errorf("read %d of the list: %v", c.reads, err)
+		}
+		if c.reads == 0 {
+			t.Error("the list was never read")
+		}
+	})
 	t.Cleanup(c.done)
 	return c
 }
@@ -464,39 +576,6 @@ func (c *consumer) isBack(s *scout) { c.set(func() { delete(c.dead, s) }) }
 // perhaps others.
 func (c *consumer) isWhole(s *scout, names []string) { c.set(func() { c.whole[s] = names }) }
 
-// done ends the reading, once, and reports what was wrong.
-func (c *consumer) done() {
-	select {
-	case <-c.stop:
-		return
-	default:
-		close(c.stop)
-	}
-	c.ended.Wait()
-	if c.failed != nil {
-		c.t.Errorf("read %d of the list: %v", c.reads, c.failed)
-	}
-	if c.reads == 0 {
-		c.t.Error("the list was never read")
-	}
-}
-
-func (c *consumer) run() {
-	for pause := time.Duration(0); ; {
-		select {
-		case <-c.stop:
-			return
-		case <-time.After(pause):
-		}
-		began := time.Now()
-		if err := c.read(); err != nil {
-			c.failed = err
-			return
-		}
-		pause = max(5*time.Millisecond, time.Since(began)) // leave the machine to the programs
-	}
-}
-
 // read reads the list once. What it must be is what it had to be both before
 // and after.
 func (c *consumer) read() error {
@@ -504,12 +583,12 @@ func (c *consumer) read() error {
 	dead, whole := maps.Clone(c.dead), maps.Clone(c.whole)
 	c.mu.Unlock()
 
+	began := time.Now()
 	entries, err := c.master.Files()
+	defer func() { time.Sleep(time.Since(began)) }() // leave the machine to the programs
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if wrong := (*testfleet.WrongListError)(nil); err != nil && c.away && !errors.As(err, &wrong) {
-		return nil
-	} else if err != nil {
+	if err != nil {
 		return err
 	}
 	c.reads++

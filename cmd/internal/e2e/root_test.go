@@ -5,11 +5,12 @@ package e2e
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"scout/cmd/internal/testfleet"
 )
 
 // rooted is a scout whose directory a test takes away.
@@ -35,14 +36,14 @@ func startRooted(t *testing.T) *rooted {
 // hidden waits until nothing is listed, for a reason that has the words.
 func (r *rooted) hidden(t *testing.T, words string) {
 	t.Helper()
-	within(t, patience, func() error { return r.master.absent(r.scout) })
+	awaitAbsent(t, r.master, r.scout)
 	within(t, patience, func() error {
-		for _, e := range events(r.master.Process, 0, "scout hidden") {
+		for _, e := range r.master.Logged(0, "scout hidden") {
 			if strings.Contains(e.Text("reason"), words) {
 				return nil
 			}
 		}
-		return fmt.Errorf("no scout is hidden with %q: %s", words, tail(r.master.Process))
+		return fmt.Errorf("no scout is hidden with %q: %s", words, r.master.Tail())
 	})
 	r.consumer.isDead(r.scout)
 }
@@ -55,11 +56,7 @@ func (r *rooted) back(t *testing.T) {
 	write(t, r.dir, "new", "file")
 	write(t, r.dir, "another")
 	converges(t, r.master, r.scout)
-	for _, msg := range []string{"scout dropped", "protocol violation", "copy differs"} {
-		if n := len(events(r.master.Process, 0, msg)); n > 0 {
-			t.Errorf("%s: %s", msg, tail(r.master.Process))
-		}
-	}
+	never(t, r.master.Process, 0, "scout dropped", "protocol violation", "copy differs")
 }
 
 // The directory itself removed: nothing is listed, and the reason is. Made
@@ -111,9 +108,7 @@ func TestDirectoryMovedAway(t *testing.T) {
 // nothing from there is ever listed.
 func TestDirectoryReplacedByLink(t *testing.T) {
 	t.Parallel()
-	elsewhere := tempDir(t)
-	write(t, elsewhere, "dir", "from elsewhere")
-	write(t, elsewhere, "dir", "sub", "from elsewhere")
+	elsewhere := dirOf(t, "dir/from elsewhere", "dir/sub/from elsewhere")
 	for name, swap := range map[string]func(r *rooted) (from, to string){
 		"itself": func(r *rooted) (string, string) { return filepath.Join(elsewhere, "dir"), r.dir },
 		"above":  func(r *rooted) (string, string) { return elsewhere, r.parent },
@@ -187,7 +182,7 @@ func TestDirectoryReplacedByWatched(t *testing.T) {
 	must(t, os.Rename(r.dir, filepath.Join(r.parent, "away")))
 	must(t, os.Rename(other, r.dir))
 	r.hidden(t, "watched by another scout")
-	within(t, patience, func() error { return r.master.absent(o) })
+	awaitAbsent(t, r.master, o)
 	expectExit(t, o.Process, syscall.SIGTERM, stopTime)
 	r.consumer.isBack(r.scout)
 	converges(t, r.master, r.scout)
@@ -205,12 +200,12 @@ func TestDirectoryUnreadable(t *testing.T) {
 	for _, path := range []string{dir, parent} {
 		converges(t, m, s)
 		must(t, os.Chmod(path, 0o000))
-		within(t, patience, func() error { return m.absent(s) })
+		awaitAbsent(t, m, s)
 		must(t, os.Chmod(path, 0o755))
 		write(t, dir, "later", filepath.Base(path))
 		converges(t, m, s)
 	}
-	for _, e := range events(m.Process, 0, "scout hidden") {
+	for _, e := range m.Logged(0, "scout hidden") {
 		if e.Text("reason") == "" {
 			t.Errorf("%v", e)
 		}
@@ -228,9 +223,7 @@ func TestDirectoryUnmounted(t *testing.T) {
 	write(t, source, "bound")
 	mount := func(args ...string) {
 		t.Helper()
-		if out, err := exec.Command("mount", append(args, dir)...).CombinedOutput(); err != nil {
-			t.Fatalf("mount: %v: %s", err, out)
-		}
+		must(t, testfleet.Run(append(append([]string{"mount"}, args...), dir)...))
 	}
 	unmount := func() { syscall.Unmount(dir, syscall.MNT_DETACH) } // the scout has it open
 	t.Cleanup(func() { unmount(); unmount() })

@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"scout/cmd/internal/testfleet"
 )
 
 // SIGHUP ends neither program. The scoutmaster reads its credentials again, even
@@ -32,9 +33,7 @@ func TestHangup(t *testing.T) {
 	}
 	write(t, dir, "file")
 	converges(t, m, s)
-	if n := len(events(s.Process, 0, "master lost")); n > 0 {
-		t.Errorf("the scout lost its scoutmaster %d times", n)
-	}
+	never(t, s.Process, 0, "master lost")
 }
 
 // A full pipe that nobody reads, as standard error, holds up neither program:
@@ -58,7 +57,7 @@ func TestNobodyReadsTheLog(t *testing.T) {
 	for i := range rounds(40) {
 		names = append(names, fmt.Sprintf("%03d", i))
 		write(t, dir, names[i])
-		within(t, patience, func() error { return m.lists("h", dir, names...) })
+		awaitList(t, m, "h", dir, names...)
 		// Each round is a scout that comes and goes, and so logs of the scoutmaster.
 		r := dialRaw(t, m)
 		r.register("raw", "/"+names[i])
@@ -110,10 +109,7 @@ func TestCrowdAtMetrics(t *testing.T) {
 		converges(t, m, s)
 	}
 	within(t, patience, func() error { // the crowd is cut off, and others are answered
-		r, err := http.Get("http://" + address + "/metrics")
-		if err == nil {
-			r.Body.Close()
-		}
+		_, err := testfleet.Get(client, "http://"+address+"/metrics")
 		return err
 	})
 }

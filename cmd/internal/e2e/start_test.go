@@ -27,8 +27,7 @@ import (
 // The program ends within 5 s with a non-zero code.
 func TestWrongStarts(t *testing.T) {
 	t.Parallel()
-	dir := tempDir(t)
-	write(t, dir, "file")
+	dir := dirOf(t, "file")
 	unreadable := filepath.Join(dir, "unreadable")
 	must(t, os.Mkdir(unreadable, 0o311))
 	unsearchable := filepath.Join(dir, "unsearchable")

@@ -34,7 +34,7 @@ func TestTwins(t *testing.T) {
 	write(t, two, "two")
 	first := launchScout(t, twin(m, one, where), "twin", where)
 	session := await(t, first.Process, "registered").Text("session")
-	within(t, patience, func() error { return m.lists("twin", where, "one") })
+	awaitList(t, m, "twin", where, "one")
 
 	second := launch(t, twin(m, two, where))
 	refused := failure(t, second).Text("error")
@@ -48,10 +48,8 @@ func TestTwins(t *testing.T) {
 		t.Errorf("%v", logged)
 	}
 	write(t, one, "still here")
-	within(t, patience, func() error { return m.lists("twin", where, "one", "still here") })
-	if n := len(events(m.Process, 0, "scout dropped")); n > 0 {
-		t.Errorf("%s", tail(m.Process))
-	}
+	awaitList(t, m, "twin", where, "one", "still here")
+	never(t, m.Process, 0, "scout dropped")
 }
 
 // The successor of a frozen container replaces it within about a second. When the
@@ -65,17 +63,15 @@ func TestFrozenTwin(t *testing.T) {
 	write(t, one, "one")
 	write(t, two, "two")
 	first := launchScout(t, twin(m, one, where), "twin", where)
-	within(t, patience, func() error { return m.lists("twin", where, "one") })
+	awaitList(t, m, "twin", where, "one")
 
 	signal(t, first.Process, syscall.SIGSTOP)
 	began := time.Now()
 	second := launchScout(t, twin(m, two, where), "twin", where)
 	session := await(t, second.Process, "registered").Text("session")
 	t.Logf("accepted after %s", time.Since(began))
-	within(t, patience, func() error { return m.lists("twin", where, "two") })
-	if e := await(t, m.Process, "scout dropped"); e.Text("reason") != "replaced" {
-		t.Errorf("%v", e)
-	}
+	awaitList(t, m, "twin", where, "two")
+	awaitReason(t, m.Process, "scout dropped", "replaced")
 
 	from := len(m.Events())
 	signal(t, first.Process, syscall.SIGCONT)
@@ -94,14 +90,12 @@ func TestFrozenTwin(t *testing.T) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	if dropped := events(m.Process, from, "scout dropped"); len(dropped) > 0 {
-		t.Errorf("%v", dropped)
-	}
+	never(t, m.Process, from, "scout dropped")
 
 	expectExit(t, second.Process, syscall.SIGTERM, 3*time.Second)
-	within(t, patience, func() error { return m.lists("twin", where, "meanwhile", "one") })
-	if n := len(events(first.Process, 0, "registration refused")); n != 1 {
-		t.Errorf("it was said %d times that it is refused: %s", n, tail(first.Process))
+	awaitList(t, m, "twin", where, "meanwhile", "one")
+	if n := len(first.Logged(0, "registration refused")); n != 1 {
+		t.Errorf("it was said %d times that it is refused: %s", n, first.Tail())
 	}
 }
 
@@ -115,7 +109,7 @@ func TestStaleHolder(t *testing.T) {
 	stale := dialRaw(t, m)
 	stale.register("h", dir)
 	stale.show("an", "old", "set")
-	within(t, patience, func() error { return m.lists("h", dir, "an", "old", "set") })
+	awaitList(t, m, "h", dir, "an", "old", "set")
 
 	began := time.Now()
 	s := startScout(t, m, "h", dir)
@@ -177,45 +171,16 @@ func TestStaleHolderInFullFlow(t *testing.T) {
 	}
 }
 
-// While the holder is live every peer that registers its origin is refused, and the list
-// of the holder never changes.
-func TestHeldOrigin(t *testing.T) {
-	t.Parallel()
-	m := startMaster(t)
-	dir := tempDir(t)
-	names := fill(t, dir, 20)
-	s := startScout(t, m, "h", dir)
-	converges(t, m, s)
-	c := consume(t, m)
-	c.isWhole(s, names)
-	for range 30 {
-		r := dialRaw(t, m)
-		r.hello("h", dir)
-		if end := r.ended(); end.Code() != codes.AlreadyExists || !strings.Contains(end.Message(), `"h"`) {
-			t.Fatalf("%v", end)
-		}
-		if err := m.lists("h", dir, names...); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if n := len(events(m.Process, 0, "scout dropped")); n > 0 {
-		t.Errorf("%s", tail(m.Process))
-	}
-}
-
 // Peers register the origin of a live scout as fast as they are refused. The list of the
 // holder never changes, nothing flaps, and the memory of the master is constant.
-func TestHeldOriginForLong(t *testing.T) {
+func TestHeldOrigin(t *testing.T) {
 	t.Parallel()
 	span := 3 * time.Second
 	if *long {
 		span = 2 * time.Minute
 	}
-	m := startMaster(t)
-	dir := tempDir(t)
-	names := fill(t, dir, 20)
-	s := startScout(t, m, "h", dir)
-	converges(t, m, s)
+	m, s := startPair(t, 20)
+	names := find(t, s.dir)
 	c := consume(t, m)
 	c.isWhole(s, names)
 	r := dialRaw(t, m)
@@ -223,8 +188,8 @@ func TestHeldOriginForLong(t *testing.T) {
 	for ; time.Since(began) < span; attempts++ {
 		again, err := call(t, r.conn)
 		must(t, err)
-		again.hello("h", dir)
-		if end := again.ended(); end.Code() != codes.AlreadyExists {
+		again.hello("h", s.dir)
+		if end := again.ended(); end.Code() != codes.AlreadyExists || !strings.Contains(end.Message(), `"h"`) {
 			t.Fatalf("%v", end)
 		}
 		again.leave()
@@ -238,7 +203,7 @@ func TestHeldOriginForLong(t *testing.T) {
 		t.Errorf("the master had %d MiB after a third of %d attempts, %d after all", warm, attempts, after)
 	}
 	within(t, patience, func() error {
-		refused, lines := 0, events(m.Process, 0, "registration refused")
+		refused, lines := 0, m.Logged(0, "registration refused")
 		for _, e := range lines {
 			refused += 1 + int(e.Number("withheld"))
 		}
@@ -250,8 +215,7 @@ func TestHeldOriginForLong(t *testing.T) {
 		}
 		return nil
 	})
-	if n := len(events(m.Process, 0, "scout dropped")) + len(events(s.Process, 0, "master lost")); n > 0 {
-		t.Errorf("%s\n%s", tail(m.Process), tail(s.Process))
-	}
+	never(t, m.Process, 0, "scout dropped")
+	never(t, s.Process, 0, "master lost")
 	c.done()
 }

@@ -42,10 +42,7 @@ func TestTypeScriptClient(t *testing.T) {
 		t.Fatalf("npm ci: %v\n%s", err, out)
 	}
 
-	m, dir := startMaster(t), tempDir(t)
-	for _, name := range []string{"a.log", "B.LOG", "bad\xff", "text"} {
-		write(t, dir, name)
-	}
+	m, dir := startMaster(t), dirOf(t, "a.log", "B.LOG", "bad\xff", "text")
 	converges(t, m, startScout(t, m, "web-01", dir))
 	for _, step := range [][]string{
 		{"node_modules/.bin/openapi-typescript", "http://" + m.HTTP + "/openapi.json", "-o", "openapi.d.ts"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -87,16 +88,27 @@ func (m *Master) Get(path string) ([]byte, error) { return Get(m.Client, "http:/
 
 // Get asks for a URL and returns the body of an answer that is 200 OK.
 func Get(client *http.Client, url string) ([]byte, error) {
-	r, err := client.Get(url)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Body.Close() //nolint:errcheck // it was read
-	body, err := io.ReadAll(r.Body)
+	r, body, err := Do(client, http.MethodGet, url, nil)
 	if err == nil && r.StatusCode != http.StatusOK {
 		err = fmt.Errorf("GET %s: %s: %s", url, r.Status, body)
 	}
 	return body, err
+}
+
+// Do makes a request, and returns the answer and its whole body.
+func Do(client *http.Client, method, url string, header http.Header) (*http.Response, []byte, error) {
+	r, err := http.NewRequest(method, url, http.NoBody)
+	if err != nil {
+		return nil, nil, err
+	}
+	maps.Copy(r.Header, header)
+	answer, err := client.Do(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer answer.Body.Close() //nolint:errcheck // it was read
+	body, err := io.ReadAll(answer.Body)
+	return answer, body, err
 }
 
 // Files returns the whole list, which ParseList has checked.
