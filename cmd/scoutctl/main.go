@@ -30,6 +30,12 @@ const (
 	exitFailed     = 2
 )
 
+func init() {
+	cli.VersionPrinter = func(c *cli.Command) {
+		_, _ = fmt.Fprintln(c.Root().Writer, version.Line(c.Root().Name))
+	}
+}
+
 func main() {
 	signal.Ignore(syscall.SIGPIPE) // a pager that was closed is no error
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"scout/cmd/internal/version"
 	"scout/internal/files"
 	"scout/internal/files/filestest"
 	"scout/internal/listing"
@@ -194,6 +195,14 @@ func TestFreshListIsNotHeld(t *testing.T) {
 	}
 	if remarks.String() != "scoutctl: not confirmed by h: /d: slow\n" {
 		t.Errorf("it remarks %q", remarks.String())
+	}
+}
+
+func TestVersion(t *testing.T) {
+	for _, word := range []string{"version", "-version", "--version", "-v"} {
+		if out, _, code := scoutctl(t, word); out != version.Line("scoutctl")+"\n" || !strings.HasPrefix(out, "scoutctl dev (go1.") || code != exitOK {
+			t.Errorf("%s: %q, exit %d", word, out, code)
+		}
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"runtime"
 	"slices"
 	"strings"
 
@@ -67,7 +66,7 @@ func init() {
 		cli.HelpPrinterCustom(w, text, data, map[string]any{"wrapAt": func() int { return 80 }})
 	}
 	cli.VersionPrinter = func(c *cli.Command) {
-		_, _ = fmt.Fprintf(c.Root().Writer, "%s %s (%s, %s/%s)\n", c.Root().Name, c.Root().Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+		_, _ = fmt.Fprintln(c.Root().Writer, version.Line(c.Root().Name))
 	}
 }
 

@@ -2,6 +2,8 @@
 package version
 
 import (
+	"fmt"
+	"runtime"
 	"runtime/debug"
 	"strings"
 )
@@ -18,4 +20,9 @@ func String() string {
 		return info.Main.Version
 	}
 	return "dev"
+}
+
+// Line is what a program prints of its version.
+func Line(program string) string {
+	return fmt.Sprintf("%s %s (%s, %s/%s)", program, String(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
