@@ -16,7 +16,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"syscall"
 	"time"
 
 	"scout/cmd/internal/testfleet"
@@ -216,27 +215,14 @@ type nginx struct {
 	gzip     string // compressing on the fly, level 1
 }
 
-const nginxConfig = `
-daemon off;
-%[1]s
-worker_processes auto;
-pid %[2]s/nginx.pid;
-error_log stderr;
-events { worker_connections 768; }
-http {
-	access_log off;
+// nginxServers serve the same file in three ways.
+const nginxServers = `
 	default_type application/json;
 	tcp_nopush on;
-	root %[2]s;
-	client_body_temp_path %[2]s/tmp;
-	proxy_temp_path %[2]s/tmp;
-	fastcgi_temp_path %[2]s/tmp;
-	uwsgi_temp_path %[2]s/tmp;
-	scgi_temp_path %[2]s/tmp;
-	server { listen %[3]s; sendfile on; }
-	server { listen %[4]s; sendfile off; output_buffers 2 512k; }
-	server { listen %[5]s; sendfile on; gzip on; gzip_comp_level 1; gzip_types application/json; }
-}
+	root %s;
+	server { listen %s; sendfile on; }
+	server { listen %s; sendfile off; output_buffers 2 512k; }
+	server { listen %s; sendfile on; gzip on; gzip_comp_level 1; gzip_types application/json; }
 `
 
 // list is the name of the file.
@@ -297,59 +283,23 @@ func (n *nginx) save(ctx context.Context, s *stage) error {
 	return errors.Join(err, f.Sync(), f.Close()) // the disk must be idle while nginx is measured
 }
 
-func (n *nginx) start(ctx context.Context, dir string) error {
-	user := ""
-	if os.Getuid() == 0 {
-		user = "user root;" // other users may not read the file
-	}
+func (n *nginx) start(ctx context.Context, dir string) (err error) {
 	for _, a := range []*string{&n.sendfile, &n.buffered, &n.gzip} {
-		addr, err := freeAddress(ctx)
+		port, err := testfleet.FreePort()
 		if err != nil {
 			return err
 		}
-		*a = addr
+		*a = "127.0.0.1:" + port
 	}
-	config := filepath.Join(dir, "nginx.conf")
-	text := fmt.Sprintf(nginxConfig, user, dir, n.sendfile, n.buffered, n.gzip)
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		return err
+	main := "worker_processes auto;"
+	if os.Getuid() == 0 {
+		main += " user root;" // other users may not read the file
 	}
-	var err error
-	if n.process, err = testfleet.Start("nginx", "-p", dir, "-e", "stderr", "-c", config); err != nil {
-		return err
+	n.process, err = testfleet.StartNginx(dir, main, fmt.Sprintf(nginxServers, dir, n.sendfile, n.buffered, n.gzip), n.gzip)
+	if err == nil {
+		context.AfterFunc(ctx, n.stop)
 	}
-	context.AfterFunc(ctx, n.stop)
-	return n.await(ctx)
+	return err
 }
 
-// await waits until nginx serves.
-func (n *nginx) await(ctx context.Context) error {
-	for range 500 {
-		conn, err := new(net.Dialer).DialContext(ctx, "tcp", n.gzip)
-		if err == nil {
-			return conn.Close()
-		}
-		if n.process.Ended() || ctx.Err() != nil {
-			break
-		}
-		testfleet.Sleep(ctx, 10*time.Millisecond)
-	}
-	n.stop()
-	return fmt.Errorf("nginx does not serve: %q", n.process.Stray())
-}
-
-func (n *nginx) stop() {
-	n.process.Signal(syscall.SIGINT) //nolint:errcheck // it may have ended
-	if _, err := n.process.AwaitExit(5 * time.Second); err != nil {
-		n.process.Kill()
-	}
-}
-
-// freeAddress returns an address that nobody listens on now.
-func freeAddress(ctx context.Context) (string, error) {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return listener.Addr().String(), listener.Close()
-}
+func (n *nginx) stop() { n.process.Terminate() } //nolint:errcheck // it may have ended

@@ -38,7 +38,7 @@ var fleetRows = []row{
 	},
 }
 
-// load is the cost of an idle fleet to a server.
+// serverLoad is the cost of an idle fleet to a server.
 type serverLoad struct {
 	cpu    float64 // of one core
 	memory float64 // bytes
@@ -245,7 +245,7 @@ func bareStream(ctx context.Context, addr string) (scoutv1.ScoutmasterService_Se
 }
 
 // masterMemory measures the memory of a master that has served its list.
-func masterMemory(m mix) func(context.Context, *lab, point) (result, error) {
+func masterMemory(m mix) measurement {
 	return func(ctx context.Context, l *lab, p point) (res result, err error) {
 		s, err := l.staged(ctx, p, m)
 		if err != nil {

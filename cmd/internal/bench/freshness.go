@@ -19,14 +19,14 @@ var freshRows = append(
 	rowsOf(func(s shape) row {
 		return row{
 			name: "`touch` → seen on `/files?prefix=…`, " + s.name, reference: "a raw inotify read", at: million, small: smallest,
-			growth: []growth{byTree}, run: fresh(s),
+			growth: []growth{byTree}, run: inTree(s, fresh),
 			how: "A file is made anywhere in the tree, and one client asks for its name over a kept-alive connection as fast as it can until it is there. " +
 				"The reference is a process that waits in `read` on an inotify descriptor, from the same `touch` to the return of `read`. " +
 				"The tree, one of 100 files, and the reference take turns; each scout has a scoutmaster of its own.",
 		}
 	}),
 	row{
-		name: "`touch` → seen while watches are being set, " + packaged.name, at: million, small: smallest, run: freshEarly,
+		name: "`touch` → seen while watches are being set, " + packaged.name, at: million, small: smallest, run: inTree(packaged, freshEarly),
 		how: "Files are made all over the tree from the moment on that it is listed, when most of its directories are not watched yet. " +
 			"The poll, of 5 s, finds the changes that no notification tells of.",
 	},
@@ -37,23 +37,13 @@ var freshRows = append(
 	},
 )
 
-func fresh(s shape) measurement {
-	return func(ctx context.Context, l *lab, p point) (result, error) {
-		t, err := l.tree(s, p.files)
-		if err != nil {
-			return result{}, err
-		}
-		return freshIn(ctx, l, t.path, p.files, t.directories)
-	}
+func fresh(ctx context.Context, l *lab, t *tree) (result, error) {
+	return freshIn(ctx, l, t.path, t.files, t.directories)
 }
 
 // freshEarly measures how soon changes are listed right after a scout's start.
-func freshEarly(ctx context.Context, l *lab, p point) (res result, err error) {
-	tree, err := l.tree(packaged, p.files)
-	if err != nil {
-		return res, err
-	}
-	w, err := l.watch(ctx, tree.path, p.files)
+func freshEarly(ctx context.Context, l *lab, tree *tree) (res result, err error) {
+	w, err := l.watch(ctx, tree.path, tree.files)
 	if err != nil {
 		return res, err
 	}
@@ -276,24 +266,14 @@ func (k *kernel) close() error {
 var wireRows = rowsOf(func(s shape) row {
 	return row{
 		name: "bytes on the wire for one created file, " + s.name, at: million, small: smallest,
-		growth: []growth{byTree}, run: wire(s),
+		growth: []growth{byTree}, run: inTree(s, wire),
 		how: "What passes a proxy between scout and scoutmaster, both ways, as TCP carries it, on average of files that are made one by one. " +
 			"The heartbeat is set to an hour, so that none of it is in the figure.",
 	}
 })
 
 // wire measures the bytes of a change between scout and master.
-func wire(s shape) measurement {
-	return func(ctx context.Context, l *lab, p point) (result, error) {
-		t, err := l.tree(s, p.files)
-		if err != nil {
-			return result{}, err
-		}
-		return wireIn(ctx, l, t)
-	}
-}
-
-func wireIn(ctx context.Context, l *lab, tree *tree) (res result, err error) {
+func wire(ctx context.Context, l *lab, tree *tree) (res result, err error) {
 	m, err := l.master(ctx, "-heartbeat", "1h", "-deadline", "2h")
 	if err != nil {
 		return res, err

@@ -208,9 +208,7 @@ func (u unit) format(v float64) string {
 		return scaled(v, 1000, "B/s", "kB/s", "MB/s", "GB/s")
 	case byteCount:
 		return scaled(v, 1024, "B", "KiB", "MiB", "GiB")
-	case ofOneCore:
-		return digits(100*v) + " %"
-	case ofAll:
+	case ofOneCore, ofAll:
 		return digits(100*v) + " %"
 	case times:
 		return digits(v) + " ×"
@@ -266,7 +264,7 @@ func count(n int) string {
 	return b.String()
 }
 
-// String is what must be reached, for people.
+// in is what must be reached, for people.
 func (b bound) in(u unit) string {
 	if b == (bound{}) {
 		return ""
@@ -295,7 +293,7 @@ func quantile(all []float64, q float64) float64 {
 
 func median(all []float64) float64 { return quantile(all, 0.5) }
 
-// times lists durations in seconds.
+// inSeconds lists durations in seconds.
 func inSeconds(all []time.Duration) []float64 {
 	s := make([]float64, len(all))
 	for i, d := range all {

@@ -28,7 +28,7 @@ var scanRows = slices.Concat(
 	rowsOf(func(s shape) row {
 		return row{
 			name: "scout started → all of its tree listed, " + s.name, reference: "`find TREE ! -type d` into a pipe", at: million, small: smallest,
-			growth: []growth{byTree}, run: scan(s),
+			growth: []growth{byTree}, run: inTree(s, scan),
 			how: "From the start of the scout's process to the scoutmaster's list having all of it, in turn with `find TREE ! -type d | cat >/dev/null`. " +
 				"All files are empty, and the kernel knows them already.",
 		}
@@ -57,35 +57,29 @@ var scanRows = slices.Concat(
 )
 
 // scan is the time from a scout's start to the list.
-func scan(s shape) measurement {
-	return func(ctx context.Context, l *lab, p point) (res result, err error) {
-		t, err := l.tree(s, p.files)
-		if err != nil {
-			return res, err
-		}
-		m, err := l.master(ctx)
-		if err != nil {
-			return res, err
-		}
-		w := &watched{master: m, dir: t.path}
-		var ours, theirs []float64
-		for i := range l.rounds(7, 2) + 1 {
-			f, err := find(ctx, t.path)
-			if err != nil {
-				return res, err
-			}
-			took, err := w.once(ctx, l, p.files)
-			if err != nil {
-				return res, err
-			}
-			if i > 0 { // the first round warms the caches
-				ours, theirs = append(ours, took.Seconds()), append(theirs, f.wall.Seconds())
-			}
-		}
-		res.add(figure{unit: seconds, value: median(ours), reference: median(theirs), bound: atMostTimes(1.5)})
-		res.note("At best it was %s against %s.", seconds.format(quantile(ours, 0)), seconds.format(quantile(theirs, 0)))
-		return res, nil
+func scan(ctx context.Context, l *lab, t *tree) (res result, err error) {
+	m, err := l.master(ctx)
+	if err != nil {
+		return res, err
 	}
+	w := &watched{master: m, dir: t.path}
+	var ours, theirs []float64
+	for i := range l.rounds(7, 2) + 1 {
+		f, err := find(ctx, t.path)
+		if err != nil {
+			return res, err
+		}
+		took, err := w.once(ctx, l, t.files)
+		if err != nil {
+			return res, err
+		}
+		if i > 0 { // the first round warms the caches
+			ours, theirs = append(ours, took.Seconds()), append(theirs, f.wall.Seconds())
+		}
+	}
+	res.add(figure{unit: seconds, value: median(ours), reference: median(theirs), bound: atMostTimes(1.5)})
+	res.note("At best it was %s against %s.", seconds.format(quantile(ours, 0)), seconds.format(quantile(theirs, 0)))
+	return res, nil
 }
 
 // once starts a scout, and stops it when all is listed.

@@ -34,7 +34,7 @@ var serveRows = []row{
 	},
 	{
 		name: "`/files`, one file changed before each request", reference: staticFile, at: tenHosts, small: few,
-		growth: []growth{byFiles, byScouts}, run: changed,
+		growth: []growth{byFiles, byScouts}, run: changed(alike, 0.8),
 		how: "A scout adds a file, and when that shows, the whole list is asked for.",
 	},
 	{
@@ -45,13 +45,13 @@ var serveRows = []row{
 	},
 	{
 		name: "`/files` with gzip", reference: "nginx, gzip on the fly, level 1", at: tenHosts, small: few,
-		growth: []growth{byFiles}, run: compressed,
+		growth: []growth{byFiles}, run: compressed(false),
 		how: "One client that accepts gzip asks for the whole list; what comes is checked to be the list. " +
 			"Throughput counts the bytes of the list before compression.",
 	},
 	{
 		name: "`/files` with gzip, one file changed before each request", reference: "nginx, gzip on the fly, level 1", at: tenHosts, small: few,
-		run: compressedChanged,
+		run: compressed(true),
 		how: "As above, but each time a scout has added a file.",
 	},
 	{
@@ -65,13 +65,13 @@ var interleavedRows = []row{
 	{
 		name: "`/files` of scouts whose names interleave at random", reference: staticFile,
 		at: point{1_000_000, 1000}, small: point{20_000, 100},
-		growth: []growth{byScouts}, run: changedOf(interleaved, 0.6),
+		growth: []growth{byScouts}, run: changed(interleaved, 0.6),
 		how: "A scout adds a file, and when that shows, the whole list is asked for. No two neighbours in the list are of one scout.",
 	},
 }
 
 // unchanged is the list, asked for again and again.
-func unchanged(m mix) func(context.Context, *lab, point) (result, error) {
+func unchanged(m mix) measurement {
 	return func(ctx context.Context, l *lab, p point) (res result, err error) {
 		s, n, err := l.contest(ctx, p, m)
 		if err != nil {
@@ -90,12 +90,8 @@ func unchanged(m mix) func(context.Context, *lab, point) (result, error) {
 	}
 }
 
-func changed(ctx context.Context, l *lab, p point) (result, error) {
-	return changedOf(alike, 0.8)(ctx, l, p)
-}
-
-// changedOf is the list after each change.
-func changedOf(m mix, least float64) func(context.Context, *lab, point) (result, error) {
+// changed is the list after each change.
+func changed(m mix, least float64) measurement {
 	return func(ctx context.Context, l *lab, p point) (res result, err error) {
 		s, n, err := l.contest(ctx, p, m)
 		if err != nil {
@@ -242,42 +238,39 @@ func crowd(ctx context.Context, clients, each, read int, r request) (float64, er
 
 const acceptGzip = "Accept-Encoding: gzip\r\n"
 
-func compressed(ctx context.Context, l *lab, p point) (result, error) {
-	return compressedAfter(ctx, l, p, func(*stage) (func() error, func(), error) { return nil, func() {}, nil })
-}
-
-func compressedChanged(ctx context.Context, l *lab, p point) (result, error) {
-	return compressedAfter(ctx, l, p, func(s *stage) (func() error, func(), error) { return s.changer(ctx) })
-}
-
-// compressedAfter is the compressed list, after each change if there are any.
-func compressedAfter(ctx context.Context, l *lab, p point, changer func(*stage) (func() error, func(), error)) (res result, err error) {
-	s, n, err := l.contest(ctx, p, alike)
-	if err != nil {
-		return res, err
+// compressed is the compressed list, after each change if there are any.
+func compressed(changes bool) measurement {
+	return func(ctx context.Context, l *lab, p point) (res result, err error) {
+		s, n, err := l.contest(ctx, p, alike)
+		if err != nil {
+			return res, err
+		}
+		size, err := checkGzip(ctx, s)
+		if err != nil {
+			return res, err
+		}
+		var change func() error
+		if changes {
+			var done func()
+			if change, done, err = s.changer(ctx); err != nil {
+				return res, err
+			}
+			defer done()
+		}
+		got, err := race(ctx, min(15, l.fetches(n.size)), change,
+			request{addr: s.master.HTTP, path: "/files", header: acceptGzip, least: size / 2},
+			request{addr: n.gzip, path: list, header: acceptGzip})
+		if err != nil {
+			return res, err
+		}
+		res.add(figure{
+			name: "throughput", unit: bytesPerSec, bound: atLeastTimes(10),
+			value: float64(n.size) / got[0].whole(), reference: float64(n.size) / got[1].whole(),
+		})
+		res.note("Of %s, scoutmaster sends %s and nginx %s.", byteCount.format(float64(n.size)),
+			byteCount.format(float64(got[0][0].size)), byteCount.format(float64(got[1][0].size)))
+		return res, nil
 	}
-	size, err := checkGzip(ctx, s)
-	if err != nil {
-		return res, err
-	}
-	change, done, err := changer(s)
-	if err != nil {
-		return res, err
-	}
-	defer done()
-	got, err := race(ctx, min(15, l.fetches(n.size)), change,
-		request{addr: s.master.HTTP, path: "/files", header: acceptGzip, least: size / 2},
-		request{addr: n.gzip, path: list, header: acceptGzip})
-	if err != nil {
-		return res, err
-	}
-	res.add(figure{
-		name: "throughput", unit: bytesPerSec, bound: atLeastTimes(10),
-		value: float64(n.size) / got[0].whole(), reference: float64(n.size) / got[1].whole(),
-	})
-	res.note("Of %s, scoutmaster sends %s and nginx %s.", byteCount.format(float64(n.size)),
-		byteCount.format(float64(got[0][0].size)), byteCount.format(float64(got[1][0].size)))
-	return res, nil
 }
 
 // checkGzip makes sure that the compressed list is the list, and returns how

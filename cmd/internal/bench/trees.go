@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -56,6 +57,17 @@ func (l *lab) tree(s shape, files int) (*tree, error) {
 		l.trees[key] = t
 	}
 	return t, checkWatches(len(t.directories))
+}
+
+// inTree measures something in a tree of a shape.
+func inTree(s shape, measure func(context.Context, *lab, *tree) (result, error)) measurement {
+	return func(ctx context.Context, l *lab, p point) (result, error) {
+		t, err := l.tree(s, p.files)
+		if err != nil {
+			return result{}, err
+		}
+		return measure(ctx, l, t)
+	}
 }
 
 // makePackaged makes the tree of package filestest.

@@ -239,19 +239,32 @@ func (n network) paste(t *testing.T, dir, script string) (out, complaints string
 // that has this machine's name.
 func documentedFleet(t *testing.T) (n network, dir string) {
 	t.Helper()
-	m := launch(t, command("unshare", "-n", "sh", "-c", `ip link set lo up && exec "$0"`, programs.Scoutmaster))
-	await(t, m, "serving")
-	n = network{m.Process.Pid}
+	n, _ = startAlone(t)
 	for _, args := range [][]string{{"-host", "web-01"}, {"-host", "web-02"}, nil} {
 		dir = tempDir(t)
 		for _, name := range []string{"README.md", "app.log", "logs/2026/app.log", "logs/2026/two words.log"} {
 			write(t, dir, name)
 		}
-		cmd := command("nsenter", n.enter(append([]string{programs.Scout}, args...)...)...)
-		cmd.Env = append(cmd.Env, "MONITOR_DIR="+dir, "SCOUT_MASTER_ADDRESS=localhost:3000")
-		await(t, launch(t, cmd), "snapshot sent")
+		n.startScout(t, dir, args...)
 	}
 	return n, dir
+}
+
+// startAlone starts a scoutmaster without arguments in a network of its own, where
+// the standard ports are free.
+func startAlone(t *testing.T) (n network, serving testfleet.Event) {
+	t.Helper()
+	p := launch(t, command("unshare", "-n", "sh", "-c", `ip link set lo up && exec "$0"`, programs.Scoutmaster))
+	serving = await(t, p, "serving")
+	return network{p.Process.Pid}, serving
+}
+
+// startScout starts a scout with two variables and waits until its files are listed.
+func (n network) startScout(t *testing.T, dir string, args ...string) {
+	t.Helper()
+	cmd := command("nsenter", n.enter(append([]string{programs.Scout}, args...)...)...)
+	cmd.Env = append(cmd.Env, "MONITOR_DIR="+dir, "SCOUT_MASTER_ADDRESS=localhost:3000")
+	await(t, launch(t, cmd), "snapshot sent")
 }
 
 // The way to a scoutmaster that strangers cannot read from works as

@@ -13,9 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -404,34 +402,9 @@ func startNginx(t *testing.T, server string) string {
 	if _, err := exec.LookPath("nginx"); err != nil {
 		t.Skipf("SKIPPED: %v", err)
 	}
-	dir, address := tempDir(t), "127.0.0.1:"+freePort(t)
-	config := filepath.Join(dir, "nginx.conf")
-	must(t, os.WriteFile(config, fmt.Appendf(nil, `
-daemon off;
-master_process off;
-pid %[1]s/nginx.pid;
-error_log stderr crit;
-events {}
-http {
-	access_log off;
-	client_body_temp_path %[1]s/tmp;
-	proxy_temp_path %[1]s/tmp;
-	fastcgi_temp_path %[1]s/tmp;
-	uwsgi_temp_path %[1]s/tmp;
-	scgi_temp_path %[1]s/tmp;
-	server {
-		listen %[2]s;
-		%[3]s
-	}
-}
-`, dir, address, server), 0o600))
-	launch(t, command("nginx", "-p", dir, "-e", "stderr", "-c", config))
-	within(t, patience, func() error {
-		conn, err := net.Dial("tcp", address)
-		if err == nil {
-			conn.Close()
-		}
-		return err
-	})
+	address := "127.0.0.1:" + freePort(t)
+	p, err := testfleet.StartNginx(tempDir(t), "master_process off;", "server { listen "+address+"; "+server+" }", address)
+	must(t, err)
+	stopAtEnd(t, p)
 	return address
 }

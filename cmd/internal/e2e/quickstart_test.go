@@ -6,9 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -99,25 +97,18 @@ func TestNoArguments(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
 	dir := dirOf(t, "app.log")
-	// In a network of its own the ports are free.
-	cmd := command("unshare", "-n", "sh", "-c", `ip link set lo up && exec "$0"`, programs.Scoutmaster)
-	m := launch(t, cmd)
-	serving := await(t, m, "serving")
+	n, serving := startAlone(t)
 	if serving.Text("grpc") != "127.0.0.1:3000" || serving.Text("http") != "127.0.0.1:3001" ||
 		serving.Number("heartbeat") != 1 || serving.Number("deadline") != 3 {
 		t.Errorf("it says %v", serving)
 	}
-	enter := []string{"-n", "-t", strconv.Itoa(m.Process.Pid)}
-	scout := command("nsenter", append(enter, programs.Scout, "-host", "web-01")...)
-	scout.Env = append(scout.Env, "MONITOR_DIR="+dir, "SCOUT_MASTER_ADDRESS=localhost:3000")
-	await(t, launch(t, scout), "snapshot sent")
+	n.startScout(t, dir, "-host", "web-01")
 	want := fmt.Sprintf("{\"files\":[\n{\"filename\":\"app.log\",\"host\":\"web-01\",\"directory\":%q}\n]}", dir)
 	within(t, patience, func() error {
-		got, err := exec.Command("nsenter", append(enter, "curl", "-s", "localhost:3001/files")...).Output()
-		if err == nil && string(got) != want {
-			err = fmt.Errorf("curl prints %s", got)
+		if got, complaints := n.paste(t, dir, "curl -s localhost:3001/files"); got != want || complaints != "" {
+			return fmt.Errorf("curl prints %s%s", got, complaints)
 		}
-		return err
+		return nil
 	})
 }
 

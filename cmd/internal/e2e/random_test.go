@@ -109,34 +109,38 @@ func (m *mutator) run(stop time.Time) (done int) {
 }
 
 func (m *mutator) act() error {
-	path := m.path(m.home)
+	p, q, below := m.path(m.home), m.path(m.home), "/"+m.name()
+	link := func() error { return m.root.Symlink(m.links[m.IntN(len(m.links))], p) }
 	switch m.IntN(16) {
 	case 0, 1:
-		return m.create(path)
+		return m.create(p)
 	case 2, 3:
-		return first(m.root.MkdirAll(path, 0o700), m.create(path+"/"+m.name()))
+		return first(m.root.MkdirAll(p, 0o700), m.create(p+below))
 	case 4:
-		return m.root.MkdirAll(path, 0o700)
+		return m.root.MkdirAll(p, 0o700)
 	case 5, 6:
-		return m.link(path)
+		return link()
 	case 7:
-		return m.root.Link(m.path(m.home), path)
+		return m.root.Link(q, p)
 	case 8:
-		return m.mkfifo(path)
+		return m.mkfifo(p)
 	case 9:
-		return m.root.Rename(m.path(m.dirs[m.IntN(len(m.dirs))]), path)
+		return m.root.Rename(m.path(m.dirs[m.IntN(len(m.dirs))]), p)
 	case 10, 11:
-		return m.root.Rename(path, m.path(m.home))
+		return m.root.Rename(p, q)
 	case 12, 13:
-		return m.root.Remove(path)
-	case 14:
-		return m.change(path)
-	default:
-		if m.IntN(8) > 0 {
-			return m.root.Remove(path)
+		return m.root.Remove(p)
+	case 14: // an entry of another kind
+		if err := m.root.RemoveAll(p); err != nil {
+			return err
 		}
-		return m.root.RemoveAll(path)
+		kinds := []func() error{link, func() error { return m.create(p) }, func() error { return m.root.MkdirAll(p+below+below, 0o700) }}
+		return kinds[m.IntN(len(kinds))]()
 	}
+	if m.IntN(8) > 0 {
+		return m.root.Remove(p)
+	}
+	return m.root.RemoveAll(p)
 }
 
 // create makes a file. It does not wait for the reader of a pipe.
@@ -148,10 +152,6 @@ func (m *mutator) create(path string) error {
 	return f.Close()
 }
 
-func (m *mutator) link(path string) error {
-	return m.root.Symlink(m.links[m.IntN(len(m.links))], path)
-}
-
 func (m *mutator) mkfifo(path string) error {
 	dir, err := m.root.OpenFile(filepath.Dir(path), unix.O_DIRECTORY, 0)
 	if err != nil {
@@ -159,21 +159,6 @@ func (m *mutator) mkfifo(path string) error {
 	}
 	defer dir.Close()
 	return unix.Mkfifoat(int(dir.Fd()), filepath.Base(path), 0o600)
-}
-
-// change replaces an entry with an entry of another kind.
-func (m *mutator) change(path string) error {
-	if err := m.root.RemoveAll(path); err != nil {
-		return err
-	}
-	switch m.IntN(3) {
-	case 0:
-		return m.create(path)
-	case 1:
-		return m.link(path)
-	default:
-		return m.root.MkdirAll(path+"/"+m.name()+"/"+m.name(), 0o700)
-	}
 }
 
 func (m *mutator) path(dir string) string {

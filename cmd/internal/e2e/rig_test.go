@@ -109,16 +109,21 @@ func launch(t *testing.T, cmd *exec.Cmd) *testfleet.Process {
 	t.Helper()
 	p, err := testfleet.Launch(cmd)
 	must(t, err)
+	stopAtEnd(t, p)
+	return p
+}
+
+func stopAtEnd(t *testing.T, p *testfleet.Process) {
+	t.Helper()
 	t.Cleanup(func() {
 		if !p.Ended() {
 			p.Continue()
 			expectExit(t, p, syscall.SIGTERM, stopTime)
 		}
 		for _, line := range p.Stray() {
-			t.Errorf("%s wrote %q", filepath.Base(cmd.Path), line)
+			t.Errorf("%s wrote %q", filepath.Base(p.Path), line)
 		}
 	})
-	return p
 }
 
 // expectExit sends a signal and waits for exit code 0. It returns how long that
