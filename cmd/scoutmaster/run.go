@@ -102,6 +102,7 @@ func (p *parts) run(told context.Context, runners []runner, reload wake.Signal) 
 	for _, part := range runners {
 		group.Go(func() error { return part.Run(ctx) })
 	}
+	group.Go(func() error { return memory.Adapt(ctx) })
 	group.Go(func() error {
 		for {
 			select {
