@@ -64,7 +64,7 @@ func benchmarkLog(b *testing.B, nats []*natstest.Server) {
 		})
 	}()
 	measure(b, func() {
-		pending, err := writer.Append(make([]byte, 66))
+		pending, err := writer.AppendAcknowledged(make([]byte, 66))
 		if err == nil {
 			_, err = pending.Wait(b.Context())
 		}

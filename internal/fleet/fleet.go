@@ -64,10 +64,7 @@ func New(conn *jetstream.Conn) *Fleet {
 func (f *Fleet) Address() string { return f.address }
 
 // Append is part of [master.Sequence].
-func (f *Fleet) Append(message []byte) error {
-	_, err := f.conn.Append(message)
-	return err
-}
+func (f *Fleet) Append(message []byte) error { return f.conn.Append(message) }
 
 // Follow is part of [master.Sequence].
 func (f *Fleet) Follow(ctx context.Context, made, from uint64, deliver func(position uint64, messages [][]byte) error) error {

@@ -41,10 +41,12 @@ const (
 	// maxPending bounds the bytes that wait for the follower. An overflow is a
 	// gap, which the follower fills from the stream.
 	maxPending = 32 << 20
-	// maxUnacknowledged bounds the entries on their way to the stream, and ackTimeout
-	// how long each is.
+	// maxUnacknowledged bounds the entries whose acknowledgements have not come, and
+	// ackTimeout how long each is waited for.
 	maxUnacknowledged = 1 << 12
 	ackTimeout        = 10 * time.Second
+	// acknowledgeEvery is how often an entry is acknowledged.
+	acknowledgeEvery = time.Second
 	// unwrittenLines is how often entries that are not acknowledged are logged.
 	unwrittenLines = 10 * time.Second
 )
@@ -68,11 +70,14 @@ type Conn struct {
 	options Options
 	nats    *nats.Conn
 	js      natsjs.JetStream
+	log     string // the subject of entries
 
 	// reconnected wakes after each reconnect and each time entries were dropped.
 	reconnected wake.Broadcast
 	closing     atomic.Bool
-	unwritten   throttle.Limiter // of log lines
+
+	acknowledged throttle.Limiter // of entries that are
+	unwritten    throttle.Limiter // of log lines
 
 	giveUp func() // ends Open
 
@@ -85,7 +90,11 @@ type Conn struct {
 func Open(ctx context.Context, o Options) (*Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	c := &Conn{options: o, giveUp: cancel, unwritten: throttle.Limiter{Interval: unwrittenLines}}
+	c := &Conn{
+		options: o, giveUp: cancel,
+		acknowledged: throttle.Limiter{Interval: acknowledgeEvery}, unwritten: throttle.Limiter{Interval: unwrittenLines},
+	}
+	c.log = c.subject("log")
 	var err error
 	if c.nats, err = nats.Connect(strings.Join(o.URLs, ","), c.settings()...); err != nil {
 		return nil, c.explain(err)
@@ -171,7 +180,7 @@ func (c *Conn) config(replicas int) natsjs.StreamConfig {
 	return natsjs.StreamConfig{
 		Name:        c.streamName(),
 		Description: "the log of a fleet of scoutmasters",
-		Subjects:    []string{c.subject("log")},
+		Subjects:    []string{c.log},
 		Retention:   natsjs.LimitsPolicy,
 		Discard:     natsjs.DiscardOld,
 		MaxBytes:    c.options.Bytes,
@@ -179,7 +188,7 @@ func (c *Conn) config(replicas int) natsjs.StreamConfig {
 		Replicas:    replicas,
 		AllowDirect: true,
 		DenyDelete:  true, // a hole in the log would pass for an entry that was never written
-		RePublish:   &natsjs.RePublish{Source: c.subject("log"), Destination: c.subject("followed")},
+		RePublish:   &natsjs.RePublish{Source: c.log, Destination: c.subject("followed")},
 		Metadata:    map[string]string{formatKey: format},
 	}
 }
@@ -217,7 +226,7 @@ func (c *Conn) create(ctx context.Context) (natsjs.Stream, error) {
 func (c *Conn) adopt(ctx context.Context, stream natsjs.Stream) error {
 	have := stream.CachedInfo().Config
 	switch {
-	case have.Metadata[formatKey] == "" || !slices.Equal(have.Subjects, []string{c.subject("log")}):
+	case have.Metadata[formatKey] == "" || !slices.Equal(have.Subjects, []string{c.log}):
 		return &foreignError{c.streamName()}
 	case have.Metadata[formatKey] != format:
 		return &incompatibleError{c.options.Fleet, have.Metadata[formatKey]}

@@ -62,7 +62,7 @@ func appendAll(t *testing.T, c *jetstream.Conn, prefix string, n int) {
 	t.Helper()
 	for i := range n {
 		for began := time.Now(); ; {
-			p, err := c.Append(fmt.Appendf(nil, "%s%d", prefix, i))
+			p, err := c.AppendAcknowledged(fmt.Appendf(nil, "%s%d", prefix, i))
 			if err == nil {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				_, err = p.Wait(ctx)

@@ -38,16 +38,29 @@ const (
 	remembered = 1 << 13
 )
 
-// Pending is an entry on its way to the log.
-type Pending struct{ ack natsjs.PubAckFuture }
-
 // Append sends an entry. Entries of one Conn that all arrive are in the log in
-// the order of the calls. It does not wait for the log.
-func (c *Conn) Append(entry []byte) (Pending, error) {
-	ack, err := c.js.PublishMsgAsync(&nats.Msg{Subject: c.subject("log"), Data: entry},
+// the order of the calls. It does not wait for the log: that Follow delivers the
+// entry says that it is there. The servers acknowledge only one entry each
+// acknowledgeEvery, so that it is logged why they do not take entries. To acknowledge
+// all of them costs them and this program about as much again as to write them.
+func (c *Conn) Append(entry []byte) error {
+	if _, ask := c.acknowledged.Allow(); ask {
+		_, err := c.AppendAcknowledged(entry)
+		return err
+	}
+	return c.nats.Publish(c.log, entry)
+}
+
+// AppendAcknowledged is Append of an entry that the servers acknowledge. It waits
+// while too many are not acknowledged.
+func (c *Conn) AppendAcknowledged(entry []byte) (Pending, error) {
+	ack, err := c.js.PublishMsgAsync(&nats.Msg{Subject: c.log, Data: entry},
 		natsjs.WithRetryAttempts(0), natsjs.WithStallWait(requestTimeout))
 	return Pending{ack}, err
 }
+
+// Pending is an entry on its way to the log.
+type Pending struct{ ack natsjs.PubAckFuture }
 
 // Wait returns the entry's sequence once it is in the log. After an error the
 // entry may be in the log all the same, now or later.

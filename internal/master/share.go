@@ -139,7 +139,7 @@ func Share(l *listing.Listing, how Sharing, log *zap.Logger) *Registry {
 	r := &Registry{logs: newScoutLogs(log), reach: how.Peers}
 	r.state = newcomer(l, r)
 	r.life = newLife(0)
-	s := &shared{sequence: how.Sequence, state: r.state, waiting: make(map[written]chan error)}
+	s := newShared(how.Sequence, r.state)
 	r.log = s
 	p := &participant{
 		Sharing: how, registry: r, shared: s, log: log, heard: make(map[Instance]sign), anew: wake.NewSignal(), said: time.Now(),

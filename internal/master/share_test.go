@@ -7,11 +7,14 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"scout/internal/files"
 	"scout/internal/files/filestest"
+	"scout/internal/listing"
 	"scout/internal/roster"
 	"scout/internal/stream"
 )
@@ -372,4 +375,54 @@ func (f *testFleet) logged(msg string) (n int) {
 		n += m.logs.FilterMessage(msg).Len()
 	}
 	return n
+}
+
+// still is a Sequence whose log stands still.
+type still struct {
+	Sequence
+	messages atomic.Int32
+}
+
+func (s *still) Append([]byte) error {
+	s.messages.Add(1)
+	return nil
+}
+
+// So many entries of sessions are on their way at once, whatever the sessions say, and
+// the scoutmaster's own do not wait behind them.
+func TestWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s still
+		l := newShared(&s, NewState(listing.New(), nil))
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		launch := func(id SessionID) *Entry {
+			e := &Entry{Session: id, Serial: 1, Body: new(Status)}
+			go l.Append(ctx, e) //nolint:errcheck // nothing comes back but what is settled
+			synctest.Wait()
+			return e
+		}
+		first := launch(SessionID{Number: 1})
+		for n := range uint64(windowSize + 10) {
+			launch(SessionID{Number: n + 2})
+		}
+		if n := s.messages.Load(); n != windowSize {
+			t.Errorf("%d entries are on their way", n)
+		}
+		launch(SessionID{})
+		if n := s.messages.Load(); n != windowSize+1 {
+			t.Error("the scoutmaster's own entry waits")
+		}
+		l.settle(first, nil)
+		l.settle(first, nil) // it has come twice
+		synctest.Wait()
+		if n := s.messages.Load(); n != windowSize+2 {
+			t.Errorf("%d more entries go when one has come back", int(n)-windowSize-1)
+		}
+		cancel()
+		synctest.Wait()
+		if len(l.window) != 0 || len(l.waiting) != 0 {
+			t.Errorf("%d and %d entries are said to be on their way", len(l.window), len(l.waiting))
+		}
+	})
 }

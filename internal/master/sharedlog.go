@@ -17,9 +17,23 @@ type shared struct {
 
 	goesOn wake.Broadcast // the log has stood still
 
+	// window has an element for each entry of a session that is on its way. NATS
+	// discards what comes to it beyond some ten thousand messages.
+	window chan struct{}
+
 	mu      sync.Mutex
-	waiting map[written]chan error // for what has become of entries of this scoutmaster
-	came    time.Time              // when something came through the log last
+	waiting map[written]*flight // for what has become of entries of this scoutmaster
+	came    time.Time           // when something came through the log last
+}
+
+// windowSize is how many entries of sessions may be on their way at once.
+const windowSize = 2048
+
+func newShared(sequence Sequence, state *State) *shared {
+	return &shared{
+		sequence: sequence, state: state,
+		waiting: make(map[written]*flight), window: make(chan struct{}, windowSize),
+	}
 }
 
 // written identifies an entry.
@@ -39,8 +53,9 @@ type flight struct {
 	outcome  chan error
 }
 
-// launch appends an entry. Its writer has to land the flight.
-func (l *shared) launch(e *Entry) (*flight, error) {
+// launch appends an entry, once few enough others of sessions are on their way. Its
+// writer has to land the flight.
+func (l *shared) launch(ctx context.Context, e *Entry) (*flight, error) {
 	if !l.state.readByAll(formatOf(e.Body)) {
 		return nil, errUnread
 	}
@@ -48,9 +63,17 @@ func (l *shared) launch(e *Entry) (*flight, error) {
 	if err != nil {
 		return nil, err
 	}
+	if e.Session.Number != 0 {
+		select {
+		case l.window <- struct{}{}:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 	f := &flight{written{e.Session, e.Serial}, message, time.Now(), make(chan error, 1)}
 	l.mu.Lock()
-	l.waiting[f.written] = f.outcome
+	l.take(f.written) // two abandon one session
+	l.waiting[f.written] = f
 	l.mu.Unlock()
 	l.sequence.Append(f.message) //nolint:errcheck // it may be in the log all the same
 	return f, nil
@@ -60,7 +83,23 @@ func (l *shared) launch(e *Entry) (*flight, error) {
 func (l *shared) land(f *flight) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.waiting, f.written)
+	if l.waiting[f.written] == f {
+		l.take(f.written)
+	}
+}
+
+// take returns the flight of an entry, which is not on its way any more, or nil. The
+// caller holds mu.
+func (l *shared) take(w written) *flight {
+	f := l.waiting[w]
+	if f == nil {
+		return nil
+	}
+	delete(l.waiting, w)
+	if w.session.Number != 0 {
+		<-l.window
+	}
+	return f
 }
 
 // settle tells the writer of an entry what has become of it.
@@ -70,11 +109,8 @@ func (l *shared) settle(e *Entry, err error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if outcome := l.waiting[written{e.Session, e.Serial}]; outcome != nil {
-		select {
-		case outcome <- err:
-		default: // it came twice
-		}
+	if f := l.take(written{e.Session, e.Serial}); f != nil {
+		f.outcome <- err
 	}
 }
 
@@ -106,7 +142,7 @@ func (l *shared) Append(ctx context.Context, e *Entry) error {
 // appendWithin is Append, with ErrUncertain after the limit.
 func (l *shared) appendWithin(ctx context.Context, e *Entry, limit time.Duration) error {
 	goesOn := l.goesOn.Wait()
-	f, err := l.launch(e)
+	f, err := l.launch(ctx, e)
 	if err != nil {
 		return err
 	}
@@ -148,7 +184,7 @@ func (l *shared) appendAll(ctx context.Context, entries iter.Seq[*Entry]) error 
 			if e, more = next(); !more {
 				break
 			}
-			f, err := l.launch(e)
+			f, err := l.launch(ctx, e)
 			if err != nil {
 				return err
 			}

@@ -262,7 +262,7 @@ const entrySize = 120
 // write publishes an entry and returns how long it took until it was delivered.
 func (p *pair) write() (time.Duration, error) {
 	began := time.Now()
-	if _, err := p.writer.Append(make([]byte, entrySize)); err != nil {
+	if err := p.writer.Append(make([]byte, entrySize)); err != nil {
 		return 0, err
 	}
 	select {
@@ -278,7 +278,7 @@ func (p *pair) write() (time.Duration, error) {
 func (p *pair) flood(n int) (float64, error) {
 	began := time.Now()
 	for range n {
-		if _, err := p.writer.Append(make([]byte, entrySize)); err != nil {
+		if _, err := p.writer.AppendAcknowledged(make([]byte, entrySize)); err != nil {
 			return 0, err
 		}
 	}
@@ -634,7 +634,7 @@ func sharedElection(ctx context.Context, l *lab, p point) (res result, err error
 		began := time.Now()
 		for {
 			again, end := context.WithTimeout(ctx, time.Second)
-			pending, err := bare.writer.Append(make([]byte, entrySize))
+			pending, err := bare.writer.AppendAcknowledged(make([]byte, entrySize))
 			if err == nil {
 				_, err = pending.Wait(again)
 			}

@@ -51,7 +51,7 @@ var masterEvents = []event{
 	{"log rebuilt", "", "reason", "the log has lost its data or gone back in time, or lists differ again and again; a new epoch has begun, and scouts send their files again"},
 	{"list differs", "", "name, position", "another scoutmaster had another list at one position; whoever differs from most others takes the state of another"},
 	{"foreign message ignored", "", "position, bytes, withheld", "a message in the log is no entry of a scoutmaster; at most once a minute"},
-	{"log entry not acknowledged", "", "error, withheld", "NATS did not confirm an entry, which is written again; at most every 10 s"},
+	{"log entry not acknowledged", "", "error, withheld", "NATS did not confirm one of the entries that it is asked to confirm, one each second; entries that do not come through the log are written again; at most every 10 s"},
 	{"nats connection lost, nats error", "", "error", "a NATS server went away, or reported a fault; the connection is made again"},
 	{"answer not sent", "debug", "error", "another scoutmaster asked and could not be answered"},
 	{"requests cut off", "", "after", "requests that did not finish before the scoutmaster stopped"},
