@@ -150,18 +150,18 @@ artifacts: man ## build everything that a release has in dist/release
 	done
 	cd dist/release && sha256sum -- * >SHA256SUMS
 
+.PHONY: release-check
+release-check: ## check what is in dist/release
+	@tools/release-check $(VERSION) dist/release $(PLATFORMS)
+
 .PHONY: release
 release: ## check the commit and build its release: make release VERSION=v1.2.3
 	@tools/releasable $(VERSION)
 	$(MAKE) check
 	$(MAKE) artifacts VERSION=$(VERSION)
-	tools/release-check $(VERSION) dist/release $(PLATFORMS)
+	$(MAKE) release-check VERSION=$(VERSION)
 	tools/release-notes $(VERSION) >dist/release-notes.md
 	@echo "publish dist/release with dist/release-notes.md, and tag: git tag -a $(VERSION)"
-
-.PHONY: version
-version: ## print the version of the commit
-	@echo $(VERSION)
 
 .PHONY: reproducible
 reproducible: ## check that the same commit gives the same bytes: programs, packages, archives
