@@ -35,6 +35,7 @@ type ring struct {
 	times      []time.Time // when each came
 	all        [][]byte    // those too that were dropped
 	changed    wake.Broadcast
+	hesitation atomic.Int64 // how long Bounds takes for the heartbeat
 }
 
 func (r *ring) append(message []byte) {
@@ -230,6 +231,9 @@ func (l *line) Bounds(ctx context.Context) (Bounds, error) {
 	if _, _, cut := l.fate(); cut {
 		<-ctx.Done()
 		return Bounds{}, ctx.Err()
+	}
+	if _, ok := ctx.Deadline(); ok { // the heartbeat's has one
+		time.Sleep(time.Duration(l.hesitation.Load()))
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

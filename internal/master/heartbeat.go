@@ -107,16 +107,26 @@ func (p *participant) once(ctx context.Context) {
 	p.watchCutOff()
 }
 
-// idle reports whether nothing has come through the log for long enough, though the
-// log has answered all the time, and why another epoch is to begin then.
+// idle reports whether the State is adrift and nothing has come through the log for
+// long enough, though the log has answered all the time, and why another epoch is to
+// begin then. The State may be another's by the time that the log answers.
 func (p *participant) idle(ctx context.Context) (why string, idle bool) {
 	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
 	defer cancel()
 	log, err := p.Sequence.Bounds(ctx)
 	position, _ := p.registry.state.progress()
+	why, stands := p.standsStill(position, err != nil || log.Last > position)
+	_, adrift := p.registry.state.progress()
+	return why, stands && adrift
+}
+
+// standsStill notes how far the State has followed the log, which may be busy, and
+// reports whether that has been so for long enough, and why another epoch is to
+// begin then.
+func (p *participant) standsStill(position uint64, busy bool) (why string, stands bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err != nil || !p.following || log.Last > position || position != p.position {
+	if busy || !p.following || position != p.position {
 		p.position, p.stood = position, time.Now()
 	}
 	return p.why, p.following && time.Since(p.stood) >= p.patience

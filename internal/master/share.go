@@ -144,6 +144,7 @@ func Share(l *listing.Listing, how Sharing, log *zap.Logger) *Registry {
 	p := &participant{
 		Sharing: how, registry: r, shared: s, log: log, heard: make(map[Instance]sign), anew: wake.NewSignal(), said: time.Now(),
 		foreign: throttle.Limiter{Interval: foreignLines}, differing: make(map[Instance]bool), silent: make(chan struct{}),
+		patience: how.Deadline,
 	}
 	p.quieted, p.quiet = context.WithCancel(context.Background())
 	r.fleet = p

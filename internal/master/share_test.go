@@ -53,6 +53,25 @@ func TestSharedList(t *testing.T) {
 	})
 }
 
+// A scoutmaster that joins takes the state of another, and begins no epoch: its
+// heartbeat may find it without a state and hear from the log when it has one.
+func TestNewcomersBeginNoEpoch(t *testing.T) {
+	inVirtualTime(t, 2, func(f *testFleet) {
+		f.masters[0].arrive("host").show("f")
+		f.agree("f")
+		begun := f.ring.begun()
+		for i := range 20 {
+			f.ring.hesitation.Store(int64(i) * int64(time.Millisecond))
+			m := f.start()
+			f.await("it is ready", func() bool { return m.Ready() == nil })
+			f.agree("f")
+		}
+		if n := f.ring.begun() - begun; n > 0 {
+			t.Errorf("%d epochs were begun", n)
+		}
+	})
+}
+
 // Of two scouts of one origin that come to two scoutmasters at once one is let in;
 // the holder of an origin at another scoutmaster is asked through it.
 func TestOneHolderInTheFleet(t *testing.T) {
