@@ -318,8 +318,8 @@ func TestFleetScoutDiesWhileItMoves(t *testing.T) {
 	h.done()
 }
 
-// A scoutmaster whose connection to NATS is too slow falls behind. It delays
-// nobody, says that it is cut off, and catches up.
+// A scoutmaster whose connection to NATS is too slow falls behind. It delays nobody,
+// says first that it lags and then that it is cut off, and catches up.
 func TestFleetSlowScoutmaster(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 1, 2)
@@ -332,24 +332,77 @@ func TestFleetSlowScoutmaster(t *testing.T) {
 	s := startScoutAt(t, f.Address(1), "h", dir)
 	f.agree(s)
 	from := f.logged()
-	way.Set(testfleet.Condition{Rate: 4 << 10})
+	way.Set(testfleet.Condition{Rate: 16 << 10})
 	f.running[0] = false
+	says := f.masters[0].watchReadiness(t)
 	for round := 0; len(f.masters[0].Logged(from[0], "cut off")) == 0; round++ {
 		if round > 200 {
 			t.Fatal("it is never cut off")
 		}
-		for i := range 300 {
-			write(t, dir, fmt.Sprintf("a name that is long enough to fill a slow connection %d %d", round, i))
+		for i := range 100 { // an entry each, which together fill the connection
+			write(t, dir, strings.Repeat(fmt.Sprintf("%x", sha256.Sum256(fmt.Append(nil, round, i))), 3))
+			time.Sleep(3 * time.Millisecond)
 		}
 		if took := converges(t, f.masters[1], s); took > soon {
 			t.Errorf("another scoutmaster was delayed by %s", took)
 		}
 	}
 	f.isCutOff(0, from[0])
+	if said := says(); len(said) < 2 || said[0] != "ready" || said[1] != "/problems/behind" || slices.Contains(said[1:], "ready") {
+		t.Errorf("/readyz said, in this order, %q", said)
+	}
+	if n := len(f.masters[0].Logged(from[0], "behind")); n != 1 {
+		t.Errorf("it logged %d times that it lags", n)
+	}
 	way.Set(testfleet.Condition{})
 	f.running[0] = true
 	awaitFrom(t, f.masters[0].Process, from[0]+1, "caught up")
 	f.agree(s)
+}
+
+// watchReadiness follows what a scoutmaster answers to /readyz. The function that it
+// returns ends that, and returns the answers: "ready" or the type of a problem, each
+// that differs from the one before.
+func (m *master) watchReadiness(t *testing.T) func() []string {
+	t.Helper()
+	var said []string
+	stop, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			if now := m.readiness(); len(said) == 0 || said[len(said)-1] != now {
+				said = append(said, now)
+			}
+			select {
+			case <-stop:
+				return
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+	}()
+	return func() []string {
+		close(stop)
+		<-ended
+		return said
+	}
+}
+
+// readiness returns "ready", the type of the problem that a scoutmaster has, or why it
+// does not answer.
+func (m *master) readiness() string {
+	r, err := client.Get("http://" + m.HTTP + "/readyz")
+	if err != nil {
+		return err.Error()
+	}
+	defer r.Body.Close()
+	var problem struct{ Type string }
+	if r.StatusCode == http.StatusOK {
+		return "ready"
+	}
+	if err := json.NewDecoder(r.Body).Decode(&problem); err != nil {
+		return err.Error()
+	}
+	return problem.Type
 }
 
 // A reader goes to another scoutmaster with each request. A page walk goes on, a

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -34,6 +35,7 @@ func TestFleetWrongStarts(t *testing.T) {
 				{ user: some, password: p, permissions: { publish: "scout.>", subscribe: ">" } }
 				{ user: all, password: p }
 			] }
+			SMALL { jetstream: { max_file: 8MB, max_mem: 8MB }, users: [ { user: small, password: p } ] }
 			WITHOUT { users: [ { user: without, password: p } ] }
 			SYS { users: [ { user: sys, password: p } ] }
 		}
@@ -79,6 +81,7 @@ func TestFleetWrongStarts(t *testing.T) {
 		"no permission":            {[]string{"-nats", at(locked, "some")}, []string{"ermissions", "docs/operations.md"}},
 		"another program's stream": {[]string{"-nats", at(plain, ""), "-fleet", "other"}, []string{"belongs to another program", "choose another -fleet"}},
 		"an incompatible fleet":    {[]string{"-nats", at(plain, ""), "-fleet", "newer"}, []string{"format 99", "run the version that the others run"}},
+		"too little room":          {[]string{"-nats", at(locked, "small")}, []string{"lower -log-bytes, or give JetStream more room"}},
 		"too few servers":          {[]string{"-nats", at(plain, ""), "-replicas", "3"}, []string{"lower -replicas, or start more NATS servers"}},
 		"no TLS here":              {[]string{"-nats", at(secret, "")}, []string{"correct -nats-ca"}},
 		"no certificate here":      {[]string{"-nats", at(secret, ""), "-nats-ca", ca.File}, []string{"tls", "-nats-cert"}},
@@ -203,6 +206,118 @@ func TestFleetLosesAllNATSServers(t *testing.T) {
 				t.Errorf("erased: %t, %s", erased, m.Tail())
 			}
 		}
+	}
+}
+
+// newFleetOnSmallDisk starts a fleet whose first NATS server has its data on a disk of a
+// few MiB. The scoutmasters are ready.
+func newFleetOnSmallDisk(t *testing.T, servers int, args ...string) (*fleet, *testfleet.SmallDisk) {
+	t.Helper()
+	needRoot(t)
+	dir := t.TempDir()
+	disk, err := testfleet.MountSmallDisk(filepath.Join(dir, "n0", "data"), 32)
+	if err != nil {
+		t.Skipf("SKIPPED: no mount namespaces here: %v", err)
+	}
+	t.Cleanup(disk.Kill)
+	f := newFleetWith(t, testfleet.FleetConfig{
+		Servers: servers, Masters: 2, Dir: dir, NATSEnter: disk.Enter(), Args: append([]string{"-log-bytes", "1MiB"}, args...),
+	})
+	f.startAll()
+	return f, disk
+}
+
+// The disk of the NATS server is full. Scoutmasters are cut off and stay, and come back
+// by themselves when there is room and the server runs again.
+func TestFleetDiskIsFull(t *testing.T) {
+	t.Parallel()
+	f, disk := newFleetOnSmallDisk(t, 1)
+	scouts := f.startScouts(50)
+	f.agree(scouts...)
+	from := f.logged()
+	must(t, disk.Fill())
+	write(t, scouts[0].dir, "made while the disk is full")
+	for i := range f.masters {
+		f.isCutOff(i, from[i])
+	}
+	must(t, disk.Empty())
+	f.Servers[0].Kill() // NATS gives up on a full disk until it is started again
+	f.restart(0)
+	for i, m := range f.masters {
+		awaitFrom(t, m.Process, from[i], "caught up")
+	}
+	write(t, scouts[0].dir, "made when there is room again")
+	f.agree(scouts...)
+}
+
+// The disk of one NATS server of three is full. The log goes on without it.
+func TestFleetOneDiskIsFull(t *testing.T) {
+	t.Parallel()
+	f, disk := newFleetOnSmallDisk(t, 3, "-cut-off", "15s")
+	scouts := f.startScouts(50)
+	f.agree(scouts...)
+	h := f.hop(scouts...)
+	h.set(func() { h.stalls = true })
+	must(t, disk.Fill())
+	for i := range 5 {
+		for n := range 500 {
+			write(t, scouts[0].dir, fmt.Sprint("made while a disk is full ", i, " ", n))
+		}
+		f.agree(scouts...)
+	}
+	must(t, disk.Empty())
+	f.Servers[0].Kill()
+	f.restart(0)
+	f.replicated()
+	write(t, scouts[0].dir, "made when there is room again")
+	f.agree(scouts...)
+	h.done()
+	f.never("cut off", "log rebuilt", "scoutmaster lost", "scout dropped", "list differs")
+}
+
+// Another program has used up what the account may store. Scoutmasters are cut off and
+// stay, and come back by themselves when there is room again.
+func TestFleetStorageLimit(t *testing.T) {
+	t.Parallel()
+	for name, storage := range map[string]jetstream.StorageType{"disk": jetstream.FileStorage, "memory": jetstream.MemoryStorage} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFleetWith(t, testfleet.FleetConfig{Servers: 1, Masters: 2, Args: []string{"-log-bytes", "1MiB"}, NATSLines: []string{
+				`accounts { A { jetstream: { max_file: 8MB, max_mem: 8MB }, users: [ { user: u, password: p } ] } }
+				no_auth_user: u`,
+			}})
+			f.start(0)
+			f.stop(0)
+			js := f.jetStream(0)
+			config := f.stream().Config
+			if config.Storage = storage; storage != jetstream.FileStorage { // the operator prefers memory
+				must(t, js.DeleteStream(t.Context(), streamName))
+				_, err := js.CreateStream(t.Context(), config)
+				must(t, err)
+			}
+			f.startAll()
+			scouts := f.startScouts(50)
+			f.agree(scouts...)
+
+			from := f.logged()
+			_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "OTHER", Subjects: []string{"other"}, Storage: storage})
+			must(t, err)
+			for err == nil {
+				_, err = js.Publish(t.Context(), "other", make([]byte, 16<<10))
+			}
+			t.Logf("there is no room: %v", err)
+			write(t, scouts[0].dir, "made without room")
+			for i := range f.masters {
+				f.isCutOff(i, from[i])
+				awaitFrom(t, f.masters[i].Process, from[i], "log entry not acknowledged")
+			}
+			must(t, js.DeleteStream(t.Context(), "OTHER"))
+			for i, m := range f.masters {
+				awaitFrom(t, m.Process, from[i], "caught up")
+			}
+			f.agree(scouts...)
+			f.never("log rebuilt")
+		})
 	}
 }
 

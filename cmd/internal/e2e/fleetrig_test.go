@@ -54,7 +54,10 @@ func newFleetWith(t *testing.T, c testfleet.FleetConfig) *fleet {
 	}
 	nats, err := buildNATS()
 	must(t, err)
-	c.Programs, c.NATS, c.Dir = programs, nats, t.TempDir()
+	c.Programs, c.NATS = programs, nats
+	if c.Dir == "" {
+		c.Dir = t.TempDir()
+	}
 	c.Args = append([]string{
 		"-heartbeat", fleetHeartbeat.String(), "-deadline", fleetDeadline.String(), "-cut-off", fleetCutOff.String(),
 	}, c.Args...)

@@ -3,10 +3,13 @@ package testfleet
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/hanwen/go-fuse/v2/fs"
@@ -87,6 +90,59 @@ func (d *Disk) Unmount() {
 	d.Kill()                   // and with that all requests fail
 	Run("umount", "-l", d.dir) //nolint:errcheck // it may not be mounted
 }
+
+// SmallDisk is a file system of a few MiB in memory, in a mount namespace of its own:
+// it fills up without harm to anybody outside.
+type SmallDisk struct {
+	*Process // keeps the namespace
+
+	dir string
+}
+
+// MountSmallDisk mounts a file system of so many MiB at dir, for programs that Enter
+// the namespace. That takes root's privileges.
+func MountSmallDisk(dir string, mebibytes int) (*SmallDisk, error) {
+	mount := fmt.Sprintf(`mkdir -p "$0" && mount -t tmpfs -o size=%dm tmpfs "$0" && echo '{"msg":"serving"}' >&2 && exec sleep infinity`, mebibytes)
+	p, err := Start("unshare", "--mount", "sh", "-c", mount, dir)
+	if err != nil {
+		return nil, err
+	}
+	d := &SmallDisk{p, dir}
+	if _, err := p.AwaitMsg(startTime, 0, "serving"); err != nil {
+		d.Kill()
+		return nil, fmt.Errorf("mount a small disk: %w", err)
+	}
+	return d, nil
+}
+
+// Enter returns the beginning of a command that is to use the disk.
+func (d *SmallDisk) Enter() []string {
+	return []string{"nsenter", "--mount", "--target", strconv.Itoa(d.Process.Process.Pid)}
+}
+
+// filler is the file that takes the room of a full disk.
+func (d *SmallDisk) filler() string {
+	return fmt.Sprintf("/proc/%d/root%s/filler", d.Process.Process.Pid, d.dir)
+}
+
+// Fill leaves no room on the disk.
+func (d *SmallDisk) Fill() error {
+	f, err := os.Create(d.filler())
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // what it has is of no use
+	for block := make([]byte, 4<<10); err == nil; {
+		_, err = f.Write(block)
+	}
+	if errors.Is(err, syscall.ENOSPC) {
+		return nil
+	}
+	return fmt.Errorf("fill a disk: %w", err)
+}
+
+// Empty undoes Fill.
+func (d *SmallDisk) Empty() error { return os.Remove(d.filler()) }
 
 // ServeDisk serves a disk and does not return, when this process was started by
 // MountDisk. Programs that mount disks call it first.

@@ -74,6 +74,28 @@ func TestDisk(t *testing.T) {
 	must(t, <-done)
 }
 
+// A small disk is full after Fill for those who enter its namespace, and nobody else
+// sees it.
+func TestSmallDisk(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "small")
+	d, err := testfleet.MountSmallDisk(dir, 1)
+	if err != nil {
+		t.Skipf("SKIPPED: no mount namespaces here: %v", err)
+	}
+	t.Cleanup(d.Kill)
+	inside := func(name string) error {
+		return testfleet.Run(append(d.Enter(), "sh", "-c", `echo x > "$0"`, filepath.Join(dir, name))...)
+	}
+	must(t, inside("before"))
+	must(t, d.Fill())
+	if inside("meanwhile") == nil {
+		t.Error("a full disk takes another file")
+	}
+	must(t, os.WriteFile(filepath.Join(dir, "outside"), []byte("x"), 0o600))
+	must(t, d.Empty())
+	must(t, inside("after"))
+}
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {

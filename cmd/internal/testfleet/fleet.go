@@ -30,6 +30,7 @@ type FleetConfig struct {
 	Servers   int
 	NATSLines []string // of the NATS servers' configuration
 	NATSOpen  bool     // other machines may connect to the NATS servers
+	NATSEnter []string // the beginning of the command of each NATS server
 	Masters   int
 	Args      []string // of each scoutmaster
 }
@@ -50,7 +51,9 @@ func NewFleet(c FleetConfig) (*Fleet, error) {
 		f.masters = append(f.masters, place{fmt.Sprint("master-", i), grpc, http})
 	}
 	var err error
-	f.Servers, err = natsserver.Start(natsserver.Config{Binary: c.NATS, Dir: c.Dir, Servers: c.Servers, Lines: c.NATSLines, Open: c.NATSOpen})
+	f.Servers, err = natsserver.Start(natsserver.Config{
+		Binary: c.NATS, Enter: c.NATSEnter, Dir: c.Dir, Servers: c.Servers, Lines: c.NATSLines, Open: c.NATSOpen,
+	})
 	return f, err
 }
 

@@ -38,10 +38,10 @@ func Build(dir string) (string, error) {
 
 // Server is one nats-server. Its address stays the same when it starts again.
 type Server struct {
-	binary string
-	port   int
-	dir    string   // has the configuration, the log and the data
-	lines  []string // of the configuration that stay
+	command []string // that runs it, without arguments
+	port    int
+	dir     string   // has the configuration, the log and the data
+	lines   []string // of the configuration that stay
 
 	cmd  *exec.Cmd
 	done chan struct{} // closed when the process has ended
@@ -50,6 +50,7 @@ type Server struct {
 // Config says which servers to start.
 type Config struct {
 	Binary  string   // of nats-server
+	Enter   []string // the beginning of the command that runs it, such as one that enters a namespace
 	Dir     string   // for their data
 	Servers int      // a cluster if there are several
 	Lines   []string // of each server's configuration, besides addresses and data
@@ -72,7 +73,7 @@ func Start(c Config) (servers []*Server, err error) {
 	}()
 	clients, routes := ports[:c.Servers], ports[c.Servers:]
 	for i := range c.Servers {
-		s := &Server{binary: c.Binary, port: clients[i], dir: filepath.Join(c.Dir, fmt.Sprint("n", i))}
+		s := &Server{command: append(slices.Clip(c.Enter), c.Binary), port: clients[i], dir: filepath.Join(c.Dir, fmt.Sprint("n", i))}
 		if err := s.configure(i, c, routes); err != nil {
 			return servers, err
 		}
@@ -150,7 +151,8 @@ func (s *Server) Start() error {
 		return err
 	}
 	defer out.Close() //nolint:errcheck // the process has its own descriptor
-	s.cmd = exec.CommandContext(context.Background(), s.binary, "-c", s.path("nats.conf"))
+	args := append(slices.Clip(s.command), "-c", s.path("nats.conf"))
+	s.cmd = exec.CommandContext(context.Background(), args[0], args[1:]...)
 	s.cmd.Stdout, s.cmd.Stderr = out, out
 	endWithParent(s.cmd)
 	if err := s.cmd.Start(); err != nil {
