@@ -81,7 +81,7 @@ func run(ctx context.Context, c config, reload wake.Signal, log *zap.Logger) err
 	}
 	p.counts.Read(p.registry.Counts, replicas)
 	service := &systemd.Service{Check: func() { p.registry.Counts() }, Log: log}
-	runners = append(runners, service, newScoutSide(p), newConsumerSide(p))
+	runners = append(runners, service, newGRPCServer(p), newHTTPServer(p))
 	log.With(place...).Info("serving", zap.Stringer("grpc", p.grpc.Addr()), zap.Stringer("http", p.http.Addr()),
 		zap.Duration("heartbeat", c.heartbeat), zap.Duration("deadline", c.deadline), zap.String("version", version.String()))
 	service.Beat()

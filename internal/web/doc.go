@@ -4,6 +4,6 @@
 //
 // A request to /files becomes a plan (plan.go), before anything is answered. If it has
 // a tag, cursor or id of another scoutmaster of the fleet, it waits until this one has
-// reached that revision (reach.go). Each endpoint is in one file: files.go, watch.go
+// reached that revision (ready.go). Each endpoint is in one file: files.go, watch.go
 // (events), scouts.go, page.go, openapi.go, and handler.go for health.
 package web

@@ -41,7 +41,7 @@ func (h *Handler) files(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Vary", p.query.vary())
-	v, refused := h.reach(r.Context(), p)
+	v, refused := h.awaitRevision(r.Context(), p)
 	switch {
 	case refused != nil:
 		refused.answer(w)

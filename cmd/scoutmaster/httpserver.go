@@ -20,18 +20,18 @@ import (
 // idleTime is how long a consumer's connection is kept without a request.
 const idleTime = 2 * time.Minute
 
-// consumerSide is the listener that consumers read from.
-type consumerSide struct {
+// httpServer is the listener that consumers read from.
+type httpServer struct {
 	listener net.Listener
 	server   *http.Server
 	stopping atomic.Bool
 	log      *zap.Logger
 }
 
-// newConsumerSide returns the server of a listener. Run serves it.
-func newConsumerSide(p parts) *consumerSide {
+// newHTTPServer returns the server of a listener. Run serves it.
+func newHTTPServer(p parts) *httpServer {
 	limited := access.Limit(web.ShortLoopbackQueues(p.http), p.config.limits.connectionsWithin(p.capacity.http), p.log.With(zap.String("listener", "http")))
-	s := &consumerSide{
+	s := &httpServer{
 		listener: limited,
 		log:      p.log,
 	}
@@ -62,7 +62,7 @@ func (p *parts) hostCheck(listener net.Addr) func(header string) bool {
 
 // ready returns an error that says why the scoutmaster does not serve, whatever list
 // it has, or nil.
-func (s *consumerSide) ready() error {
+func (s *httpServer) ready() error {
 	if s.stopping.Load() {
 		return errors.New("the scoutmaster is stopping")
 	}
@@ -71,7 +71,7 @@ func (s *consumerSide) ready() error {
 
 // Run serves until ctx is done. Then it gives requests in flight finishTime to
 // finish.
-func (s *consumerSide) Run(ctx context.Context) error {
+func (s *httpServer) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return ignore(s.serve(), http.ErrServerClosed) })
 	group.Go(func() error {
@@ -83,14 +83,14 @@ func (s *consumerSide) Run(ctx context.Context) error {
 }
 
 // serve serves HTTP, over TLS if the server has a configuration for it.
-func (s *consumerSide) serve() error {
+func (s *httpServer) serve() error {
 	if s.server.TLSConfig != nil {
 		return s.server.ServeTLS(s.listener, "", "")
 	}
 	return s.server.Serve(s.listener)
 }
 
-func (s *consumerSide) finish() error {
+func (s *httpServer) finish() error {
 	ctx, cancel := context.WithTimeout(context.Background(), finishTime)
 	defer cancel()
 	err := s.server.Shutdown(ctx)

@@ -19,10 +19,10 @@ const (
 	retryCutOff     = 5 // about as long as a log without a leader stands still
 )
 
-// reach waits until the list has come to the revisions that the client of a
+// awaitRevision waits until the list has come to the revisions that the client of a
 // request has seen, wherever that was, and returns the list then. A request that
 // brings no tag, cursor or id of another scoutmaster does not wait.
-func (h *Handler) reach(ctx context.Context, p *plan) (*listing.Version, *refusal) {
+func (h *Handler) awaitRevision(ctx context.Context, p *plan) (*listing.Version, *refusal) {
 	v, refused := h.current()
 	if refused != nil || !p.precedes(v) {
 		return v, refused

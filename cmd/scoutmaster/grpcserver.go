@@ -18,9 +18,9 @@ import (
 	scoutv1 "scout/proto/scout/v1"
 )
 
-// scoutSide is the listener that scouts connect to. It serves their sessions and
+// grpcServer is the listener that scouts connect to. It serves their sessions and
 // the scoutmaster's health.
-type scoutSide struct {
+type grpcServer struct {
 	listener *access.Listener
 	sessions *stream.Server
 	server   *grpc.Server
@@ -28,10 +28,10 @@ type scoutSide struct {
 	ready    func() error // nil: scouts are always served
 }
 
-// newScoutSide returns the server of a listener. Run serves it.
-func newScoutSide(p parts) *scoutSide {
+// newGRPCServer returns the server of a listener. Run serves it.
+func newGRPCServer(p parts) *grpcServer {
 	limited := access.Limit(p.grpc, p.config.limits.connectionsWithin(p.capacity.grpc), p.log.With(zap.String("listener", "grpc")))
-	s := &scoutSide{
+	s := &grpcServer{
 		listener: limited,
 		sessions: stream.NewServer(p.registry, stream.Config{
 			Heartbeat: p.config.heartbeat, Deadline: p.config.deadline, Limits: p.config.limits.held,
@@ -55,7 +55,7 @@ func newScoutSide(p parts) *scoutSide {
 
 // Run serves until ctx is done. Then it accepts no more scouts, tells the
 // connected ones, and gives them finishTime to leave.
-func (s *scoutSide) Run(ctx context.Context) error {
+func (s *grpcServer) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.sessions.Run(ctx) })
 	// The server may be stopped before it begins to serve.
@@ -77,7 +77,7 @@ const healthInterval = 100 * time.Millisecond
 
 // reportHealth has the health service say whether scouts are served, until ctx is
 // done.
-func (s *scoutSide) reportHealth(ctx context.Context) {
+func (s *grpcServer) reportHealth(ctx context.Context) {
 	if s.ready == nil {
 		<-ctx.Done()
 		return
