@@ -14,7 +14,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 	"unicode"
@@ -284,12 +283,6 @@ func TestTokenRotation(t *testing.T) {
 func TestLimitsOfScouts(t *testing.T) {
 	t.Parallel()
 	m, s := startPair(t, 8, "-max-scouts", "3", "-max-files-per-scout", "10", "-max-files", "15", "-max-name-bytes-per-scout", "500")
-	names := func(n, length int) (names []string) {
-		for i := range n {
-			names = append(names, fmt.Sprintf("%0*d", length, i))
-		}
-		return names
-	}
 	show := func(names []string) func(r *raw) {
 		return func(r *raw) { r.register("raw", "/"); r.show(names...) }
 	}
@@ -297,12 +290,12 @@ func TestLimitsOfScouts(t *testing.T) {
 		do    func(r *raw)
 		limit string
 	}{
-		"too many files":       {show(names(11, 4)), "-max-files-per-scout"},
-		"too many in all":      {show(names(8, 4)), "-max-files"},
-		"names too long":       {show(names(3, 200)), "-max-name-bytes-per-scout"},
+		"too many files":       {show(longNames(11, 4)), "-max-files-per-scout"},
+		"too many in all":      {show(longNames(8, 4)), "-max-files"},
+		"names too long":       {show(longNames(3, 200)), "-max-name-bytes-per-scout"},
 		"a message too long":   {func(r *raw) { r.register("raw", "/"); r.update(&scoutv1.Update{Added: make([]byte, 5<<20)}) }, "larger than max"},
 		"too many offered":     {func(r *raw) { r.register("raw", "/"); r.send(offerOf(11)) }, "-max-files-per-scout"},
-		"too many by one":      {func(r *raw) { show(names(7, 4))(r); r.update(r.add("x")) }, "-max-files"},
+		"too many by one":      {func(r *raw) { show(longNames(7, 4))(r); r.update(r.add("x")) }, "-max-files"},
 		"parts that never end": {func(r *raw) { r.register("raw", "/"); r.offer(); r.receive("Grant"); r.flood() }, "-max-files"},
 	} {
 		r := dialRaw(t, m)
@@ -418,12 +411,7 @@ func TestHostileNames(t *testing.T) {
 	const evil = "\n\r\x1b[2J\u009b2J\x9b\a\x7f\u202e\u2066\u200b\xff"
 	for _, format := range []string{"json", "console"} {
 		var log bytes.Buffer
-		grpcPort, httpPort := freePort(t), freePort(t)
-		cmd := command(programs.Scoutmaster, "-grpc", grpcPort, "-http", httpPort, "-log-format", format, "-log-level", "debug")
-		cmd.Stderr = &log
-		must(t, cmd.Start())
-		m := masterAt("127.0.0.1:"+grpcPort, "127.0.0.1:"+httpPort)
-		within(t, patience, func() error { _, err := m.Files(); return err })
+		m, stopMaster := startMasterTo(t, &log, "-log-format", format, "-log-level", "debug")
 		r := dialRaw(t, m)
 		r.send(&scoutv1.SessionRequest{Message: &scoutv1.SessionRequest_Hello{Hello: &scoutv1.Hello{
 			Host: "h\u202e\u200b", Directory: []byte("/d" + evil), Version: "v\u009b\u202e",
@@ -443,8 +431,7 @@ func TestHostileNames(t *testing.T) {
 		stranger := dialRaw(t, m)
 		stranger.hello("h\u009b", "/")
 		stranger.ended()
-		must(t, cmd.Process.Signal(syscall.SIGTERM))
-		must(t, cmd.Wait())
+		stopMaster()
 		lines := strings.Split(strings.TrimSuffix(log.String(), "\n"), "\n")
 		for _, line := range lines {
 			for _, c := range line {

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os/exec"
@@ -346,12 +345,8 @@ func conforms(router routers.Router, m *master, method, target string, header ht
 // the answer, and returns how the client's library sees that.
 func cutOff(t *testing.T, m *master, address, version string) error {
 	t.Helper()
-	conn, err := net.Dial("tcp", address)
-	must(t, err)
-	defer conn.Close()
-	must(t, conn.(*net.TCPConn).SetReadBuffer(64<<10))
-	_, err = fmt.Fprintf(conn, "GET /files %s\r\nHost: localhost\r\n\r\n", version)
-	must(t, err)
+	conn := sendRequest(t, address, version)
+	must(t, conn.SetReadBuffer(64<<10))
 	r, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	must(t, err)
 	_, err = io.CopyN(io.Discard, r.Body, 1<<20)

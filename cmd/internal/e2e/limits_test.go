@@ -205,12 +205,27 @@ func (m *master) listsVia(client *http.Client, s *scout, n int) error {
 func hangOn(t *testing.T, address string, n int) (conns []net.Conn) {
 	t.Helper()
 	for range n {
-		conn, err := net.Dial("tcp", address)
-		must(t, err)
-		t.Cleanup(func() { conn.Close() })
-		conns = append(conns, conn)
+		conns = append(conns, dialTCP(t, address))
 	}
 	return conns
+}
+
+// dialTCP opens a connection, until the test ends.
+func dialTCP(t *testing.T, address string) *net.TCPConn {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	must(t, err)
+	t.Cleanup(func() { conn.Close() })
+	return conn.(*net.TCPConn)
+}
+
+// sendRequest asks for the list in a version of HTTP, and reads nothing.
+func sendRequest(t *testing.T, address, version string) *net.TCPConn {
+	t.Helper()
+	conn := dialTCP(t, address)
+	_, err := fmt.Fprintf(conn, "GET /files %s\r\nHost: localhost\r\n\r\n", version)
+	must(t, err)
+	return conn
 }
 
 // With little memory, the master refuses what it has no room for, with the
@@ -293,12 +308,8 @@ func (r *raw) tryShow(names []string) error {
 // the master.
 func slowReader(t *testing.T, m *master, rate int) {
 	t.Helper()
-	conn, err := net.Dial("tcp", m.HTTP)
-	must(t, err)
-	t.Cleanup(func() { conn.Close() })
-	must(t, conn.(*net.TCPConn).SetReadBuffer(4<<10))
-	_, err = fmt.Fprintf(conn, "GET /files HTTP/1.1\r\nHost: localhost\r\n\r\n")
-	must(t, err)
+	conn := sendRequest(t, m.HTTP, "HTTP/1.1")
+	must(t, conn.SetReadBuffer(4<<10))
 	go func() {
 		const parts = 10
 		buf := make([]byte, rate/parts)

@@ -5,7 +5,6 @@ package e2e
 import (
 	"bytes"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -102,13 +101,8 @@ func TestConsoleLog(t *testing.T) {
 	t.Parallel()
 	for level, want := range map[string]string{"info": "  info  serving  ", "error": ""} {
 		var log bytes.Buffer
-		cmd := command(programs.Scoutmaster, "-grpc", "0", "-http", freePort(t), "-log-format", "console", "-log-level", level)
-		cmd.Stderr = &log
-		must(t, cmd.Start())
-		port := cmd.Args[4]
-		within(t, patience, func() error { _, err := masterAt("", "127.0.0.1:"+port).Files(); return err })
-		must(t, cmd.Process.Signal(syscall.SIGTERM))
-		must(t, cmd.Wait())
+		_, stop := startMasterTo(t, &log, "-log-format", "console", "-log-level", level)
+		stop()
 		if text := log.String(); !strings.Contains(text, want) || strings.Contains(text, "{\"level\"") || (want == "" && text != "") {
 			t.Errorf("at level %s the log is %q", level, text)
 		}
@@ -119,31 +113,21 @@ func TestConsoleLog(t *testing.T) {
 // programs go on.
 func TestLogWithoutReader(t *testing.T) {
 	t.Parallel()
-	grpcPort, httpPort := freePort(t), freePort(t)
-	m := masterAt("127.0.0.1:"+grpcPort, "127.0.0.1:"+httpPort)
-	unread(t, command(programs.Scoutmaster, "-grpc", grpcPort, "-http", httpPort))
-	within(t, patience, func() error { _, err := m.Files(); return err })
+	unread := unreadPipe(t)
+	m, _ := startMasterTo(t, unread)
 	dir := dirOf(t, "a")
-	unread(t, command(programs.Scout, "-dir", dir, "-master", m.GRPC, "-host", "h"))
+	startTo(t, unread, command(programs.Scout, "-dir", dir, "-master", m.GRPC, "-host", "h"))
 	awaitList(t, m, "h", dir, "a")
 	write(t, dir, "b")
 	awaitList(t, m, "h", dir, "a", "b")
 }
 
-// unread starts cmd with a log that nobody reads any more, until the test ends,
-// and it with a clean exit.
-func unread(t *testing.T, cmd *exec.Cmd) {
+// unreadPipe returns the end of a pipe that nobody reads any more.
+func unreadPipe(t *testing.T) *os.File {
 	t.Helper()
 	r, w, err := os.Pipe()
 	must(t, err)
-	cmd.Stderr = w
 	must(t, r.Close())
-	must(t, cmd.Start())
-	must(t, w.Close())
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("%s: %v", cmd, err)
-		}
-	})
+	t.Cleanup(func() { w.Close() })
+	return w
 }

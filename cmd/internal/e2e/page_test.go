@@ -78,18 +78,17 @@ func TestPageOutlivesTheMaster(t *testing.T) {
 // The page asks for a token when it needs one, once.
 func TestPageAsksForTheToken(t *testing.T) {
 	b := openBrowser(t)
-	tokens := filepath.Join(t.TempDir(), "readers")
-	must(t, os.WriteFile(tokens, []byte("page:0123456789abcdef0123456789abcdef\n"), 0o600))
-	m, dir := startMaster(t, "-http-token-file", tokens), dirOf(t, "one")
+	const token = "0123456789abcdef0123456789abcdef"
+	m, dir := startMaster(t, "-http-token-file", secretFile(t, "page:"+token)), dirOf(t, "one")
 	startScout(t, m, "h", dir)
 	b.do("open the page", chromedp.Navigate("http://"+m.HTTP+"/"))
 	b.await(`!document.querySelector("#door").hidden`)
 	if shown := eval[[]string](b, rowsShown); len(shown) > 0 {
 		t.Errorf("%q is shown to a stranger", shown)
 	}
-	b.do("type a wrong one", chromedp.Focus(chromedp.CSS("#token")), chromedp.KeyEvent("wrong"), chromedp.KeyEvent(kb.Enter))
+	b.logIn("wrong")
 	b.await(`document.querySelector("#door").innerText.includes("does not accept this token")`)
-	b.do("type", chromedp.Focus(chromedp.CSS("#token")), chromedp.KeyEvent("0123456789abcdef0123456789abcdef"), chromedp.KeyEvent(kb.Enter))
+	b.logIn(token)
 	b.await(`document.querySelector("#link.live") && document.querySelector("#door").hidden`)
 	b.await(rowsShown + `.join() === "one"`)
 }
@@ -273,9 +272,7 @@ func TestPageTakesTheSelection(t *testing.T) {
 	for _, token := range []string{"", "0123456789abcdef0123456789abcdef"} {
 		var args []string
 		if token != "" {
-			file := filepath.Join(t.TempDir(), "readers")
-			must(t, os.WriteFile(file, []byte("page:"+token+"\n"), 0o600))
-			args = []string{"-http-token-file", file}
+			args = []string{"-http-token-file", secretFile(t, "page:"+token)}
 		}
 		b := openBrowser(t)
 		m, dir := startMaster(t, args...), dirOf(t, "one.log", "two.log", "three")
@@ -283,7 +280,7 @@ func TestPageTakesTheSelection(t *testing.T) {
 		b.do("open the page", chromedp.Navigate("http://"+m.HTTP+"/?name=.log"))
 		if token != "" {
 			b.await(`!document.querySelector("#door").hidden`)
-			b.do("type", chromedp.Focus(chromedp.CSS("#token")), chromedp.KeyEvent(token), chromedp.KeyEvent(kb.Enter))
+			b.logIn(token)
 		}
 		b.await(rowsShown + `.join() === "one.log,two.log"`)
 		eval[bool](b, `Object.defineProperty(navigator, "clipboard", {value: {writeText: async (text) => { window.copied = text }}}), document.querySelector("#copy").click(), true`)
@@ -313,9 +310,7 @@ func TestPageTakesTheSelection(t *testing.T) {
 func TestPageBelowAPath(t *testing.T) {
 	b := openBrowser(t)
 	const token = "0123456789abcdef0123456789abcdef"
-	tokens := filepath.Join(t.TempDir(), "readers")
-	must(t, os.WriteFile(tokens, []byte("page:"+token+"\n"), 0o600))
-	m, dir := startMaster(t, "-http-token-file", tokens), tempDir(t)
+	m, dir := startMaster(t, "-http-token-file", secretFile(t, "page:"+token)), tempDir(t)
 	for i := range 1000 {
 		write(t, dir, fmt.Sprintf("%c/%03d", 'a'+i/100, i))
 	}
@@ -333,7 +328,7 @@ func TestPageBelowAPath(t *testing.T) {
 
 	b.do("open the page", chromedp.Navigate("http://"+proxy+"/scout?name=^"))
 	b.await(`!document.querySelector("#door").hidden && location.pathname === "/scout/"`)
-	b.do("type", chromedp.Focus(chromedp.CSS("#token")), chromedp.KeyEvent(token), chromedp.KeyEvent(kb.Enter))
+	b.logIn(token)
 	b.await(found("1,000 files match.") + "&&" + rowsShown + `[0] === "a/000"`)
 	b.await(`document.querySelector("#scouts .state.live")`)
 	for _, href := range eval[[]string](b, `[...document.querySelectorAll("a[href]:not(.skip), link, script, img")].map((e) => e.href || e.src)`) {
@@ -553,6 +548,12 @@ func (b *browser) saveDownloads() string {
 		return err
 	}))
 	return dir
+}
+
+// logIn types a token where the page asks for one.
+func (b *browser) logIn(token string) {
+	b.t.Helper()
+	b.do("type the token", chromedp.Focus(chromedp.CSS("#token")), chromedp.KeyEvent(token), chromedp.KeyEvent(kb.Enter))
 }
 
 // looks makes the page dark or light, and as wide as a screen or a phone.

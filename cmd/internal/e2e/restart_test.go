@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -198,7 +197,8 @@ func TestMasterStopsDespiteConsumer(t *testing.T) {
 			r.register("raw", "/")
 			r.show(names...)
 			await(t, m.Process, "files synced")
-			askAndDoNotRead(t, m)
+			_, err := sendRequest(t, m.HTTP, "HTTP/1.1").Read(make([]byte, 1)) // and no more
+			must(t, err)
 			if signals == 1 {
 				t.Logf("stopped after %s", expectExit(t, m.Process, syscall.SIGTERM, 6*time.Second))
 				await(t, m.Process, "requests cut off")
@@ -217,18 +217,6 @@ func TestMasterStopsDespiteConsumer(t *testing.T) {
 			}
 		})
 	}
-}
-
-// askAndDoNotRead has a request for the list in flight until the test ends.
-func askAndDoNotRead(t *testing.T, m *master) {
-	t.Helper()
-	conn, err := net.Dial("tcp", m.HTTP)
-	must(t, err)
-	t.Cleanup(func() { conn.Close() })
-	_, err = fmt.Fprintf(conn, "GET /files HTTP/1.1\r\nHost: localhost\r\n\r\n")
-	must(t, err)
-	_, err = conn.Read(make([]byte, 1))
-	must(t, err)
 }
 
 // longNames are n different names of so many bytes, in order.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"net/http"
@@ -214,6 +215,31 @@ func serving(t *testing.T, p *testfleet.Process) *master {
 // masterAt is a scoutmaster whose log nobody reads.
 func masterAt(grpc, http string) *master {
 	return &master{&testfleet.Master{GRPC: grpc, HTTP: http, Client: client}}
+}
+
+// startTo starts a program whose log goes elsewhere. stop ends it with SIGTERM, which
+// it must obey in time, at the end of the test at the latest.
+func startTo(t *testing.T, log io.Writer, cmd *exec.Cmd) (stop func()) {
+	t.Helper()
+	cmd.Stderr = log
+	must(t, cmd.Start())
+	stop = sync.OnceFunc(func() {
+		defer time.AfterFunc(stopTime, func() { cmd.Process.Kill() }).Stop()
+		if err := errors.Join(cmd.Process.Signal(syscall.SIGTERM), cmd.Wait()); err != nil {
+			t.Errorf("%s: %v", filepath.Base(cmd.Path), err)
+		}
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
+// startMasterTo is startTo for a scoutmaster, and waits until it serves.
+func startMasterTo(t *testing.T, log io.Writer, args ...string) (m *master, stop func()) {
+	t.Helper()
+	m = masterAt("127.0.0.1:"+freePort(t), "127.0.0.1:"+freePort(t))
+	stop = startTo(t, log, command(programs.Scoutmaster, append([]string{"-grpc", m.GRPC, "-http", m.HTTP}, args...)...))
+	within(t, patience, func() error { _, err := m.Files(); return err })
+	return m, stop
 }
 
 // port returns the port of an address.

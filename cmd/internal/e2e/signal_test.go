@@ -5,12 +5,8 @@ package e2e
 import (
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"slices"
 	"syscall"
 	"testing"
-	"time"
 
 	"scout/cmd/internal/testfleet"
 )
@@ -19,8 +15,7 @@ import (
 // if the files look unchanged.
 func TestHangup(t *testing.T) {
 	t.Parallel()
-	tokens := filepath.Join(tempDir(t), "tokens")
-	must(t, os.WriteFile(tokens, []byte("a:0123456789abcdef0123456789abcdef\n"), 0o600))
+	tokens := secretFile(t, "a:0123456789abcdef0123456789abcdef\n")
 	m := startMaster(t, "-scout-token-file", tokens)
 	dir := tempDir(t)
 	s := startScout(t, m, "h", dir, "-token-file", tokens)
@@ -41,18 +36,9 @@ func TestHangup(t *testing.T) {
 func TestNobodyReadsTheLog(t *testing.T) {
 	t.Parallel()
 	pipe := fullPipe(t)
-	m := masterAt("127.0.0.1:"+freePort(t), "127.0.0.1:"+freePort(t))
-	start := func(cmd *exec.Cmd) *exec.Cmd {
-		t.Helper()
-		cmd.Stderr = pipe
-		must(t, cmd.Start())
-		t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() }) // if it still runs
-		return cmd
-	}
-	running := []*exec.Cmd{start(command(programs.Scoutmaster, "-grpc", m.GRPC, "-http", m.HTTP, "-log-level", "debug"))}
-	within(t, patience, func() error { _, err := m.Files(); return err })
+	m, stopMaster := startMasterTo(t, pipe, "-log-level", "debug")
 	dir := tempDir(t)
-	running = append(running, start(scoutCommand(m.GRPC, "h", dir, "-log-level", "debug")))
+	stopScout := startTo(t, pipe, scoutCommand(m.GRPC, "h", dir, "-log-level", "debug"))
 	var names []string
 	for i := range rounds(40) {
 		names = append(names, fmt.Sprintf("%03d", i))
@@ -63,17 +49,8 @@ func TestNobodyReadsTheLog(t *testing.T) {
 		r.register("raw", "/"+names[i])
 		r.conn.Close()
 	}
-	slices.Reverse(running)
-	for _, cmd := range running {
-		began := time.Now()
-		must(t, cmd.Process.Signal(syscall.SIGTERM))
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("%s: %v", filepath.Base(cmd.Path), err)
-		}
-		if took := time.Since(began); took > stopTime {
-			t.Errorf("%s stopped after %s", filepath.Base(cmd.Path), took)
-		}
-	}
+	stopScout()
+	stopMaster()
 }
 
 // fullPipe returns the end of a pipe that takes no more bytes. Nobody reads the
