@@ -15,8 +15,8 @@ import (
 // credentialFlags are the flags that fill c.
 func credentialFlags(c *access.Credentials) []cli.Flag {
 	return slices.Concat(
-		[]cli.Flag{netflags.File("tls-ca", &c.CA, "authorities, in PEM, of which one must have signed the scoutmaster's certificate, or \""+access.SystemCA+
-			"\" for those that this machine trusts; this flag or another -tls one turns on TLS, and the files are read again for each connection")},
+		[]cli.Flag{netflags.File("tls-ca", &c.CA, "authorities, in PEM, one of which must have signed the scoutmaster's certificate, or \""+access.SystemCA+
+			"\" for the authorities that this machine trusts; this flag, like the other -tls flags, turns on TLS; the files are read again for each connection")},
 		netflags.Certificate(&c.Cert, &c.Key, "the certificate of this scout, followed by its chain, in PEM"),
 		[]cli.Flag{
 			{
@@ -32,7 +32,7 @@ func metricsFlags(f *access.Files) []cli.Flag {
 	return []cli.Flag{
 		netflags.File("metrics-tls-cert", &f.Cert, "serve -metrics over TLS with this certificate, followed by its chain, in PEM; this file and those below are read again when they change"),
 		netflags.File("metrics-tls-key", &f.Key, "the key of that certificate, in PEM and not encrypted"),
-		netflags.File("metrics-token-file", &f.HTTPTokens, "the tokens of those who may read /metrics, one a line as name:secret"),
+		netflags.File("metrics-token-file", &f.HTTPTokens, "the tokens that may read /metrics, one a line as name:secret"),
 	}
 }
 

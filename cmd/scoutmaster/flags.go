@@ -66,7 +66,7 @@ stops or dies go to another.`,
 			},
 			{
 				Name: "http-host", Value: "NAME", Split: splitNames, Set: c.addHost,
-				Usage: "a further name under which -http answers where it is on loopback and needs no token; names of loopback and of this machine always do; in the environment separated by commas",
+				Usage: "a further host name that -http accepts if it is on loopback and needs no token; the names of loopback and of this machine are always accepted; in the environment separated by commas",
 			},
 			{
 				Name: "heartbeat", Value: "DURATION", Default: "1s", Set: cli.To(&c.heartbeat, cli.Duration),
