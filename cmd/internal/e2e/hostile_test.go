@@ -425,7 +425,7 @@ func (a *assault) requests(who int) {
 }
 
 func (a *assault) longQueries(int) {
-	query := "/files?prefix=x" + strings.Repeat("&prefix=0", 6000)
+	query := "/files?prefix=x" + strings.Repeat("&prefix=0", 1800) // of at most 16 KiB
 	a.asks(func(int) (method, url string) { return http.MethodGet, query })
 }
 
