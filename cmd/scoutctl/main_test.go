@@ -162,16 +162,16 @@ func TestFreshListIsNotHeld(t *testing.T) {
 	read := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		io.WriteString(w, `{"files":[`) //nolint:errcheck // the program has ended
+		io.WriteString(w, `{"files":[`)
 		for i := range 2 * firstScreen {
-			fmt.Fprintf(w, `%s{"filename":"%d","host":"h","directory":"/d"}`, strings.Repeat(",", min(i, 1)), i) //nolint:errcheck // likewise
+			fmt.Fprintf(w, `%s{"filename":"%d","host":"h","directory":"/d"}`, strings.Repeat(",", min(i, 1)), i)
 		}
 		w.(http.Flusher).Flush()
 		select {
 		case <-read:
 		case <-r.Context().Done():
 		}
-		io.WriteString(w, `],"later":{"x":[1]},"unconfirmed":[{"host":"h","directory":"/d","reason":"slow"}]}`) //nolint:errcheck // likewise
+		io.WriteString(w, `],"later":{"x":[1]},"unconfirmed":[{"host":"h","directory":"/d","reason":"slow"}]}`)
 	}))
 	defer server.Close()
 	t.Setenv("SCOUT_URL", server.URL)

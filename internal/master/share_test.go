@@ -417,7 +417,7 @@ func TestWindow(t *testing.T) {
 		defer cancel()
 		launch := func(id SessionID) *Entry {
 			e := &Entry{Session: id, Serial: 1, Body: new(Status)}
-			go l.Append(ctx, e) //nolint:errcheck // nothing comes back but what is settled
+			go l.Append(ctx, e) // nothing comes back but what is settled
 			synctest.Wait()
 			return e
 		}

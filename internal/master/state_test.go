@@ -514,9 +514,9 @@ func FuzzRestore(f *testing.F) {
 		for _, m := range to.masters {
 			for _, x := range m.sessions {
 				e := &Entry{Epoch: to.epoch, Session: x.id, Serial: x.serial + 1, Body: &Update{Delta: files.Delta{Removed: filestest.Set(), Added: filestest.Set("new")}}}
-				to.Apply(to.Position()+1, e) //nolint:errcheck // the names may be there
+				to.Apply(to.Position()+1, e) // the names may be there
 				e.Serial, e.Body = e.Serial+1, &Left{}
-				to.Apply(to.Position()+1, e) //nolint:errcheck // its scoutmaster may be lost
+				to.Apply(to.Position()+1, e) // its scoutmaster may be lost
 			}
 		}
 	})

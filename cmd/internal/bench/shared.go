@@ -566,7 +566,7 @@ func (s *shared) join(ctx context.Context, changes *adder) (n newcomer, listed [
 	n.ready = time.Since(began)
 	close(isReady)
 	changing.Wait()
-	if err = errors.Join(err, failed); err != nil {
+	if err := errors.Join(err, failed); err != nil {
 		return n, nil, err
 	}
 	n.Master = s.masters[len(s.masters)-1]

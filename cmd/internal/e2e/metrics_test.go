@@ -190,7 +190,7 @@ func startPrometheus(t *testing.T, master, scout string) *prometheus {
 	guide, err := os.ReadFile(filepath.Join(root, "docs/operations.md"))
 	must(t, err)
 	documented := regexp.MustCompile("(?s)```yaml\n(rule_files: .*?)```").FindSubmatch(guide)
-	if documented == nil || !strings.Contains(string(documented[1]), "localhost:3001") {
+	if len(documented) < 2 || !strings.Contains(string(documented[1]), "localhost:3001") {
 		t.Fatal("docs/operations.md does not configure Prometheus")
 	}
 	config := "global: {scrape_interval: 500ms, evaluation_interval: 500ms}\n" +

@@ -88,7 +88,7 @@ func (m *Master) Get(path string) ([]byte, error) { return Get(m.Client, "http:/
 
 // Get asks for a URL and returns the body of an answer that is 200 OK.
 func Get(client *http.Client, url string) ([]byte, error) {
-	r, body, err := Do(client, http.MethodGet, url, nil)
+	r, body, err := Do(client, http.MethodGet, url, nil) //nolint:bodyclose // Do has closed it
 	if err == nil && r.StatusCode != http.StatusOK {
 		err = fmt.Errorf("GET %s: %s: %s", url, r.Status, body)
 	}
