@@ -285,11 +285,9 @@ func (a *answer) knownRevision() (latest uint64, ok bool) {
 		if tag == "*" {
 			return a.version.Revision, true
 		}
-		tag, quoted := strings.CutPrefix(strings.TrimPrefix(tag, "W/"), `"`)
-		tag, same := strings.CutSuffix(tag, "-"+a.format.String()+`"`)
-		id, err := parseEventID(tag)
-		if quoted && same && err == nil && id.gone == 0 && id.epoch == a.version.Epoch && id.revision <= a.version.Revision {
-			latest, ok = max(latest, id.revision), true
+		epoch, revision, rest, isTag := parseTag(tag)
+		if isTag && rest == a.format.String()+`"` && epoch == a.version.Epoch && revision <= a.version.Revision {
+			latest, ok = max(latest, revision), true
 		}
 	}
 	return latest, ok

@@ -224,7 +224,7 @@ func (f *playedFleet) listAt(r revisionID) ([]string, bool) {
 
 // seen returns the revision in a tag.
 func seen(tag string) revisionID {
-	epoch, revision, _ := parseTag(tag)
+	epoch, revision, _, _ := parseTag(tag)
 	return revisionID{epoch, revision}
 }
 

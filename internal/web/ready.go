@@ -79,20 +79,20 @@ func (p *plan) precedes(v *listing.Version) bool {
 		return true
 	}
 	for _, tag := range p.known {
-		if epoch, revision, ok := parseTag(tag); ok && v.Precedes(epoch, revision) {
+		if epoch, revision, _, ok := parseTag(tag); ok && v.Precedes(epoch, revision) {
 			return true
 		}
 	}
 	return false
 }
 
-// parseTag returns the epoch and the revision in an entity tag of a list, in any
-// format and whatever scouts it names.
-func parseTag(tag string) (epoch, revision uint64, ok bool) {
+// parseTag takes an entity tag of a list apart, in any format and whatever scouts it
+// names. The rest is that, with the quote at its end.
+func parseTag(tag string) (epoch, revision uint64, rest string, ok bool) {
 	tag, quoted := strings.CutPrefix(strings.TrimPrefix(tag, "W/"), `"`)
 	first, rest, _ := strings.Cut(tag, "-")
-	second, _, more := strings.Cut(rest, "-")
+	second, rest, more := strings.Cut(rest, "-")
 	epoch, badEpoch := strconv.ParseUint(first, 16, 64)
 	revision, badRevision := strconv.ParseUint(second, 10, 64)
-	return epoch, revision, quoted && more && badEpoch == nil && badRevision == nil
+	return epoch, revision, rest, quoted && more && badEpoch == nil && badRevision == nil
 }
