@@ -166,17 +166,13 @@ func TestFleetLosesMostNATSServers(t *testing.T) {
 	f.Servers[leader].Kill()
 	f.Servers[(leader+1)%3].Kill()
 	write(t, scouts[0].dir, "made without a majority")
-	for i := range f.masters {
-		f.isCutOff(i, from[i])
-	}
+	f.areCutOff(from)
 	for _, s := range scouts {
 		awaitReason(t, s.Process, "master lost", "NOT_SERVING: nothing comes through the log of this scoutmaster")
 	}
 	f.restart(leader)
 	f.restart((leader + 1) % 3)
-	for i, m := range f.masters {
-		awaitFrom(t, m.Process, from[i], "caught up")
-	}
+	f.awaitAll(from, "caught up")
 	f.agree(scouts...)
 	f.never("log rebuilt")
 }
@@ -189,17 +185,13 @@ func TestFleetLosesAllNATSServers(t *testing.T) {
 	for _, erased := range []bool{false, true} {
 		from := f.logged()
 		f.Servers[0].Kill()
-		for i := range f.masters {
-			f.isCutOff(i, from[i])
-		}
+		f.areCutOff(from)
 		if erased {
 			must(t, f.Servers[0].Erase())
 		}
 		write(t, scouts[0].dir, fmt.Sprint("made without NATS ", erased))
 		f.restart(0)
-		for i, m := range f.masters {
-			awaitFrom(t, m.Process, from[i], "caught up")
-		}
+		f.awaitAll(from, "caught up")
 		f.agree(scouts...)
 		for i, m := range f.masters {
 			if rebuilt := len(m.Logged(from[i], "log rebuilt")) > 0; rebuilt != erased {
@@ -237,15 +229,11 @@ func TestFleetDiskIsFull(t *testing.T) {
 	from := f.logged()
 	must(t, disk.Fill())
 	write(t, scouts[0].dir, "made while the disk is full")
-	for i := range f.masters {
-		f.isCutOff(i, from[i])
-	}
+	f.areCutOff(from)
 	must(t, disk.Empty())
 	f.Servers[0].Kill() // NATS gives up on a full disk until it is started again
 	f.restart(0)
-	for i, m := range f.masters {
-		awaitFrom(t, m.Process, from[i], "caught up")
-	}
+	f.awaitAll(from, "caught up")
 	write(t, scouts[0].dir, "made when there is room again")
 	f.agree(scouts...)
 }
@@ -312,9 +300,7 @@ func TestFleetStorageLimit(t *testing.T) {
 				awaitFrom(t, f.masters[i].Process, from[i], "log entry not acknowledged")
 			}
 			must(t, js.DeleteStream(t.Context(), "OTHER"))
-			for i, m := range f.masters {
-				awaitFrom(t, m.Process, from[i], "caught up")
-			}
+			f.awaitAll(from, "caught up")
 			f.agree(scouts...)
 			f.never("log rebuilt")
 		})
@@ -427,23 +413,14 @@ func TestFleetPermissionWithdrawn(t *testing.T) {
 	f := newFleetWith(t, testfleet.FleetConfig{
 		Servers: 1, Masters: 2, NATSLines: []string{user("")},
 	})
-	for i := range f.masters {
-		f.launch(f.MasterCommand(i, "-nats", "nats://u:p@"+f.Servers[0].Address()), i)
-	}
-	for i := range f.masters {
-		f.ready(i)
-	}
+	f.startAll("-nats", "nats://u:p@"+f.Servers[0].Address())
 	scouts := f.startScouts(50)
 	f.agree(scouts...)
 	from := f.logged()
 	must(t, f.Servers[0].Reconfigure(user(`, permissions: { publish: { deny: "scout.scout.log" } }`)))
-	for i := range f.masters {
-		f.isCutOff(i, from[i])
-	}
+	f.areCutOff(from)
 	must(t, f.Servers[0].Reconfigure(user("")))
-	for i := range f.masters {
-		awaitFrom(t, f.masters[i].Process, from[i], "caught up")
-	}
+	f.awaitAll(from, "caught up")
 	write(t, scouts[0].dir, "made with permission")
 	f.agree(scouts...)
 	f.never("log rebuilt")

@@ -90,10 +90,10 @@ func startFleet(t *testing.T, servers, masters int, args ...string) *fleet {
 	return f
 }
 
-func (f *fleet) startAll() {
+func (f *fleet) startAll(args ...string) {
 	f.t.Helper()
 	for i := range f.masters {
-		f.launch(f.MasterCommand(i), i)
+		f.launch(f.MasterCommand(i, args...), i)
 	}
 	for i := range f.masters {
 		f.ready(i)
@@ -476,6 +476,22 @@ func (f *fleet) isCutOff(i, from int) {
 		if r.StatusCode != http.StatusServiceUnavailable || !strings.Contains(string(body), "/problems/cut-off") || r.Header.Get("Retry-After") == "" {
 			f.t.Errorf("%s is cut off and answers to %s: %s, Retry-After %q: %.300s", f.Name(i), path, r.Status, r.Header.Get("Retry-After"), body)
 		}
+	}
+}
+
+// areCutOff waits until all scoutmasters say that they are cut off.
+func (f *fleet) areCutOff(from []int) {
+	f.t.Helper()
+	for i := range f.masters {
+		f.isCutOff(i, from[i])
+	}
+}
+
+// awaitAll waits until all scoutmasters log an event.
+func (f *fleet) awaitAll(from []int, msg string) {
+	f.t.Helper()
+	for i, m := range f.masters {
+		awaitFrom(f.t, m.Process, from[i], msg)
 	}
 }
 
