@@ -538,38 +538,6 @@ func TestFleetKnowsAll(t *testing.T) {
 	}
 }
 
-// A scoutmaster with many scouts is killed, and all of them move at once.
-func TestFleetManyScoutsMove(t *testing.T) {
-	t.Parallel()
-	n := 300
-	if *long {
-		n = 10_000
-	}
-	f := startFleet(t, 1, 2, "-deadline", "3s", "-cut-off", "15s")
-	play(t, strings.Split(f.Addresses(), ","), n)
-	for _, m := range f.masters {
-		m.listsAll(t, n)
-	}
-	h, from := f.hop(), f.logged()
-	h.set(func() { h.least = n })
-	h.isAway(0)
-	began := time.Now()
-	f.kill(0)
-	var registered int
-	moved := within(t, 2*time.Minute, func() error {
-		registered = len(f.masters[1].Logged(0, "scout registered"))
-		if registered < n {
-			return fmt.Errorf("%d of %d scouts are registered", registered, n)
-		}
-		return nil
-	})
-	t.Logf("%d scouts in all are registered %s after the death of the other scoutmaster", registered, moved.Round(time.Millisecond))
-	f.lost(0, from, "silent past deadline")
-	time.Sleep(time.Until(began.Add(2*3*time.Second + time.Second)))
-	f.masters[1].listsAll(t, n)
-	h.done()
-}
-
 // The log is a small ring, and runs over a scoutmaster that is cut off for a
 // moment, and over all that a newcomer would need. Both take the state of another.
 func TestFleetRingOverruns(t *testing.T) {

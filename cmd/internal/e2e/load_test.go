@@ -7,6 +7,8 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -65,57 +67,123 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-// All scouts of a scoutmaster move at once. They are let in elsewhere without
-// sending their files again, nobody lists less meanwhile, and nobody is dropped.
+// A fleet on three scoutmasters over three NATS servers: all scouts are listed by each,
+// an idle fleet writes only signs of life into the log, and when a scoutmaster is killed
+// its scouts are let in elsewhere without sending their files again, nobody lists less
+// meanwhile, and nobody is dropped. `make load` does this with 10,000 scouts and prints
+// the figures: there one machine runs all scouts too, so that these have to be heard
+// every 5 s instead of each second.
 func TestFleetLoad(t *testing.T) {
-	if !*long {
-		t.Skip("TestFleetManyScoutsMove does it in small: run this one with -long")
+	const each = 3 // files
+	n, heartbeat, watch := 300, time.Second, 5*time.Second
+	if *long {
+		n, heartbeat, watch = *fleetSize, 5*time.Second, 30*time.Second
 	}
-	n := *fleetSize
-	f := newFleet(t, 3, 3, "-heartbeat", "1s", "-deadline", "3s", "-cut-off", "15s")
-	f.start(0)
-	play(t, []string{f.Address(0), f.Address(1), f.Address(2)}, n)
-	t.Logf("%d scouts at one scoutmaster: all listed after %s", n, f.masters[0].listsAll(t, n))
-	f.start(1)
-	f.start(2)
-	f.masters[1].listsAll(t, n)
-	from := []int{len(f.masters[1].Events()), len(f.masters[2].Events())}
-
-	f.kill(0)
+	f := startFleet(t, 3, 3, "-heartbeat", heartbeat.String(), "-deadline", (3 * heartbeat).String(), "-cut-off", (15 * heartbeat).String())
 	began := time.Now()
-	within(t, 2*time.Minute, func() error {
-		body, err := f.masters[1].Get("/files")
-		if got := bytes.Count(body, []byte(`{"filename"`)); err == nil && got != n {
-			t.Fatalf("%d files are listed, of %d", got, n)
-		}
-		if err != nil {
-			return err
-		}
-		if moved := len(f.masters[1].Logged(from[0], "scout registered")) + len(f.masters[2].Logged(from[1], "scout registered")); moved < n {
-			return fmt.Errorf("%d scouts have moved, of %d", moved, n)
+	playWith(t, strings.Split(f.Addresses(), ","), n, each)
+	for _, m := range f.masters {
+		m.listsAll(t, n*each)
+	}
+	t.Logf("%d scouts with %d files each: all listed by three scoutmasters %s after the first began", n, each, time.Since(began).Round(time.Millisecond))
+
+	for _, m := range f.masters {
+		must(t, m.Rest(t.Context(), restTime))
+	}
+	f.idles(t, heartbeat, watch)
+	from, moving := f.logged(), f.masters[0].registered(t)
+	if moving == 0 {
+		t.Fatal("no scout has come to the first scoutmaster")
+	}
+	done := f.masters[1].neverListsLess(t, n*each)
+	f.kill(0)
+	died := time.Now()
+	took := within(t, 2*time.Minute, func() error {
+		if here := f.masters[1].registered(t) + f.masters[2].registered(t); here != n {
+			return fmt.Errorf("%d scouts are registered, of %d", here, n)
 		}
 		return nil
 	})
-	t.Logf("the scoutmaster killed: all have moved after %s", time.Since(began).Round(time.Millisecond))
+	t.Logf("a scoutmaster killed: its %d scouts are registered elsewhere after %s", moving, took.Round(time.Millisecond))
+	f.lost(0, from, "silent past deadline")
+	time.Sleep(time.Until(died.Add(2*3*heartbeat + 2*heartbeat))) // what has not moved is dropped by then
+	must(t, done())
 	sent := 0
 	for i, m := range f.masters[1:] {
-		for _, e := range m.Logged(from[i], "files synced") {
+		m.listsAll(t, n*each)
+		for _, e := range m.Logged(from[i+1], "files synced") {
 			sent += int(e.Number("added"))
 		}
 	}
-	if sent > n/100 {
+	if sent > n*each/100 {
 		t.Errorf("%d files were sent again", sent)
 	}
-	f.masters[1].listsAll(t, n)
-	f.masters[2].listsAll(t, n)
+}
+
+// idles watches a fleet in which nothing happens: the log gets a sign of life of each
+// scoutmaster at each heartbeat.
+func (f *fleet) idles(t *testing.T, heartbeat, watch time.Duration) {
+	t.Helper()
+	used := make([]time.Duration, len(f.masters))
+	for i, m := range f.masters {
+		used[i] = cpu(t, m.Process)
+	}
+	before, began := f.stream().State.LastSeq, time.Now()
+	time.Sleep(watch)
+	entries, took := int(f.stream().State.LastSeq-before), time.Since(began)
+	most := len(f.masters) * (1 + int(took/heartbeat))
+	shares := make([]string, len(f.masters))
+	for i, m := range f.masters {
+		shares[i] = fmt.Sprintf("%.0f %%, %d MiB", 100*(cpu(t, m.Process)-used[i]).Seconds()/took.Seconds(), resident(t, m.Process))
+	}
+	t.Logf("idle: %d entries in %s; the scoutmasters: %s", entries, took.Round(time.Second), strings.Join(shares, "; "))
+	if entries == 0 || entries > most {
+		t.Errorf("the log got %d entries in %s, want 1 to %d", entries, took, most)
+	}
+}
+
+// registered is how many live scouts are registered with a scoutmaster.
+func (m *master) registered(t *testing.T) int {
+	t.Helper()
+	const series = `scoutmaster_scouts{state="live"} `
+	page, err := m.Get("/metrics")
+	must(t, err)
+	for line := range strings.Lines(string(page)) {
+		if value, ok := strings.CutPrefix(line, series); ok {
+			n, err := strconv.Atoi(strings.TrimSpace(value))
+			must(t, err)
+			return n
+		}
+	}
+	t.Fatalf("%s has no %s", m.HTTP, series)
+	return 0
+}
+
+// neverListsLess reads the list again and again until it is told to stop, and returns
+// an error if one had fewer files than n.
+func (m *master) neverListsLess(t *testing.T, n int) (stop func() error) {
+	t.Helper()
+	return repeat(t, 100*time.Millisecond, func() error {
+		body, err := m.Get("/files")
+		if got := bytes.Count(body, []byte(`{"filename"`)); err == nil && got < n {
+			err = fmt.Errorf("%d files are listed, of %d", got, n)
+		}
+		return err
+	})
 }
 
 // play plays n scouts of one file each until the test ends.
 func play(t *testing.T, masters []string, n int) {
 	t.Helper()
+	playWith(t, masters, n, 1)
+}
+
+// playWith plays n scouts of so many files each until the test ends.
+func playWith(t *testing.T, masters []string, n, each int) {
+	t.Helper()
 	sources := make([]*testfleet.Directory, n)
 	for i := range sources {
-		sources[i] = testfleet.NewDirectory(filestest.Names(i, 1, filestest.Apart))
+		sources[i] = testfleet.NewDirectory(filestest.Names(i, each, filestest.Apart))
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
