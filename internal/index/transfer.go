@@ -105,7 +105,7 @@ func (b *block) only(keep func(owner uint32) bool) *Index {
 // proves that the part has the format, and that the entries ascend. It calls check for
 // each entry in order, with the number of bytes that the name shares, at least, with
 // the name before; an error of check ends it. order is only asked for owners that check
-// has accepted. The Index does not share memory with the part.
+// has accepted. The Index keeps the part, which must not be changed any more.
 func Unpack(part []byte, order Order, check func(name []byte, shared int, owner uint32) error) (*Index, error) {
 	u := unpacker{order: order, check: check}
 	var b Builder
@@ -117,8 +117,6 @@ func Unpack(part []byte, order Order, check func(name []byte, shared int, owner 
 		if err != nil {
 			return nil, err
 		}
-		b.slabs = min(slabSize, len(part))
-		bl.data = b.keep(bl.data)
 		b.push(bl)
 		b.len += int(bl.n)
 		part = rest
@@ -215,7 +213,8 @@ func (u *unpacker) entry(shared int, suffix []byte, owner uint32) error {
 		ascends = bytes.Compare(suffix, behind) // the first bytes usually decide
 	}
 	last := u.owner
-	u.name = append(u.name[:shared], suffix...)
+	u.name = u.name[:shared]
+	u.name = append(u.name, suffix...) // in two steps, which need no write barrier
 	if ascends < 0 {
 		return fmt.Errorf("name %.80q does not sort after the one before", u.name)
 	}

@@ -26,7 +26,6 @@ func unpackAll(parts [][]byte, order Order) (*Index, []entry, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		clear(p) // the Index has its own memory
 		all = append(all, ix)
 	}
 	ix, err := Join(order, all)
