@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -160,14 +161,14 @@ func BenchmarkTransfer(b *testing.B) {
 		b.Run(fmt.Sprint("form=", from.form), func(b *testing.B) {
 			var took, alone []float64
 			for b.Loop() {
-				from.sent = 0
+				from.sent.Store(0)
 				began := time.Now()
 				if err := master.NewState(listing.New(), nil).Restore(0, fleet.New(taker).State(ctx)); err != nil {
 					b.Fatal(err)
 				}
 				took = append(took, time.Since(began).Seconds())
 				began = time.Now()
-				for got := 0; got < from.sent; got += len(bare) {
+				for got := 0; got < int(from.sent.Load()); got += len(bare) {
 					if _, err := taker.Request(ctx, "bare", nil); err != nil {
 						b.Fatal(err)
 					}
@@ -180,7 +181,7 @@ func BenchmarkTransfer(b *testing.B) {
 			b.ReportMetric(0, "ns/op")
 			b.ReportMetric(1000*took[middle], "p50-ms")
 			b.ReportMetric(took[middle]/alone[middle], "x-bare")
-			b.ReportMetric(float64(from.sent)/float64(from.list.Current().Len), "B/name")
+			b.ReportMetric(float64(from.sent.Load())/float64(from.list.Current().Len), "B/name")
 		})
 	}
 	cancel()
@@ -195,8 +196,8 @@ func BenchmarkTransfer(b *testing.B) {
 type given struct {
 	*master.State
 	list *listing.Listing
-	form uint32 // the latest that it gives
-	sent int    // bytes
+	form uint32       // the latest that it gives
+	sent atomic.Int64 // bytes
 }
 
 func (*given) Ready() error                                 { return nil }
@@ -209,7 +210,8 @@ func (*given) Rescan(context.Context, master.Instance, []uint64) master.Rescanne
 func (g *given) Parts(limit int, form uint32) iter.Seq[*scoutv1.StatePart] {
 	return func(yield func(*scoutv1.StatePart) bool) {
 		for p := range g.State.Parts(limit, min(form, g.form)) {
-			if g.sent += proto.Size(p); !yield(p) {
+			g.sent.Add(int64(proto.Size(p)))
+			if !yield(p) {
 				return
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"sync"
 	"time"
 
@@ -24,8 +25,11 @@ import (
 const (
 	// anyone is the name under which all scoutmasters that are ready answer.
 	anyone = "ready"
-	// answerSize is about how many bytes of names an answer has.
-	answerSize = 512 << 10
+	// answerSize is about how many bytes of names an answer has: entries of the log wait
+	// behind it on the way to NATS.
+	answerSize = 256 << 10
+	// askedAtOnce is how many answers of a transfer are on their way at once.
+	askedAtOnce = 3
 	// answerTime is how long a scoutmaster may take to answer, and workTime how long
 	// it works at the next parts of a state until it answers that it still does.
 	answerTime = 5 * time.Second
@@ -123,22 +127,98 @@ func (f *Fleet) Rescan(ctx context.Context, address string, i master.Instance, s
 // State is part of [master.Peers].
 func (f *Fleet) State(ctx context.Context) iter.Seq2[*scoutv1.StatePart, error] {
 	return func(yield func(*scoutv1.StatePart, error) bool) {
-		address, number := anyone, uint64(0)
-		for {
-			answer, err := f.askState(ctx, address, number)
-			if err != nil {
-				yield(nil, err)
-				return
-			}
+		answer, err := f.askState(ctx, anyone, 0)
+		for err == nil {
 			for _, p := range answer.GetParts() {
 				if !yield(p, nil) {
 					return
 				}
 			}
-			if address, number = answer.GetAddress(), answer.GetTransfer(); number == 0 {
+			switch {
+			case answer.GetTransfer() == 0:
+				return
+			case answer.GetAtOnce() > 1:
+				f.askAtOnce(ctx, answer, yield)
 				return
 			}
+			answer, err = f.askState(ctx, answer.GetAddress(), answer.GetTransfer())
 		}
+		yield(nil, err)
+	}
+}
+
+// askAtOnce yields the parts of a transfer after the first answer. The next answers are
+// on their way while those before are worked at.
+func (f *Fleet) askAtOnce(ctx context.Context, first *scoutv1.PeerAnswer, yield func(*scoutv1.StatePart, error) bool) {
+	ctx, cancel := context.WithCancel(ctx)
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	defer cancel()
+	results := make(chan answered)
+	for range min(askedAtOnce, first.GetAtOnce()) {
+		asking.Go(func() { f.askOn(ctx, first, results) })
+	}
+	go func() {
+		asking.Wait()
+		close(results)
+	}()
+	early := make(map[uint64][]*scoutv1.StatePart) // of answers that came before their turn
+	next, end := first.GetNumber(), uint64(math.MaxUint64)
+	if len(first.GetParts()) > 0 {
+		next++
+	}
+	for next < end {
+		answer, more := <-results
+		if !more && answer.err == nil {
+			answer.err = errMissing
+		}
+		number := answer.GetNumber()
+		switch {
+		case answer.err != nil:
+		case answer.GetTransfer() == 0:
+			end = number
+		case len(answer.GetParts()) == 0: // there are none yet
+		case number < next || early[number] != nil || len(early) >= earlyMost:
+			answer.err = errMissing
+		default:
+			early[number] = answer.GetParts()
+		}
+		if answer.err != nil {
+			yield(nil, answer.err)
+			return
+		}
+		for ; early[next] != nil; next++ {
+			for _, p := range early[next] {
+				if !yield(p, nil) {
+					return
+				}
+			}
+			delete(early, next)
+		}
+	}
+}
+
+// earlyMost is how many answers may come before one that comes before them.
+const earlyMost = 256
+
+var errMissing = errors.New("answers of another scoutmaster are missing, or came twice")
+
+// answered is an answer, or why there is none.
+type answered struct {
+	*scoutv1.PeerAnswer
+	err error
+}
+
+// askOn asks for the next parts of a transfer until there are no more.
+func (f *Fleet) askOn(ctx context.Context, first *scoutv1.PeerAnswer, results chan<- answered) {
+	for more := true; more; {
+		answer, err := f.askState(ctx, first.GetAddress(), first.GetTransfer())
+		select {
+		case results <- answered{answer, err}:
+		case <-ctx.Done():
+			return
+		}
+		more = err == nil && answer.GetTransfer() != 0
 	}
 }
 
@@ -207,7 +287,7 @@ func (f *Fleet) await(ctx context.Context, is func() bool) bool {
 	tick := time.NewTicker(lookAgain)
 	defer tick.Stop()
 	for !is() {
-		f.endTransfers(func(t *transfer) bool { return time.Since(t.used) > transferIdle })
+		f.endTransfers(func(t *transfer) bool { return t.answering == 0 && time.Since(t.used) > transferIdle })
 		select {
 		case <-ctx.Done():
 			return false
@@ -261,69 +341,100 @@ func rescan(ctx context.Context, r Registry, ask *scoutv1.PeerRescan) *scoutv1.P
 
 // transfer is a state that another scoutmaster takes, part by part.
 type transfer struct {
-	batches chan []*scoutv1.StatePart // each for one answer
+	batches chan batch // closed after the last one
+	count   uint64     // of batches, and whether these are all, once batches is closed
+	all     bool
 	stop    context.CancelFunc
-	used    time.Time
+
+	// Guarded by the mu of the Fleet:
+	answering int // requests
+	used      time.Time
+	ended     bool // the asker has all answers, or they are on their way
 }
 
-// begin begins a transfer. The parts are made meanwhile: a large state takes longer
-// than an answer may.
-func (f *Fleet) begin(r Registry, form uint32) *transfer {
-	ctx, stop := context.WithCancel(context.Background())
-	t := &transfer{batches: make(chan []*scoutv1.StatePart, 1), stop: stop}
-	f.working.Go(func() {
-		defer close(t.batches)
-		t.work(ctx, r.Parts(answerSize, form))
-	})
-	return t
+// batch is the parts in one answer.
+type batch struct {
+	number uint64 // how many come before
+	parts  []*scoutv1.StatePart
 }
 
 // work makes the parts, until ctx is done.
 func (t *transfer) work(ctx context.Context, parts iter.Seq[*scoutv1.StatePart]) {
-	var batch []*scoutv1.StatePart
+	defer close(t.batches)
+	var next batch
 	size := 0
 	send := func() bool {
 		select {
-		case t.batches <- batch:
-			batch, size = nil, 0
+		case t.batches <- next:
+			t.count++
+			next, size = batch{number: t.count}, 0
 			return true
 		case <-ctx.Done():
 			return false
 		}
 	}
 	for p := range parts {
-		batch = append(batch, p)
+		next.parts = append(next.parts, p)
 		if size += proto.Size(p); size >= answerSize && !send() {
 			return
 		}
 	}
-	if len(batch) > 0 {
-		send()
-	}
+	t.all = len(next.parts) == 0 || send()
 }
 
 // nextParts puts the next parts of a transfer into an answer, if there are any yet.
 // Transfer 0 begins one.
 func (f *Fleet) nextParts(r Registry, ask *scoutv1.PeerState, answer *scoutv1.PeerAnswer) error {
-	number := ask.GetTransfer()
-	t := f.takeTransfer(number)
+	number, t := ask.GetTransfer(), (*transfer)(nil)
 	if number == 0 {
-		t, number = f.begin(r, ask.GetForm()), newNumber()
+		number, t = f.begin(r, ask.GetForm())
+	} else {
+		t = f.find(number)
 	}
 	if t == nil {
-		return errors.New("the transfer of the state has ended")
+		return errNoTransfer
 	}
+	ended := false
+	defer func() { f.release(t, ended) }()
+	answer.AtOnce = askedAtOnce
 	select {
-	case batch, more := <-t.batches:
+	case b, more := <-t.batches:
 		if !more {
-			t.stop()
+			if !t.all {
+				return errNoTransfer
+			}
+			ended, answer.Number = true, t.count
 			return nil
 		}
-		answer.Parts = batch
+		answer.Number, answer.Parts = b.number, b.parts
 	case <-time.After(workTime):
 	}
 	answer.Transfer, answer.Address = number, f.address
-	return f.keepTransfer(number, t)
+	return nil
+}
+
+var errNoTransfer = errors.New("the transfer of the state has ended, or too many scoutmasters take the state at once")
+
+// begin begins a transfer, unless there are too many. The parts are made meanwhile: a
+// large state takes longer than an answer may.
+func (f *Fleet) begin(r Registry, form uint32) (number uint64, t *transfer) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	live := 0
+	for _, t := range f.transfers {
+		if !t.ended {
+			live++
+		}
+	}
+	if live >= transfersMost {
+		return 0, nil
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	t = &transfer{batches: make(chan batch, 1), stop: stop, answering: 1}
+	f.working.Go(func() { t.work(ctx, r.Parts(answerSize, form)) })
+	number = newNumber()
+	f.transfers[number] = t
+	return number, t
 }
 
 func newNumber() uint64 {
@@ -332,25 +443,23 @@ func newNumber() uint64 {
 	return max(1, binary.BigEndian.Uint64(p[:]))
 }
 
-// takeTransfer returns a transfer, which no other request gets meanwhile.
-func (f *Fleet) takeTransfer(number uint64) *transfer {
+// find returns a transfer, or nil. The caller has to release it.
+func (f *Fleet) find(number uint64) *transfer {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	t := f.transfers[number]
-	delete(f.transfers, number)
+	if t != nil {
+		t.answering++
+	}
 	return t
 }
 
-func (f *Fleet) keepTransfer(number uint64, t *transfer) error {
+func (f *Fleet) release(t *transfer, ended bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.transfers) >= transfersMost {
-		t.stop()
-		return errors.New("too many scoutmasters take the state at once")
-	}
+	t.answering--
 	t.used = time.Now()
-	f.transfers[number] = t
-	return nil
+	t.ended = t.ended || ended
 }
 
 // endTransfers ends the transfers that are over.

@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 	"go.uber.org/zap/zaptest"
+	"google.golang.org/protobuf/proto"
 
 	"scout/internal/files"
 	"scout/internal/files/filestest"
@@ -219,6 +220,70 @@ func TestASlowState(t *testing.T) {
 	}
 	if len(got) != 2 || got[0].GetHead().GetEpoch() != 7 || got[1].GetSession().GetSession() != 8 {
 		t.Errorf("the parts are %v", got)
+	}
+}
+
+// The answers to requests that are made at once come in any order. One that is missing,
+// or comes twice, ends the transfer.
+func TestAnswersInAnyOrder(t *testing.T) {
+	t.Parallel()
+	servers := natstest.Start(t, 1)
+	conn, err := jetstream.Open(t.Context(), jetstream.Options{URLs: []string{servers[0].URL()}, Fleet: "answers", Bytes: 1 << 20, Log: zaptest.NewLogger(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	for _, tc := range []struct {
+		numbers []int // of the answers after the first one, 0; -1 has no parts yet
+		want    bool  // the parts come in order, and all
+	}{
+		{[]int{1, 2, 3, 4, 5}, true},
+		{[]int{3, 1, 2, 5, 4}, true},
+		{[]int{5, 4, 3, 2, 1}, true},
+		{[]int{-1, 2, -1, -1, 1, 3, 4, -1, 5}, true},
+		{[]int{1, 2, 4, 5}, false},
+		{[]int{2, 3, 4, 5}, false},
+		{[]int{1, 2, 3, 4}, false},
+		{[]int{1, 2, 2, 3, 4, 5}, false},
+		{[]int{3, 3, 1, 2, 4, 5}, false},
+		{[]int{0, 1, 2, 3, 4, 5}, false},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		var serving sync.WaitGroup
+		var mu sync.Mutex
+		left := append([]int{0}, tc.numbers...)
+		serving.Go(func() {
+			err := conn.Serve(ctx, "ready", func(context.Context, []byte) ([]byte, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				answer := &scoutv1.PeerAnswer{Number: 6}
+				if len(left) > 0 {
+					answer = &scoutv1.PeerAnswer{Transfer: 7, Address: "ready", AtOnce: 3}
+					if n := uint64(left[0]); left[0] >= 0 {
+						answer.Number, answer.Parts = n, []*scoutv1.StatePart{{Of: n}}
+					}
+					left = left[1:]
+				}
+				return proto.Marshal(answer)
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		var got []uint64
+		for err = errors.New("not asked"); err != nil && len(got) == 0; { // it may not serve yet
+			err = nil
+			for p, e := range fleet.New(conn).State(t.Context()) {
+				if err = e; e == nil {
+					got = append(got, p.GetOf())
+				}
+			}
+		}
+		if all := slices.Equal(got, []uint64{0, 1, 2, 3, 4, 5}); all != tc.want || (err == nil) != tc.want {
+			t.Errorf("%v: the parts are %v, error %v", tc.numbers, got, err)
+		}
+		cancel()
+		serving.Wait()
 	}
 }
 

@@ -1498,9 +1498,14 @@ type PeerAnswer struct {
 	Rescanned *PeerRescanned `protobuf:"bytes,5,opt,name=rescanned,proto3" json:"rescanned,omitempty"`
 	// The others answer a PeerState: the next parts are to be asked for at the
 	// address; transfer 0 says that these are the last.
-	Parts         []*StatePart `protobuf:"bytes,2,rep,name=parts,proto3" json:"parts,omitempty"`
-	Transfer      uint64       `protobuf:"fixed64,3,opt,name=transfer,proto3" json:"transfer,omitempty"`
-	Address       string       `protobuf:"bytes,4,opt,name=address,proto3" json:"address,omitempty"`
+	Parts    []*StatePart `protobuf:"bytes,2,rep,name=parts,proto3" json:"parts,omitempty"`
+	Transfer uint64       `protobuf:"fixed64,3,opt,name=transfer,proto3" json:"transfer,omitempty"`
+	Address  string       `protobuf:"bytes,4,opt,name=address,proto3" json:"address,omitempty"`
+	// number is how many answers with parts of the transfer come before this one. The
+	// answers to requests that are made at once may come in any order.
+	Number uint64 `protobuf:"varint,6,opt,name=number,proto3" json:"number,omitempty"`
+	// at_once is how many requests may be made at once; 0: one.
+	AtOnce        uint32 `protobuf:"varint,7,opt,name=at_once,json=atOnce,proto3" json:"at_once,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1568,6 +1573,20 @@ func (x *PeerAnswer) GetAddress() string {
 		return x.Address
 	}
 	return ""
+}
+
+func (x *PeerAnswer) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *PeerAnswer) GetAtOnce() uint32 {
+	if x != nil {
+		return x.AtOnce
+	}
+	return 0
 }
 
 // StatePart is a part of the state that the entries up to a position have made.
@@ -2138,14 +2157,16 @@ const file_scout_v1_log_proto_rawDesc = "" +
 	"\asession\x18\x02 \x01(\x04R\asession\";\n" +
 	"\tPeerState\x12\x1a\n" +
 	"\btransfer\x18\x01 \x01(\x06R\btransfer\x12\x12\n" +
-	"\x04form\x18\x02 \x01(\rR\x04form\"\xba\x01\n" +
+	"\x04form\x18\x02 \x01(\rR\x04form\"\xeb\x01\n" +
 	"\n" +
 	"PeerAnswer\x12\x14\n" +
 	"\x05alive\x18\x01 \x01(\bR\x05alive\x125\n" +
 	"\trescanned\x18\x05 \x01(\v2\x17.scout.v1.PeerRescannedR\trescanned\x12)\n" +
 	"\x05parts\x18\x02 \x03(\v2\x13.scout.v1.StatePartR\x05parts\x12\x1a\n" +
 	"\btransfer\x18\x03 \x01(\x06R\btransfer\x12\x18\n" +
-	"\aaddress\x18\x04 \x01(\tR\aaddress\"\xd0\x01\n" +
+	"\aaddress\x18\x04 \x01(\tR\aaddress\x12\x16\n" +
+	"\x06number\x18\x06 \x01(\x04R\x06number\x12\x17\n" +
+	"\aat_once\x18\a \x01(\rR\x06atOnce\"\xd0\x01\n" +
 	"\tStatePart\x12'\n" +
 	"\x04head\x18\x01 \x01(\v2\x13.scout.v1.StateHeadR\x04head\x120\n" +
 	"\asession\x18\x02 \x01(\v2\x16.scout.v1.StateSessionR\asession\x12\x14\n" +
