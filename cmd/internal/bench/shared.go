@@ -60,7 +60,7 @@ var sharedRows = []row{
 		name: "scoutmaster that joins a fleet, until ready", reference: "the same bytes over NATS", at: point{10_000_000, 1000}, small: point{10_000, 10}, run: sharedJoin,
 		how: "From the start of another scoutmaster to its being ready, with all files of the first, where files come one after the other meanwhile. " +
 			"The reference is as many bytes as it has received, in answers of half a megabyte, from one connection to another by way of the same servers, and nothing done with them. " +
-			"The two take turns. The reference for memory is what it has received, and for changes the same without a scoutmaster that joins.",
+			"The two take turns, and files come during both. The reference for memory is what it has received, and for changes the same without a scoutmaster that joins.",
 	},
 	{
 		name: "leader of the log killed, pause of changes", reference: "JetStream's own pause in publishing", at: point{100, 100}, small: point{10, 10}, run: sharedElection,
@@ -310,18 +310,20 @@ func (a *adder) add() (time.Duration, error) {
 	return time.Since(began), err
 }
 
-// addUntil adds files one after the other until done is closed, and returns how long
-// each took to be listed.
-func (a *adder) addUntil(done <-chan struct{}) (took []float64, err error) {
+// addDuring adds files one after the other while do runs, and returns how long each
+// took to be listed.
+func (a *adder) addDuring(do func() error) (took []float64, err error) {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
 	for {
 		select {
-		case <-done:
-			return took, nil
-		case <-time.After(2 * time.Millisecond):
+		case err := <-done:
+			return took, err
+		case <-time.After(5 * time.Millisecond):
 		}
 		d, err := a.add()
 		if err != nil {
-			return nil, err
+			return nil, errors.Join(err, <-done)
 		}
 		took = append(took, d.Seconds())
 	}
@@ -508,41 +510,48 @@ func sharedJoin(ctx context.Context, l *lab, p point) (res result, err error) {
 	}
 	defer changes.close()
 	var joined, bare, before, meanwhile []float64
-	var received, peak, used float64
+	var n newcomer
+	peak := int64(0)
 	for range rounds {
-		quiet, end := context.WithTimeout(ctx, l.lasting(3*time.Second, 100*time.Millisecond))
-		took, err := changes.addUntil(quiet.Done())
-		end()
+		took, err := changes.addDuring(func() error {
+			testfleet.Sleep(ctx, l.lasting(3*time.Second, 100*time.Millisecond))
+			return nil
+		})
 		if err != nil {
 			return res, err
 		}
 		before = append(before, took...)
-		n, took, err := s.join(ctx, &changes)
+		took, err = changes.addDuring(func() error {
+			n, err = s.join(ctx)
+			return err
+		})
 		if err != nil {
 			return res, err
 		}
-		meanwhile, joined = append(meanwhile, took...), append(joined, n.ready.Seconds())
-		received, peak, used = float64(n.received), max(peak, float64(n.peak)), n.cpu.Seconds()
+		meanwhile, joined, peak = append(meanwhile, took...), append(joined, n.ready.Seconds()), max(peak, n.peak)
 		if err := s.await(n.Master, p.files+changes.added, p.scouts, ""); err != nil {
 			return res, err
 		}
 		if _, err := n.Terminate(); err != nil {
 			return res, err
 		}
-		alone, err := s.transfer(ctx, int(n.received))
+		_, err = changes.addDuring(func() error {
+			alone, err := s.transfer(ctx, int(n.received))
+			bare = append(bare, alone.Seconds())
+			return err
+		})
 		if err != nil {
 			return res, err
 		}
-		bare = append(bare, alone.Seconds())
 	}
 	res.add(
 		figure{unit: seconds, value: median(joined), reference: median(bare), bound: atMostTimes(3)},
-		figure{name: "most memory until then", unit: byteCount, value: peak, reference: received},
+		figure{name: "most memory until then", unit: byteCount, value: float64(peak), reference: float64(n.received)},
 		figure{name: "change → listed at the other one meanwhile, p50", unit: seconds, value: median(meanwhile), reference: median(before)},
 		figure{name: "change → listed at the other one meanwhile, p99", unit: seconds, value: quantile(meanwhile, 0.99), reference: quantile(before, 0.99)},
 	)
 	res.note("%s received, of %d scouts; %s of processor time until ready; %d changes meanwhile.",
-		byteCount.format(received), p.scouts, seconds.format(used), len(meanwhile))
+		byteCount.format(float64(n.received)), p.scouts, seconds.format(n.cpu.Seconds()), len(meanwhile))
 	return res, nil
 }
 
@@ -554,27 +563,19 @@ type newcomer struct {
 	cpu            time.Duration
 }
 
-// join starts the next scoutmaster, and adds files until it is ready. It returns how
-// long each of them took to be listed.
-func (s *shared) join(ctx context.Context, changes *adder) (n newcomer, listed []float64, err error) {
-	isReady := make(chan struct{})
-	var changing sync.WaitGroup
-	var failed error
-	changing.Go(func() { listed, failed = changes.addUntil(isReady) })
+// join starts the next scoutmaster.
+func (s *shared) join(ctx context.Context) (n newcomer, err error) {
 	began := time.Now()
-	err = s.start(ctx)
-	n.ready = time.Since(began)
-	close(isReady)
-	changing.Wait()
-	if err := errors.Join(err, failed); err != nil {
-		return n, nil, err
+	if err := s.start(ctx); err != nil {
+		return n, err
 	}
+	n.ready = time.Since(began)
 	n.Master = s.masters[len(s.masters)-1]
 	var errs [3]error
 	n.received, errs[0] = n.Read()
 	n.peak, errs[1] = n.Peak()
 	n.cpu, errs[2] = n.CPU()
-	return n, listed, errors.Join(errs[:]...)
+	return n, errors.Join(errs[:]...)
 }
 
 // transferPart is how many bytes of a state an answer has.
