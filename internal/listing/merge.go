@@ -111,7 +111,7 @@ func (l *Listing) needsMerge(calm bool) bool {
 	return len(v.runs) > mergeRuns ||
 		len(v.runs) > 0 && calm ||
 		l.dead > sweepLeast && l.dead > v.main.Len()/sweepShare ||
-		v.sources.Numbers() > 2*v.sources.live.count()+sweepLeast
+		v.sources.Numbers()-len(l.free) > 2*v.sources.live.count()+sweepLeast // of sources that are gone
 }
 
 // journal is a merge in progress: its input, and the edits since its start.

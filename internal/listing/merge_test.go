@@ -1,9 +1,13 @@
 package listing
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"scout/internal/files"
+	"scout/internal/files/filestest"
 )
 
 // merge simulates a merge with this duration, if the pace allows it.
@@ -57,4 +61,26 @@ func TestMergesOfACalmList(t *testing.T) {
 			t.Error("the credit does not come back")
 		}
 	})
+}
+
+// A merge after most of many sources have left frees their numbers, and no other merge
+// is due: numbers that are free stay free.
+func TestNoMergeIsDueForFreeNumbers(t *testing.T) {
+	l := New()
+	var sources []*Source
+	for i := range 2*sweepLeast + 100 {
+		sources = append(sources, l.Show(files.Origin{Host: fmt.Sprint(i), Directory: "/srv"}, filestest.Set(), nil))
+	}
+	for _, s := range sources[100:] {
+		l.Drop(s)
+	}
+	if !l.needsMerge(false) {
+		t.Fatal("no merge is due though most numbers are those of sources that are gone")
+	}
+	if err := l.Merge(); err != nil {
+		t.Fatal(err)
+	}
+	if l.needsMerge(false) {
+		t.Errorf("a merge is due again: there are %d numbers, of which %d are free", l.Current().Numbers(), len(l.free))
+	}
 }
