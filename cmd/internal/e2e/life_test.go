@@ -163,44 +163,45 @@ func TestBrieflyFrozenScout(t *testing.T) {
 // A scout stops at once in whatever state it is told to.
 func TestStopInAnyState(t *testing.T) {
 	t.Parallel()
-	t.Run("master killed", func(t *testing.T) {
-		t.Parallel()
-		m := startMaster(t)
-		s := startScout(t, m, "h", tempDir(t))
-		kill(t, m.Process)
-		await(t, s.Process, "master lost")
-		t.Log(expectExit(t, s.Process, syscall.SIGTERM, 3*time.Second))
-	})
-	t.Run("master frozen", func(t *testing.T) {
-		t.Parallel()
-		m := startMaster(t)
-		s := startScout(t, m, "h", tempDir(t))
-		signal(t, m.Process, syscall.SIGSTOP)
-		t.Log(expectExit(t, s.Process, syscall.SIGTERM, 3*time.Second))
-		signal(t, m.Process, syscall.SIGCONT)
-		if e := await(t, m.Process, "scout dropped"); e.Text("reason") == "silent past deadline" {
-			t.Errorf("%v", e)
-		}
-	})
-	t.Run("while it registers", func(t *testing.T) {
-		t.Parallel()
-		m := startMaster(t)
-		signal(t, m.Process, syscall.SIGSTOP)
-		s := launchScout(t, scoutCommand(m.GRPC, "h", tempDir(t)), "h", "")
-		await(t, s.Process, "directory claimed")
-		t.Log(expectExit(t, s.Process, syscall.SIGTERM, 3*time.Second))
-	})
-	t.Run("directory gone", func(t *testing.T) {
-		t.Parallel()
-		m := startMaster(t)
-		dir := filepath.Join(tempDir(t), "dir")
-		write(t, dir, "x")
-		s := startScout(t, m, "h", dir)
-		converges(t, m, s)
-		must(t, syscall.Rename(dir, dir+"2"))
-		awaitAbsent(t, m, s)
-		t.Log(expectExit(t, s.Process, syscall.SIGTERM, 3*time.Second))
-	})
+	for name, bring := range map[string]func(t *testing.T, m *master) *scout{
+		"master killed": func(t *testing.T, m *master) *scout {
+			s := startScout(t, m, "h", tempDir(t))
+			kill(t, m.Process)
+			await(t, s.Process, "master lost")
+			return s
+		},
+		"master frozen": func(t *testing.T, m *master) *scout {
+			s := startScout(t, m, "h", tempDir(t))
+			signal(t, m.Process, syscall.SIGSTOP)
+			return s
+		},
+		"while it registers": func(t *testing.T, m *master) *scout {
+			signal(t, m.Process, syscall.SIGSTOP)
+			s := launchScout(t, scoutCommand(m.GRPC, "h", tempDir(t)), "h", "")
+			await(t, s.Process, "directory claimed")
+			return s
+		},
+		"directory gone": func(t *testing.T, m *master) *scout {
+			s := startScout(t, m, "h", filepath.Join(dirOf(t, "dir/x"), "dir"))
+			converges(t, m, s)
+			must(t, os.Rename(s.dir, s.dir+"2"))
+			awaitAbsent(t, m, s)
+			return s
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := startMaster(t)
+			t.Log(expectExit(t, bring(t, m).Process, syscall.SIGTERM, 3*time.Second))
+			if name != "master frozen" {
+				return
+			}
+			signal(t, m.Process, syscall.SIGCONT)
+			if e := await(t, m.Process, "scout dropped"); e.Text("reason") == "silent past deadline" {
+				t.Errorf("%v", e)
+			}
+		})
+	}
 }
 
 // failure waits for a program to give up, as it should: soon, with an exit code

@@ -431,20 +431,9 @@ func (r *raw) hear(kind string) (*scoutv1.SessionResponse, error) {
 	}
 }
 
+// kindOf is the kind of a message, such as Welcome.
 func kindOf(msg *scoutv1.SessionResponse) string {
-	switch msg.GetMessage().(type) {
-	case *scoutv1.SessionResponse_Welcome:
-		return "Welcome"
-	case *scoutv1.SessionResponse_Grant:
-		return "Grant"
-	case *scoutv1.SessionResponse_Resync:
-		return "Resync"
-	case *scoutv1.SessionResponse_Probe:
-		return "Probe"
-	case *scoutv1.SessionResponse_Beat:
-		return "Beat"
-	}
-	return "nothing known"
+	return strings.TrimPrefix(fmt.Sprintf("%T", msg.GetMessage()), "*scoutv1.SessionResponse_")
 }
 
 // ended waits for the end of the call and returns its status.

@@ -17,25 +17,20 @@ func TestMasterRestart(t *testing.T) {
 	t.Parallel()
 	ports := []string{"-grpc", freePort(t), "-http", freePort(t)}
 	m := startMaster(t, ports...)
-	var scouts []*scout
-	var stable [][]string
-	for i := range 3 {
-		dir := tempDir(t)
-		stable = append(stable, fill(t, dir, 100))
-		scouts = append(scouts, startScout(t, m, fmt.Sprint("h", i), dir))
-	}
+	scouts := startScouts(t, m, 3, 100)
+	stable := find(t, scouts[0].dir) // of all of them
 	converges(t, m, scouts...)
 
 	for round := range 2 {
 		kill(t, m.Process)
 		for _, s := range scouts {
 			write(t, s.dir, "made meanwhile", fmt.Sprint(round))
-			must(t, os.Remove(filepath.Join(s.dir, stable[0][round])))
+			must(t, os.Remove(filepath.Join(s.dir, stable[round])))
 		}
 		m = startMaster(t, ports...)
 		c := consume(t, m)
-		for i, s := range scouts {
-			c.isWhole(s, stable[i][2:])
+		for _, s := range scouts {
+			c.isWhole(s, stable[2:])
 		}
 		took := converges(t, m, scouts...)
 		t.Logf("everything is back %s after the master", took)
@@ -104,12 +99,7 @@ func TestFrozenMaster(t *testing.T) {
 	t.Parallel()
 	const deadline = time.Second
 	m := startMaster(t, "-heartbeat", "200ms", "-deadline", deadline.String())
-	var scouts []*scout
-	for i := range 3 {
-		dir := tempDir(t)
-		fill(t, dir, 20)
-		scouts = append(scouts, startScout(t, m, fmt.Sprint("h", i), dir))
-	}
+	scouts := startScouts(t, m, 3, 20)
 	converges(t, m, scouts...)
 	// A peer that continues to send, and has no deadline.
 	patient := dialRaw(t, m)
@@ -164,12 +154,7 @@ func TestMasterStops(t *testing.T) {
 		watching, talking, mute = 3, 12, 15
 	}
 	m := startMaster(t)
-	var scouts []*scout
-	for i := range watching {
-		dir := tempDir(t)
-		fill(t, dir, 3)
-		scouts = append(scouts, startScout(t, m, fmt.Sprint("h", i), dir))
-	}
+	scouts := startScouts(t, m, watching, 3)
 	for i := range talking + mute {
 		r := dialRaw(t, m)
 		r.register("raw", fmt.Sprint("/", i))

@@ -295,6 +295,17 @@ func startPairIn(t *testing.T, dir string, masterArgs ...string) (*master, *scou
 	return m, s
 }
 
+// startScouts starts scouts of directories with so many files each.
+func startScouts(t *testing.T, m *master, n, files int) (scouts []*scout) {
+	t.Helper()
+	for i := range n {
+		dir := tempDir(t)
+		fill(t, dir, files)
+		scouts = append(scouts, startScout(t, m, fmt.Sprint("h", i), dir))
+	}
+	return scouts
+}
+
 // at returns a path in the scout's directory.
 func (s *scout) at(name string) string { return filepath.Join(s.dir, name) }
 
