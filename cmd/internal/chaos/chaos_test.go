@@ -56,6 +56,7 @@ func TestChaosShort(t *testing.T) {
 		t.Fatal(err)
 	}
 	inFleet := p.shared(nats)
+	inFleet.rivals = rivalsWork() == nil
 	inFleet.scouts, inFleet.faults, inFleet.rest = 4, 15*time.Second, 2*time.Second
 	for i, p := range []plan{inNamespaces, withMaster, inFleet} {
 		p.history += strconv.Itoa(i)

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"scout/cmd/internal/chaos/history"
@@ -41,7 +42,8 @@ type injector struct {
 	mutator  *mutator
 	master   *master
 	bounds   history.Bounds
-	side     string // a directory on the same file system
+	side     string        // a directory on the same file system
+	peace    *sync.RWMutex // faults of several masters hold it for reading, a rival for writing
 }
 
 // programTroubles returns the troubles of a scout and its directory.

@@ -4,8 +4,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,6 +27,9 @@ const (
 	cutOff  = 4 * time.Second
 	// busyRest is the longest time between two faults of masters or NATS servers.
 	busyRest = 6 * time.Second
+	// standstill is how long the log stands still, at least, so that masters write what
+	// has not come back once more.
+	standstill = 2200 * time.Millisecond
 	// logName is the stream that is the log of the fleet "scout".
 	logName = "SCOUT_scout"
 )
@@ -93,11 +101,18 @@ func (s *servers) close() {
 	}
 }
 
-// injectMasters causes faults of random masters, one at a time, until ctx is done.
-func (p *injector) injectMasters(ctx context.Context, masters []*master, s *servers, calm time.Duration) error {
+// injectMasters causes faults of random masters, one at a time, until ctx is done. The
+// bystanders are scouts that have no faults of their own.
+func (p *injector) injectMasters(ctx context.Context, masters []*master, bystanders []*scout, s *servers, calm time.Duration) error {
 	for testfleet.Sleep(ctx, p.upTo(calm)) {
 		n := p.IntN(len(masters))
 		m := masters[n]
+		if p.IntN(8) == 0 {
+			if err := p.burst(func() error { return p.perish(ctx, m, bystanders) }); err != nil {
+				return fmt.Errorf("master %d and a scout: %w", n, err)
+			}
+			continue
+		}
 		strikes := []func(context.Context, time.Duration) error{
 			p.endMaster(m, history.OneMaster, (*program).kill),
 			p.endMaster(m, history.OneMaster, (*program).stop),
@@ -106,11 +121,132 @@ func (p *injector) injectMasters(ctx context.Context, masters []*master, s *serv
 			p.partition(s.links[n], testfleet.Condition{Silent: true, Deaf: true}),
 			p.partition(s.links[n], testfleet.Condition{Deaf: true}),
 		}
-		if err := strikes[p.IntN(len(strikes))](ctx, p.length()); err != nil {
+		strike, length := strikes[p.IntN(len(strikes))], p.length()
+		if err := p.burst(func() error { return strike(ctx, length) }); err != nil {
 			return fmt.Errorf("master %d: %w", n, err)
 		}
 	}
 	return nil
+}
+
+// burst causes a fault while no rival tries its luck.
+func (p *injector) burst(do func() error) error {
+	p.peace.RLock()
+	defer p.peace.RUnlock()
+	return do()
+}
+
+// perish ends a master together with one of its scouts, which has no other faults: for
+// so long that the scout's files must leave the list, or so that it is back while what
+// it has shown may still be there.
+func (p *injector) perish(ctx context.Context, m *master, scouts []*scout) error {
+	i := slices.IndexFunc(scouts, func(s *scout) bool { return s.home() == m.grpc })
+	if i < 0 {
+		return nil
+	}
+	s, length := scouts[i], p.bounds.Burial*5/4
+	if p.IntN(2) == 0 {
+		length = p.upTo(2 * p.bounds.Deadline)
+	}
+	end := p.recorder.fault(history.Dead, s.number)
+	begin := func() error {
+		if err := m.pause(); err != nil { // the scout must not move before it ends
+			return err
+		}
+		if err := s.kill(); err != nil {
+			return err
+		}
+		end.reach(history.On)
+		return m.kill()
+	}
+	return p.fault(ctx, p.recorder.fault(history.OneMaster, history.All), length, begin, func() error {
+		returning, cancel := context.WithTimeout(context.WithoutCancel(ctx), returnTime)
+		defer cancel()
+		end.reach(history.Off)
+		if err := errors.Join(s.start(returning), m.start()); err != nil {
+			return err
+		}
+		end.reach(history.Over)
+		return nil
+	})
+}
+
+// rivalPause is the longest time between two rivals, and quietTime how long all
+// masters must have been ready before one comes.
+const (
+	rivalPause = 30 * time.Second
+	quietTime  = 2 * time.Second
+)
+
+// injectRivals starts scouts that have the host and the directory of another one, as
+// two containers may, while no master has a fault. None may be let in.
+func (p *injector) injectRivals(ctx context.Context, r *run, scouts []*scout) error {
+	dir := filepath.Join(r.dir, "rival")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	if err := create(filepath.Join(dir, "of a rival")); err != nil {
+		return err
+	}
+	for testfleet.Sleep(ctx, p.upTo(rivalPause)) {
+		s := scouts[p.IntN(len(scouts))]
+		if err := p.rival(ctx, r, s, dir); err != nil {
+			return fmt.Errorf("a rival of scout %d: %w", s.number, err)
+		}
+	}
+	return nil
+}
+
+func (p *injector) rival(ctx context.Context, r *run, s *scout, dir string) error {
+	p.peace.Lock()
+	defer p.peace.Unlock()
+	if !r.settles(ctx, s) {
+		return nil
+	}
+	p.recorder.count(history.Rival)
+	rival, err := testfleet.Launch(s.rivalCommand(dir))
+	if err != nil {
+		return err
+	}
+	defer rival.Kill()
+	_, err = rival.Await(startTime, 0, func(e testfleet.Event) bool { return e.Msg() == "registered" })
+	switch {
+	case err == nil:
+		s.mu.Lock()
+		s.complain("lost its directory to a rival")
+		s.mu.Unlock()
+	case !errors.Is(err, io.EOF): // it has not been refused either
+		return err
+	}
+	return nil
+}
+
+// settles waits until all masters have been ready and the scout has been registered for
+// a while. It reports whether they have.
+func (r *run) settles(ctx context.Context, s *scout) bool {
+	for since, home := time.Now(), ""; time.Since(since) < quietTime; {
+		if now := s.home(); now == "" || now != home || !r.allReady(ctx) {
+			since, home = time.Now(), now
+		}
+		if !testfleet.Sleep(ctx, restartPause) {
+			return false
+		}
+	}
+	return true
+}
+
+func (r *run) allReady(ctx context.Context) bool {
+	return !slices.ContainsFunc(r.masters, func(m *master) bool {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+m.http+"/readyz", http.NoBody)
+		if err != nil {
+			return true
+		}
+		answer, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return true
+		}
+		return answer.Body.Close() != nil || answer.StatusCode != http.StatusOK
+	})
 }
 
 // partition returns a function that puts a master's links to NATS into a condition.
@@ -132,7 +268,7 @@ func (p *injector) partition(links []*testfleet.Proxy, c testfleet.Condition) fu
 func (p *injector) injectServers(ctx context.Context, s *servers, calm time.Duration) error {
 	for testfleet.Sleep(ctx, calm/2+p.upTo(2*calm)) {
 		n := p.IntN(len(s.all))
-		if err := p.injectServer(ctx, s, n, p.length()); err != nil {
+		if err := p.burst(func() error { return p.injectServer(ctx, s, n, p.length()) }); err != nil {
 			return fmt.Errorf("NATS server %d: %w", n, err)
 		}
 	}
@@ -141,7 +277,8 @@ func (p *injector) injectServers(ctx context.Context, s *servers, calm time.Dura
 
 func (p *injector) injectServer(ctx context.Context, s *servers, n int, d time.Duration) error {
 	one, other := s.all[n], s.all[(n+1)%len(s.all)]
-	switch p.IntN(10) {
+	both := func(do func(*natsserver.Server)) func() error { return done(func() { do(one); do(other) }) }
+	switch p.IntN(12) {
 	case 0, 1, 2:
 		return p.fault(ctx, p.recorder.fault(history.OneServer, history.All), d, done(one.Kill), one.Start)
 	case 3, 4, 5:
@@ -152,8 +289,10 @@ func (p *injector) injectServer(ctx context.Context, s *servers, n int, d time.D
 			return one.Erase()
 		}, one.Start)
 	case 8:
-		return p.fault(ctx, p.recorder.fault(history.NoMajority, history.All), 2*d,
-			done(func() { one.Freeze(); other.Freeze() }), done(func() { one.Thaw(); other.Thaw() }))
+		return p.fault(ctx, p.recorder.fault(history.NoMajority, history.All), 2*d, both((*natsserver.Server).Freeze), both((*natsserver.Server).Thaw))
+	case 9, 10:
+		return p.fault(ctx, p.recorder.fault(history.StandsStill, history.All), standstill+p.upTo(cutOff-standstill-time.Second),
+			both((*natsserver.Server).Freeze), both((*natsserver.Server).Thaw))
 	}
 	return p.fault(ctx, p.recorder.fault(history.LogLost, history.All), 0,
 		func() error { return s.removeLog(ctx) }, done(func() {}))

@@ -89,6 +89,8 @@ func (o options) play(ctx context.Context) error {
 	skip("disks that hang and crawl", noDisks)
 	skip("network namespaces", noNamespaces)
 	skip("exhausted watch limits", noLimits)
+	noRivals := rivalsWork()
+	skip("rivals in mount namespaces", noRivals)
 	nats, err := natsserver.Build(dir)
 	if err != nil {
 		return err
@@ -104,6 +106,7 @@ func (o options) play(ctx context.Context) error {
 		}
 		if o.fleet || seed%2 == 1 {
 			p = p.shared(nats)
+			p.rivals = noRivals == nil
 		}
 		r, err := p.play(ctx)
 		if err != nil {
@@ -137,7 +140,7 @@ func skip(what string, why error) {
 
 func (p plan) String() string {
 	var with []string
-	for what, on := range map[string]bool{"namespaces": p.namespaces, "master": p.master, "fleet": p.nats != "", "limits": p.limits, "disks": p.disks} {
+	for what, on := range map[string]bool{"namespaces": p.namespaces, "master": p.master, "fleet": p.nats != "", "limits": p.limits, "disks": p.disks, "rivals": p.rivals} {
 		if on {
 			with = append(with, what)
 		}

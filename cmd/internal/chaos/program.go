@@ -89,6 +89,16 @@ func (p *program) inspect() {
 			p.complain(fmt.Sprint("logged ", e))
 		}
 	}
+	p.inspectAnswers()
+}
+
+// inspectAnswers checks that no master's answer made no sense.
+func (p *program) inspectAnswers() {
+	for _, e := range p.process.Events() {
+		if strings.Contains(e.Text("error")+e.Text("reason"), "a Welcome that makes sense") {
+			p.complain(fmt.Sprint("logged ", e))
+		}
+	}
 }
 
 // master is a scoutmaster, which always has the same addresses.
@@ -220,6 +230,9 @@ func (s *scout) start(ctx context.Context) error {
 		if err == nil || !errors.Is(err, io.EOF) {
 			return err
 		}
+		s.mu.Lock()
+		s.inspectAnswers()
+		s.mu.Unlock()
 		select {
 		case <-ctx.Done():
 		case <-time.After(restartPause):
@@ -239,6 +252,30 @@ func (s *scout) command() *exec.Cmd {
 	args = append(args, scout.Args...)
 	return testfleet.Command(args[0], args[1:]...)
 }
+
+// home returns the address of the master at which the scout is registered, or "".
+func (s *scout) home() (address string) {
+	for _, e := range s.current().Events() {
+		switch e.Msg() {
+		case "registered":
+			address = e.Text("master")
+		case "master lost":
+			address = ""
+		}
+	}
+	return address
+}
+
+// rivalCommand returns the command that starts another scout of the same host and
+// directory, where that is another directory, as in a container.
+func (s *scout) rivalCommand(dir string) *exec.Cmd {
+	scout := s.programs.ScoutCommand(s.link.address(), s.tree.path, "-host", s.host)
+	const mount = `mount --bind "$0" "$1" && shift && exec "$@"`
+	return testfleet.Command("unshare", append([]string{"--mount", "sh", "-c", mount, dir, s.tree.path}, scout.Args...)...)
+}
+
+// rivalsWork returns why there are no rivals here, or nil.
+func rivalsWork() error { return testfleet.Run("unshare", "--mount", "true") }
 
 // limit limits the number of watches of the scout.
 func (s *scout) limit(watches int) error {

@@ -96,6 +96,13 @@ func (r *recorder) fault(kind history.Kind, scout int) *fault {
 	return f
 }
 
+// count counts what is no fault for the list.
+func (r *recorder) count(kind history.Kind) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.counts[kind]++
+}
+
 func (f *fault) reach(s history.Stage) {
 	step := f.step
 	step.Stage = s

@@ -35,6 +35,7 @@ type plan struct {
 	nats       string        // path of nats-server: three masters share the list over three of them
 	limits     bool          // the number of watches of scouts can be limited
 	disks      bool          // some disks hang or are slow
+	rivals     bool          // scouts of one host and directory come to several masters
 	history    string        // the path of its file
 }
 
@@ -45,6 +46,7 @@ type run struct {
 
 	dir      string
 	bounds   history.Bounds
+	peace    sync.RWMutex // see injector
 	recorder *recorder
 	mutator  *mutator
 	masters  []*master
@@ -68,7 +70,9 @@ func (p plan) play(ctx context.Context) (result, error) {
 		return result{}, err
 	}
 	defer file.Close() //nolint:errcheck // the judge has flushed it
-	if err := e.start(ctx); err != nil {
+	if err := e.start(ctx); errors.Is(err, errNoStart) {
+		return result{verdict: verdict{checker: history.NewChecker(e.bounds)}, complaints: []string{err.Error()}}, nil
+	} else if err != nil {
 		return result{}, err
 	}
 	stop := make(chan struct{})
@@ -129,9 +133,11 @@ func (r *run) injectFaults(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, r.faults)
 	defer cancel()
 	group, ctx := errgroup.WithContext(ctx)
+	var bystanders []*scout // have no faults of their own
 	for i, s := range r.scouts {
 		if i%2 == 1 {
-			continue // one scout has no faults
+			bystanders = append(bystanders, s)
+			continue
 		}
 		a, b := r.injector(2*i+1), r.injector(2*i+2)
 		programs, links := a.programTroubles(s), a.linkTroubles(s)
@@ -147,8 +153,11 @@ func (r *run) injectFaults(ctx context.Context) error {
 	switch {
 	case r.servers != nil:
 		q := r.injector(1000)
-		group.Go(func() error { return p.injectMasters(ctx, r.masters, r.servers, min(r.rest, busyRest)) })
+		group.Go(func() error { return p.injectMasters(ctx, r.masters, bystanders, r.servers, min(r.rest, busyRest)) })
 		group.Go(func() error { return q.injectServers(ctx, r.servers, min(r.rest, busyRest)) })
+		if rivals := r.injector(1001); r.rivals {
+			group.Go(func() error { return rivals.injectRivals(ctx, r, bystanders) })
+		}
 	case r.plan.master:
 		group.Go(func() error { return p.injectMaster(ctx, r.faults/3) })
 	}
@@ -160,7 +169,7 @@ func (r *run) injector(number int) *injector {
 	return &injector{
 		Rand:     rand.New(rand.NewPCG(r.seed, uint64(number)+2)),
 		recorder: r.recorder, mutator: r.mutator, master: r.masters[0],
-		bounds: r.bounds, side: filepath.Join(r.dir, "side"),
+		bounds: r.bounds, side: filepath.Join(r.dir, "side"), peace: &r.peace,
 	}
 }
 
@@ -231,9 +240,23 @@ func (r *run) start(ctx context.Context) (err error) {
 	}
 	pool := &tree{path: filepath.Join(r.dir, "pool"), root: newDir(), scout: history.All}
 	r.mutator.trees = append(r.mutator.trees, pool)
+	return r.startScouts(ctx)
+}
+
+// errNoStart says that the tested programs do not even start.
+var errNoStart = errors.New("a scout has not registered before the first fault")
+
+func (r *run) startScouts(ctx context.Context) error {
+	in, cancel := context.WithTimeoutCause(ctx, 2*startTime, errNoStart)
+	defer cancel()
 	var starting errgroup.Group
 	for _, s := range r.scouts {
-		starting.Go(func() error { return s.start(ctx) })
+		starting.Go(func() error {
+			if err := s.start(in); err != nil {
+				return errors.Join(err, context.Cause(in))
+			}
+			return nil
+		})
 	}
 	return starting.Wait()
 }
@@ -390,11 +413,42 @@ func (r *run) converge() error {
 		for _, m := range r.masters {
 			err = errors.Join(err, r.compareList(m, want))
 		}
+		if err == nil && r.servers != nil {
+			return r.agree()
+		}
 		if err == nil || time.Now().After(limit) {
 			return err
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
+}
+
+// agreeTime is how long masters of one list must call it the same, while nothing
+// changes.
+const agreeTime = 8 * time.Second
+
+// agree makes sure that all masters call the list the same, but for as long as one may
+// be behind another.
+func (r *run) agree() error {
+	equal := time.Now()
+	for began := equal; time.Since(began) < agreeTime || time.Since(equal) > time.Second; time.Sleep(50 * time.Millisecond) {
+		tags := map[string]int{}
+		for i, m := range r.masters {
+			c := consumer{address: func() string { return m.http }, client: http.Client{Timeout: r.bounds.Answer}}
+			a, err := c.get(context.Background())
+			if err != nil {
+				return fmt.Errorf("in the end, master %d: %w", i, err)
+			}
+			tags[a.etag] = i
+		}
+		switch {
+		case len(tags) == 1:
+			equal = time.Now()
+		case time.Since(equal) > r.bounds.Late:
+			return fmt.Errorf("in the end, one list has several ETags: %v", tags)
+		}
+	}
+	return nil
 }
 
 // compareWatches makes sure that scouts hold no watches of directories that have

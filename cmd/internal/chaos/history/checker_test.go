@@ -280,6 +280,34 @@ func TestCheckOfSeveralMasters(t *testing.T) {
 			s.fault(LogLost, All, 40, 40)
 			s.list(42)
 		}, nil},
+		{"a scout killed alone", func(s *script) {
+			s.come("a", 1, 1.1)
+			s.fault(Dead, 0, 50, 0)
+			s.list(51.1, "a")
+		}, []Rule{Lives}},
+		{"a scout killed with its master", func(s *script) {
+			s.come("a", 1, 1.1)
+			s.fault(OneMaster, All, 50, 0)
+			s.fault(Dead, 0, 50, 0)
+			s.list(62.9, "a")
+			s.list(70, "a")
+		}, []Rule{Lives}},
+		{"a scout killed with its master, while others fail", func(s *script) {
+			s.come("a", 1, 1.1)
+			s.fault(OneMaster, All, 50, 0)
+			s.fault(Dead, 0, 50, 0)
+			s.fault(OneMaster, All, 55, 60)
+			s.list(62.9, "a")
+			s.fault(OneMaster, All, 64, 69)
+			s.list(70, "a")
+		}, []Rule{Lives}},
+		{"a scout killed with its master, without a majority", func(s *script) {
+			s.come("a", 1, 1.1)
+			s.fault(OneMaster, All, 50, 0)
+			s.fault(Dead, 0, 50, 0)
+			s.fault(NoMajority, All, 52, 60)
+			s.list(75, "a")
+		}, nil},
 		{"no answer long after a fault", func(s *script) {
 			s.fault(OneMaster, All, 10, 12)
 			s.list(20).Error = "503"

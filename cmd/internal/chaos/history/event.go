@@ -66,8 +66,10 @@ const (
 	OneMaster    Kind = "one master of several ended, stopped or cut off"
 	OneServer    Kind = "one NATS server of several ended or stopped"
 	NoMajority   Kind = "most NATS servers stopped"
+	StandsStill  Kind = "most NATS servers stopped for a moment"
 	LogLost      Kind = "log removed"
 	Stalled      Kind = "machine stalled"
+	Rival        Kind = "another scout of the same host and directory"
 )
 
 // Stage is a stage of a fault.
@@ -138,6 +140,9 @@ type Bounds struct {
 	// Several says that several masters share the list, and requests go to any of
 	// them. Without an ETag, a master that is behind another may answer.
 	Several bool `json:"several,omitempty"`
+	// Burial is how long the files of a scout may be listed by any of several masters
+	// after the scout and its master ended.
+	Burial time.Duration `json:"burial,omitempty"`
 }
 
 // Usual returns the bounds for a master with these settings, on a machine that is
@@ -162,6 +167,7 @@ func (b Bounds) Shared(cutOff time.Duration, scale float64) Bounds {
 	b.Several = true
 	b.Late = max(b.Late, time.Duration(float64(12*time.Second)*scale)+cutOff)
 	b.Recovery = max(b.Recovery, b.Late)
+	b.Burial = 2*(b.Deadline+b.Heartbeat) + cutOff + b.Slack
 	return b
 }
 

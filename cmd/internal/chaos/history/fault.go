@@ -46,7 +46,11 @@ func (f *fault) recovery(b Bounds) time.Duration {
 
 // slows reports whether f only delays changes.
 func (f *fault) slows() bool {
-	return f.kind == Slow || f.kind == Limited || f.kind == OneMaster || f.kind == OneServer
+	switch f.kind { //nolint:exhaustive // the others do more
+	case Slow, Limited, OneMaster, OneServer, StandsStill:
+		return true
+	}
+	return false
 }
 
 // harms reports whether f may affect the list at all. A hanging or slow disk below
@@ -63,7 +67,7 @@ func (f *fault) removal(b Bounds) time.Duration {
 		return b.silence()
 	case Moved:
 		return b.Fresh
-	case Slow, Limited, DiskHangs, DiskCrawls, MasterDead, MasterFrozen, OneMaster, OneServer, NoMajority, LogLost, Stalled:
+	case Slow, Limited, DiskHangs, DiskCrawls, MasterDead, MasterFrozen, OneMaster, OneServer, StandsStill, NoMajority, LogLost, Stalled, Rival:
 	}
 	return 0
 }
@@ -134,7 +138,7 @@ func (fs faults) born(scout int, at time.Duration, b Bounds) (born time.Duration
 // between from and to, or nil.
 func (fs faults) absent(scout int, from, to time.Duration, b Bounds) *fault {
 	for _, f := range fs {
-		if f.removal(b) > 0 && f.of(scout) && f.off >= to && fs.gone(f, b) <= from {
+		if f.removal(b) > 0 && f.of(scout) && f.off >= to && fs.departed(f, b) <= from {
 			return f
 		}
 	}
@@ -155,6 +159,40 @@ func (fs faults) gone(f *fault, b Bounds) time.Duration {
 	}
 	if from == Forever {
 		return Forever
+	}
+	return from + limit
+}
+
+// departed is when f must have removed the scout's files from the lists of all masters.
+// When a scout ends together with its master, the others bury that one, and a master
+// that hears nothing goes on with its list until it is cut off. What happens to one of
+// several puts that off no further.
+func (fs faults) departed(f *fault, b Bounds) time.Duration {
+	if !b.Several || f.kind != Dead || f.on == Forever {
+		return fs.gone(f, b)
+	}
+	limit, from := f.removal(b), f.on
+	for _, g := range fs {
+		switch {
+		case (g.kind == OneServer || g.kind == StandsStill) && g.within(f.begin-b.Late, f.on+b.Burial+b.Late, 0):
+			limit = b.Burial + b.Late
+		case g.kind == OneMaster && g.within(f.begin-b.Burial, f.on+b.Burial, 0):
+			limit = max(limit, b.Burial)
+		}
+	}
+	for moved := true; moved; {
+		moved = false
+		for _, g := range fs {
+			if g.scout != All || g.slows() || !g.within(from, from+limit, b.Recovery) {
+				continue
+			}
+			if g.ended == Forever {
+				return Forever
+			}
+			if after := g.ended + g.recovery(b); after > from {
+				from, moved = after, true
+			}
+		}
 	}
 	return from + limit
 }
