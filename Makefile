@@ -47,7 +47,7 @@ test: ## vet, and run all tests with the race detector
 .PHONY: test-long
 test-long: ## run the tests that take minutes too: a million files, mutated programs
 	go test -race -timeout 30m ./cmd/internal/e2e -long
-	go test -timeout 30m ./cmd/internal/chaos -long
+	go test -timeout 60m ./cmd/internal/chaos -long
 
 # Each minute has its own seed: SEED and TIME=1m repeat it.
 .PHONY: chaos

@@ -19,6 +19,7 @@ import (
 
 	"scout/cmd/internal/chaos/history"
 	"scout/cmd/internal/testfleet"
+	"scout/internal/jetstream/natsserver"
 )
 
 var long = flag.Bool("long", false, "run the tests that take minutes")
@@ -138,30 +139,61 @@ func TestMutantsAreNoticed(t *testing.T) {
 			continue
 		}
 		t.Run(m.name, func(t *testing.T) {
-			dir := t.TempDir()
-			programs, err := testfleet.Build(dir, "-overlay", m.overlay(t, dir))
-			if err != nil {
-				t.Fatal(err)
-			}
-			p := plan{
-				programs: programs, seed: seed(t), scouts: 6, scale: slowness(), history: filepath.Join(dir, "history"),
-				faults: 15 * time.Second, rest: 3 * time.Second, calm: time.Second,
-			}
-			for range 4 {
-				r, err := p.play(t.Context())
-				if err != nil {
-					t.Fatal(err)
-				}
-				t.Log(p, r)
-				if i := slices.IndexFunc(r.violations, func(v history.Violation) bool { return slices.Contains(m.want, v.Rule) }); i >= 0 {
+			p := plan{scouts: 6, faults: 15 * time.Second, rest: 3 * time.Second, calm: time.Second}
+			m.play(t, p, func(_ plan, r result) bool {
+				i := slices.IndexFunc(r.violations, func(v history.Violation) bool { return slices.Contains(m.want, v.Rule) })
+				if i >= 0 {
 					t.Log(r.violations[i], r.checker.Excerpt(r.violations[i]))
-					return
 				}
-				p.seed++
-			}
-			t.Error("not noticed")
+				return i >= 0
+			})
 		})
 	}
+}
+
+// Chaos with several masters finds the bugs of the others. Without a bug there are
+// neither violations nor complaints.
+func TestFleetMutantsAreNoticed(t *testing.T) {
+	if !*long {
+		t.Skip("takes minutes: run it with -long")
+	}
+	nats, err := natsserver.Build(t.TempDir())
+	must(t, err)
+	for _, m := range mutants {
+		if m.test == "" {
+			continue
+		}
+		t.Run(m.name, func(t *testing.T) {
+			p := plan{scouts: 6, faults: 40 * time.Second, rest: 3 * time.Second, calm: 5 * time.Second}.shared(nats)
+			p.rivals = rivalsWork() == nil
+			m.play(t, p, func(p plan, r result) bool {
+				err := r.wrong(p)
+				if err != nil {
+					t.Logf("%.3000s", err)
+				}
+				return err != nil
+			})
+		})
+	}
+}
+
+// play makes runs of the mutant until its bug is noticed. Each has another seed.
+func (m mutant) play(t *testing.T, p plan, noticed func(plan, result) bool) {
+	t.Helper()
+	dir := t.TempDir()
+	programs, err := testfleet.Build(dir, "-overlay", m.overlay(t, dir))
+	must(t, err)
+	p.programs, p.seed, p.scale, p.history = programs, seed(t), slowness(), filepath.Join(dir, "history")
+	for range 4 {
+		r, err := p.play(t.Context())
+		must(t, err)
+		t.Log(p, r)
+		if noticed(p, r) {
+			return
+		}
+		p.seed++
+	}
+	t.Error("not noticed")
 }
 
 // The tests over a faulty log find the bugs of mutants too.
