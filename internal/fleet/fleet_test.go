@@ -5,8 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
+	"net"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -327,7 +330,7 @@ func TestTheGiverDies(t *testing.T) {
 		state.form = form
 		ctx, cancel := context.WithCancel(t.Context())
 		var serving sync.WaitGroup
-		serve := func(conn *jetstream.Conn, r fleet.Registry) {
+		serve := func(ctx context.Context, conn *jetstream.Conn, r fleet.Registry) {
 			serving.Go(func() {
 				if err := fleet.New(conn).Serve(ctx, r); err != nil {
 					t.Error(err)
@@ -335,7 +338,8 @@ func TestTheGiverDies(t *testing.T) {
 			})
 		}
 		died := make(chan struct{})
-		serve(first, &dying{state, func() { first.Close(); close(died) }})
+		life, die := context.WithCancel(ctx)
+		serve(life, first, &dying{state, func() { die(); close(died) }})
 		to := listing.New()
 		newcomer := master.NewState(to, nil)
 		for end, alive := time.Now().Add(time.Minute), true; ; {
@@ -349,7 +353,7 @@ func TestTheGiverDies(t *testing.T) {
 			select {
 			case <-died:
 				if alive {
-					serve(second, state)
+					serve(ctx, second, state)
 				}
 				alive = false
 			default:
@@ -375,6 +379,122 @@ func TestTheGiverDies(t *testing.T) {
 		}
 		cancel()
 		serving.Wait()
+	}
+}
+
+// narrow lets connections to a server pass, each of which it holds once it has sent so
+// many bytes, until release.
+func narrow(t *testing.T, server string, most int64) (url string, release func()) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := make(chan struct{})
+	release = sync.OnceFunc(func() { close(open) })
+	var passing sync.WaitGroup
+	passing.Go(func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			to, err := net.Dial("tcp", strings.TrimPrefix(server, "nats://")) //nolint:noctx // on this machine
+			if err != nil {
+				t.Error(err)
+				client.Close()
+				return
+			}
+			passing.Go(func() {
+				defer to.Close()
+				io.CopyN(to, client, most) //nolint:errcheck // it ends with the test
+				<-open
+				io.Copy(to, client) //nolint:errcheck // as above
+			})
+			passing.Go(func() {
+				defer client.Close()
+				io.Copy(client, to) //nolint:errcheck // as above
+			})
+		}
+	})
+	t.Cleanup(func() { // after the connections were closed
+		release()
+		listener.Close()
+		passing.Wait()
+	})
+	return "nats://" + listener.Addr().String(), release
+}
+
+// Entries of a scoutmaster come through the log while the state that it gives does not
+// get through.
+func TestATransferDelaysNoEntries(t *testing.T) {
+	t.Parallel()
+	servers := natstest.Start(t, 1)
+	url, release := narrow(t, servers[0].URL(), 100<<10)
+	open := func(url string) *jetstream.Conn {
+		conn, err := jetstream.Open(t.Context(), jetstream.Options{URLs: []string{url}, Fleet: "narrow", Bytes: 1 << 20, Log: zaptest.NewLogger(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(conn.Close)
+		return conn
+	}
+	giver, taker := open(url), open(servers[0].URL())
+	state := manyNames(t, 100, 500)
+	state.form = master.FormRead
+	ctx, cancel := context.WithCancel(t.Context())
+	var serving sync.WaitGroup
+	defer serving.Wait()
+	defer cancel()
+	serving.Go(func() {
+		if err := fleet.New(giver).Serve(ctx, state); err != nil {
+			t.Error(err)
+		}
+	})
+	taken := make(chan error, 1)
+	to := listing.New()
+	serving.Go(func() {
+		newcomer := master.NewState(to, nil)
+		err := errors.New("not asked")
+		for end := time.Now().Add(time.Minute); err != nil && time.Now().Before(end) && ctx.Err() == nil; {
+			err = newcomer.Restore(0, fleet.New(taker).State(ctx)) // the giver may not serve yet
+		}
+		taken <- err
+	})
+	for end := time.Now().Add(time.Minute); state.sent.Load() == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("nobody asks for the state")
+		}
+	}
+	log, err := taker.Bounds(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	delivered := make(chan struct{}, 1)
+	serving.Go(func() {
+		taker.Follow(ctx, log.Made, log.Last+1, func([]jetstream.Entry) error { //nolint:errcheck // it ends with the test
+			delivered <- struct{}{}
+			return nil
+		})
+	})
+	for range 10 {
+		if err := giver.Append(make([]byte, 66)); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-delivered:
+		case <-time.After(30 * time.Second):
+			t.Fatal("an entry waits for the transfer")
+		}
+	}
+	select {
+	case err := <-taken:
+		t.Fatalf("the state came through: %v", err)
+	default:
+	}
+	release()
+	if err := <-taken; err != nil || to.Current().Len != state.list.Current().Len {
+		t.Errorf("error %v, %d names", err, to.Current().Len)
 	}
 }
 

@@ -111,6 +111,19 @@ func Open(ctx context.Context, o Options) (*Conn, error) {
 	return c, nil
 }
 
+// Another returns another connection to the same servers, for requests alone: entries of
+// c do not wait behind large answers there. It goes on connecting in the background while
+// the servers cannot be reached.
+func (c *Conn) Another() (*Conn, error) {
+	a := &Conn{options: c.options, giveUp: func() {}}
+	settings := append(a.settings(), nats.RetryOnFailedConnect(true), nats.DisconnectErrHandler(nil)) // c logs the loss
+	var err error
+	if a.nats, err = nats.Connect(strings.Join(a.options.URLs, ","), settings...); err != nil {
+		return nil, a.explain(err)
+	}
+	return a, nil
+}
+
 // Close ends the connection.
 func (c *Conn) Close() {
 	c.closing.Store(true)
