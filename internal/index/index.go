@@ -66,6 +66,36 @@ func (ix *Index) locate(name []byte) (leaf, block int) {
 	return leaf, block
 }
 
+// Before returns the number of entries whose names sort before name. It reads one
+// block.
+func (ix *Index) Before(name []byte) (n int) {
+	if len(ix.leaves) == 0 {
+		return 0
+	}
+	leaf, block := ix.locate(name)
+	for _, l := range ix.leaves[:leaf] {
+		n += l.len
+	}
+	for i := range ix.leaves[leaf].blocks[:block] {
+		n += int(ix.leaves[leaf].blocks[i].n)
+	}
+	for c := single(ix.leaves[leaf].blocks[block]).Cursor(); c.Next() && bytes.Compare(c.Name(), name) < 0; {
+		n++
+	}
+	return n
+}
+
+// LastStart returns the first name of the last block for which holds is true, or nil.
+// holds must be true for all names up to some name, and false behind it.
+func (ix *Index) LastStart(holds func(name []byte) bool) []byte {
+	leaf := sort.Search(len(ix.leaves), func(i int) bool { return !holds(ix.leaves[i].first()) }) - 1
+	if leaf < 0 {
+		return nil
+	}
+	blocks := ix.leaves[leaf].blocks
+	return blocks[sort.Search(len(blocks), func(i int) bool { return !holds(blocks[i].first()) })-1].first()
+}
+
 // Owned returns the same names as entries of owner. All entries of ix must have
 // one owner. The two indexes share the memory of the names.
 func (ix *Index) Owned(owner uint32) *Index {

@@ -40,6 +40,28 @@ func buildNames(owner uint32, names ...string) *Index {
 	return b.Index()
 }
 
+// checkBefore checks what an Index says of the entries before a name.
+func checkBefore(t testing.TB, ix *Index, want []entry, name string) {
+	t.Helper()
+	n := 0
+	for n < len(want) && want[n].name < name {
+		n++
+	}
+	if got := ix.Before([]byte(name)); got != n {
+		t.Fatalf("%d entries are before %q, want %d", got, name, n)
+	}
+	start := ix.LastStart(func(first []byte) bool { return string(first) <= name })
+	if start == nil {
+		if want[0].name <= name {
+			t.Fatalf("no block starts before %q", name)
+		}
+		return
+	}
+	if between := ix.Before([]byte(name)) - ix.Before(start); string(start) > name || between > blockMax {
+		t.Fatalf("the last block before %q starts at %q, %d entries before", name, start, between)
+	}
+}
+
 func list(ix *Index) []entry {
 	var es []entry
 	for c := ix.Cursor(); c.Next(); {
@@ -56,6 +78,11 @@ func check(t testing.TB, ix *Index, want []entry) {
 	}
 	if ix.Len() != len(want) {
 		t.Fatalf("Len is %d, want %d", ix.Len(), len(want))
+	}
+	for i := 0; i < len(want); i += 1 + len(want)/7 {
+		for _, name := range []string{want[i].name, want[i].name + "\x00", want[i].name[:len(want[i].name)/2]} {
+			checkBefore(t, ix, want, name)
+		}
 	}
 	n, size := 0, 0
 	for _, l := range ix.leaves {

@@ -1,6 +1,7 @@
 package listing
 
 import (
+	"bytes"
 	"fmt"
 	"math/bits"
 	"slices"
@@ -167,6 +168,43 @@ func (v *Version) inputs(shown bitset) []*index.Index {
 		}
 	}
 	return inputs
+}
+
+// mostCounted is how many runs Near may have to search. It takes the square of that.
+const mostCounted = 8
+
+// Counted reports whether Before and Near can be asked: not while the list has entries
+// of sources that are not shown any more, or many runs that are not merged yet.
+func (v *Version) Counted() bool {
+	if len(v.runs) > mostCounted {
+		return false
+	}
+	n := 0
+	for _, ix := range v.inputs(v.sources.live) {
+		n += ix.Len()
+	}
+	return n == v.Len
+}
+
+// Before returns the number of entries whose names sort before name, without reading
+// them.
+func (v *Version) Before(name []byte) (n int) {
+	for _, ix := range v.inputs(v.sources.live) {
+		n += ix.Before(name)
+	}
+	return n
+}
+
+// Near returns a name with at most n entries before it, and how many they are. No more
+// than a block of each index lies between it and the entry that has n before it.
+func (v *Version) Near(n int) (name []byte, before int) {
+	for _, ix := range v.inputs(v.sources.live) {
+		start := ix.LastStart(func(name []byte) bool { return v.Before(name) <= n })
+		if bytes.Compare(start, name) > 0 {
+			name = start
+		}
+	}
+	return name, v.Before(name)
 }
 
 // Next moves to the next entry of a shown source.

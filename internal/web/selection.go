@@ -46,13 +46,70 @@ func newSelection(v *listing.Version, q *query, done <-chan struct{}) *selection
 	if p := q.beginning(); p != nil {
 		s.skipTo(p)
 	}
+	skip := q.offset
+	if skip > 0 && q.isCounted(v) {
+		skip = s.skipNear(v, skip)
+	}
 	s.seek()
-	for range q.offset {
+	for range skip {
 		if !s.advance() {
 			break
 		}
 	}
 	return s
+}
+
+// isCounted reports whether the index knows how many entries a query selects: all
+// entries of its ranges.
+func (q *query) isCounted(v *listing.Version) bool {
+	return v.Counted() && q.hosts == nil && q.directories == nil && q.globs == nil && (q.prefixes == nil || !q.ignoreCase)
+}
+
+// skipNear skips most of the first n entries, and returns how many are left to skip.
+func (s *selection) skipNear(v *listing.Version, n int) int {
+	for ; len(s.ranges) > 0; s.ranges = s.ranges[1:] {
+		begin, size := rangeIn(v, s.ranges[0])
+		if n < size {
+			near, before := v.Near(begin + n)
+			if before <= begin {
+				return n
+			}
+			s.after = &position{name: near} // before the entries of that name
+			return begin + n - before
+		}
+		n -= size
+	}
+	return 0
+}
+
+// rangeIn returns how many entries are before those with a prefix, and how many have
+// it.
+func rangeIn(v *listing.Version, prefix []byte) (before, n int) {
+	before = v.Before(prefix)
+	end := bytes.Clone(prefix)
+	for len(end) > 0 && end[len(end)-1] == 0xff {
+		end = end[:len(end)-1]
+	}
+	if len(end) == 0 {
+		return before, v.Len - before
+	}
+	end[len(end)-1]++ // sorts after all names with the prefix, before all others
+	return before, v.Before(end) - before
+}
+
+// countRanges is countIn for a query that isCounted.
+func (q *query) countRanges(v *listing.Version) (total, before int) {
+	for _, prefix := range q.ranges() {
+		begin, n := rangeIn(v, prefix)
+		total += n
+		if q.from != nil {
+			before += min(max(v.Before(q.from)-begin, 0), n)
+		}
+	}
+	if q.from == nil {
+		before = min(q.offset, total)
+	}
+	return total, before
 }
 
 // beginning returns the position behind which the answer begins, or nil.
@@ -70,6 +127,10 @@ func (q *query) beginning() *position {
 // and how many of them are before the beginning of the answer. It is not ok if the
 // client has left.
 func (q *query) countIn(v *listing.Version, done <-chan struct{}) (total, before int, ok bool) {
+	if q.after == nil && q.isCounted(v) {
+		total, before = q.countRanges(v)
+		return total, before, true
+	}
 	conditions, begin := *q, q.beginning()
 	conditions.limit, conditions.after, conditions.from, conditions.offset = 0, nil, nil, 0
 	if known := q.selectsAll(); known && begin == nil {
