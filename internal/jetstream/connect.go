@@ -35,8 +35,10 @@ const (
 	dialTimeout = 6 * time.Second
 	// requestTimeout bounds one request to JetStream.
 	requestTimeout = 3 * time.Second
-	// A dead connection is noticed within pingInterval * (1 + pingsMissed).
-	pingInterval = 2 * time.Second
+	// A dead connection is noticed within pingInterval * (1 + pingsMissed): before the
+	// other servers have elected a leader, which takes at least 4 s. Otherwise the log
+	// would go on without this scoutmaster, which others would take for lost.
+	pingInterval = time.Second
 	pingsMissed  = 2
 	// maxPending bounds the bytes that wait for the follower. An overflow is a
 	// gap, which the follower fills from the stream.

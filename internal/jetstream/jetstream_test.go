@@ -257,6 +257,36 @@ func leaderOf(t *testing.T, servers []*natstest.Server, stream string) int {
 	return 0
 }
 
+// Those whose server stops without a word go on at another one, sooner than an election
+// takes.
+func TestServerFreezes(t *testing.T) {
+	servers := natstest.Start(t, 3)
+	var conns []*jetstream.Conn // some of them have come to the server that will freeze
+	var tails []*tail
+	for range 8 {
+		c := open(t, options(servers...))
+		conns, tails = append(conns, c), append(tails, follow(t, c, 1))
+	}
+	expectReplicas(t, conns[0], 3)
+	follower := servers[(leaderOf(t, servers, "SCOUT_test")+1)%3]
+	follower.Freeze()
+	defer follower.Thaw()
+	began := time.Now()
+	var writing sync.WaitGroup
+	for i, c := range conns {
+		writing.Go(func() { appendAll(t, c, fmt.Sprint("of ", i, ": "), 1) })
+	}
+	writing.Wait()
+	for _, f := range tails {
+		f.await(len(conns))
+	}
+	took := time.Since(began)
+	t.Logf("all go on after %s", took.Round(time.Millisecond))
+	if took > 5*time.Second {
+		t.Errorf("they go on after %s", took)
+	}
+}
+
 // A stream that was removed and made again is noticed, whether its sequences
 // are lower than before or fit.
 func TestStreamMadeAnew(t *testing.T) {
