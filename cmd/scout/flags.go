@@ -1,14 +1,19 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"scout/cmd/internal/cli"
 	"scout/cmd/internal/netflags"
 	"scout/internal/access"
+	"scout/internal/glob"
 	"scout/internal/hostport"
+	"scout/internal/stream"
 )
 
 // config is the configuration of a scout.
@@ -109,4 +114,41 @@ func hostName() string {
 		return ""
 	}
 	return name
+}
+
+// host parses the name that files are listed under. It refuses the names that
+// every scoutmaster refuses.
+func host(s string) (string, error) {
+	if err := stream.CheckHost(s); err != nil {
+		return "", fmt.Errorf("%.40q: %w: give another name", s, err)
+	}
+	return s, nil
+}
+
+// text accepts UTF-8.
+func text(s string) (string, error) {
+	if !utf8.ValidString(s) {
+		return "", fmt.Errorf("%q is not UTF-8", s)
+	}
+	return s, nil
+}
+
+// addExclude is the Set of the flag -exclude.
+func (c *config) addExclude(s string) error {
+	if _, err := glob.Parse(s); err != nil {
+		return err
+	}
+	c.exclude = append(c.exclude, s)
+	return nil
+}
+
+// splitGlobs splits a list of patterns. It omits empty ones, as after a comma at
+// the end.
+func splitGlobs(list string) (patterns []string) {
+	for _, p := range glob.Split(list) {
+		if p = strings.TrimSpace(p); p != "" {
+			patterns = append(patterns, p)
+		}
+	}
+	return patterns
 }
