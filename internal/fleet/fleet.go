@@ -25,11 +25,11 @@ import (
 const (
 	// anyone is the name under which all scoutmasters that are ready answer.
 	anyone = "ready"
-	// answerSize is about how many bytes of names an answer has: entries of the log wait
-	// behind it on the way to NATS.
+	// answerSize is about how many bytes of names an answer has. NATS servers pass large
+	// answers and entries of the log on in turn.
 	answerSize = 256 << 10
 	// askedAtOnce is how many answers of a transfer are on their way at once.
-	askedAtOnce = 3
+	askedAtOnce = 6
 	// answerTime is how long a scoutmaster may take to answer, and workTime how long
 	// it works at the next parts of a state until it answers that it still does.
 	answerTime = 5 * time.Second
