@@ -211,7 +211,7 @@ format: ## check the format of all Go code
 
 .PHONY: lint-go
 lint-go:
-	$(LINT) run ./...
+	$(LINT) run --allow-serial-runners ./...
 
 .PHONY: lint-proto
 lint-proto:
