@@ -12,7 +12,7 @@ const (
 	// busyPercent is how much garbage there may be while collections cost more than
 	// dear of one core. They cost little when memory holds names; the goroutines and
 	// the connections of many scouts cost much.
-	busyPercent = 100
+	busyPercent = 75
 	dear        = 0.10
 	// After collections have cost less than cheap for calmTime, there may be as little
 	// garbage as before. They would then cost less than dear.
