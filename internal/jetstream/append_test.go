@@ -38,7 +38,7 @@ func TestFewAcknowledgements(t *testing.T) {
 		}
 	}
 	var came atomic.Int32
-	reader.Follow(ctx, log.Made, log.Last+1, func(some []Entry) error { //nolint:errcheck // came says it
+	reader.Follow(ctx, log.Made, log.Last+1, func(some []Entry) error {
 		if came.Add(int32(len(some))) == entries {
 			cancel()
 		}
