@@ -4,12 +4,13 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -152,44 +153,42 @@ func (s *shared) play(ctx context.Context, p point, masters ...string) error {
 		cancel()
 		return <-done
 	})
-	return s.await(s.masters[0], p.files, p.scouts, "")
+	return s.await(s.masters[0], p.files, p.scouts)
 }
 
-// scoutsOf is what a scoutmaster says of the scouts.
-type scoutsOf struct {
-	Scouts []struct {
-		State       string
-		Files       int
-		Scoutmaster string
+// series returns a value that a scoutmaster's metrics have. That costs it little, however
+// many scouts there are.
+func series(m *testfleet.Master, name string) (int, error) {
+	page, err := m.Get("/metrics")
+	if err != nil {
+		return 0, err
 	}
-}
-
-// ask returns what a scoutmaster says of the scouts: how many are live and at
-// another one than that of a name, and their files.
-func ask(m *testfleet.Master, but string) (files, moved int, err error) {
-	var now scoutsOf
-	answer, err := m.Get("/scouts")
-	if err == nil {
-		err = json.Unmarshal(answer, &now)
-	}
-	for _, x := range now.Scouts {
-		files += x.Files
-		if x.State == "live" && x.Scoutmaster != but {
-			moved++
+	for line := range strings.Lines(string(page)) {
+		if value, ok := strings.CutPrefix(line, name+" "); ok {
+			n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			return int(n), err
 		}
 	}
-	return files, moved, err
+	return 0, fmt.Errorf("%s has no %s", m.HTTP, name)
 }
 
-// await waits until a scoutmaster lists all files, of scouts at others than one.
-func (s *shared) await(m *testfleet.Master, files, scouts int, but string) error {
+const (
+	filesOfFleet  = "scoutmaster_fleet_files"
+	scoutsOfFleet = `scoutmaster_fleet_scouts{state="live"}`
+	scoutsOfOne   = `scoutmaster_scouts{state="live"}`
+)
+
+// await waits until a scoutmaster lists all files, of so many live scouts.
+func (s *shared) await(m *testfleet.Master, files, scouts int) error {
 	for end := time.Now().Add(listTime); ; time.Sleep(20 * time.Millisecond) {
-		f, n, err := ask(m, but)
+		f, err := series(m, filesOfFleet)
+		n, err2 := series(m, scoutsOfFleet)
+		err = errors.Join(err, err2)
 		if err == nil && f == files && n == scouts {
 			return nil
 		}
 		if time.Now().After(end) {
-			return fmt.Errorf("wait for %d files of %d scouts, there are %d of %d: %w", files, scouts, f, n, err)
+			return errors.Join(fmt.Errorf("wait for %d files of %d scouts, there are %d of %d", files, scouts, f, n), err)
 		}
 	}
 }
@@ -438,7 +437,7 @@ func sharedBusy(ctx context.Context, l *lab, p point) (res result, err error) {
 		}
 	}
 	made := time.Since(began)
-	if err := s.await(s.masters[1], p.files+total, p.scouts, ""); err != nil {
+	if err := s.await(s.masters[1], p.files+total, p.scouts); err != nil {
 		return res, err
 	}
 	took := time.Since(began)
@@ -467,7 +466,12 @@ func sharedKill(ctx context.Context, l *lab, p point) (res result, err error) {
 	s.masters[0].Kill()
 	began := time.Now()
 	for {
-		files, moved, err := ask(s.masters[1], s.Name(0))
+		files, err := series(s.masters[1], filesOfFleet)
+		moved := 0
+		for _, m := range s.masters[1:] {
+			n, failed := series(m, scoutsOfOne)
+			moved, err = moved+n, errors.Join(err, failed)
+		}
 		if err != nil || time.Since(began) > listTime {
 			return res, errors.Join(err, fmt.Errorf("%d scouts have moved", moved))
 		}
@@ -529,7 +533,7 @@ func sharedJoin(ctx context.Context, l *lab, p point) (res result, err error) {
 			return res, err
 		}
 		meanwhile, joined, peak = append(meanwhile, took...), append(joined, n.ready.Seconds()), max(peak, n.peak)
-		if err := s.await(n.Master, p.files+changes.added, p.scouts, ""); err != nil {
+		if err := s.await(n.Master, p.files+changes.added, p.scouts); err != nil {
 			return res, err
 		}
 		if _, err := n.Terminate(); err != nil {
