@@ -257,6 +257,32 @@ func leaderOf(t *testing.T, servers []*natstest.Server, stream string) int {
 	return 0
 }
 
+// When the leader stops without a word, all hear of what comes after the election at
+// about the same time, whatever server they were at.
+func TestLeaderFreezes(t *testing.T) {
+	servers := natstest.Start(t, 3)
+	var tails []*tail
+	for range 8 {
+		tails = append(tails, follow(t, open(t, options(servers...)), 1))
+	}
+	c := open(t, options(servers...))
+	expectReplicas(t, c, 3)
+	leader := servers[leaderOf(t, servers, "SCOUT_test")]
+	leader.Freeze()
+	defer leader.Thaw()
+	began := time.Now()
+	appendAll(t, c, "entry ", 1)
+	elected := time.Now()
+	for _, f := range tails {
+		f.await(1)
+	}
+	took := time.Since(elected)
+	t.Logf("the log goes on after %s, and the last one %s later", elected.Sub(began).Round(time.Millisecond), took.Round(time.Millisecond))
+	if took > 2500*time.Millisecond { // one question that went to the frozen server costs a second
+		t.Errorf("the last one goes on %s after the log", took)
+	}
+}
+
 // Those whose server stops without a word go on at another one, sooner than an election
 // takes.
 func TestServerFreezes(t *testing.T) {

@@ -29,6 +29,9 @@ const (
 	// fillBytes how many bytes.
 	fillBatch = 1000
 	fillBytes = 8 << 20
+	// fillAgain is how many bytes are asked for when no answer comes at first: both
+	// answers may come.
+	fillAgain = 256 << 10
 	// deliverMost is how many entries Follow delivers at once, and deliverBytes about
 	// how many bytes.
 	deliverMost  = 512
@@ -124,7 +127,7 @@ func (c *Conn) Replicas(ctx context.Context) (wanted, current int, err error) {
 func (c *Conn) info(ctx context.Context) (*natsjs.StreamInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	stream, err := c.js.Stream(ctx, c.streamName())
+	stream, err := c.askForStream(ctx)
 	if errors.Is(err, natsjs.ErrStreamNotFound) {
 		stream, err = c.create(ctx)
 	}
@@ -132,6 +135,41 @@ func (c *Conn) info(ctx context.Context) (*natsjs.StreamInfo, error) {
 		return nil, err
 	}
 	return stream.CachedInfo(), nil
+}
+
+// askAgain is how long to wait for an answer until the same is asked once more. Only a
+// leader answers, and one that is elected later knows nothing of the question.
+const askAgain = 500 * time.Millisecond
+
+// askForStream asks again and again, and returns the first answer.
+func (c *Conn) askForStream(ctx context.Context) (stream natsjs.Stream, err error) {
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type answer struct {
+		stream natsjs.Stream
+		err    error
+	}
+	answers := make(chan answer, 1)
+	again := time.NewTicker(askAgain)
+	defer again.Stop()
+	for {
+		asking.Go(func() {
+			stream, err := c.js.Stream(ctx, c.streamName())
+			select {
+			case answers <- answer{stream, err}:
+			case <-ctx.Done():
+			}
+		})
+		select {
+		case a := <-answers:
+			return a.stream, a.err
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-again.C:
+		}
+	}
 }
 
 // Follow delivers each entry of the log that was made then, from the sequence from
@@ -317,13 +355,13 @@ func (f *follower) read(ctx context.Context, last uint64) error {
 	if err := sub.SetPendingLimits(-1, 2*fillBytes); err != nil {
 		return err
 	}
-	request := fmt.Sprintf(`{"seq":%d,"batch":%d,"max_bytes":%d}`, f.next, min(fillBatch, last-f.next+1), fillBytes)
-	subject := "$JS.API.DIRECT.GET." + f.conn.streamName()
-	if err := f.conn.nats.PublishRequest(subject, inbox, []byte(request)); err != nil {
-		return err
-	}
-	for {
-		msg, err := sub.NextMsgWithContext(ctx)
+	for first := true; ; first = false {
+		var msg *nats.Msg
+		if first {
+			msg, err = f.ask(ctx, sub, last)
+		} else {
+			msg, err = sub.NextMsgWithContext(ctx)
+		}
 		if err != nil {
 			return err
 		}
@@ -338,6 +376,24 @@ func (f *follower) read(ctx context.Context, last uint64) error {
 		}
 		if err := f.fill(msg); err != nil {
 			return err
+		}
+	}
+}
+
+// ask asks for a batch of entries, and returns the first message of the answer. Any
+// server with a copy of the log is asked, also one that has just stopped: when nothing
+// comes, others are asked for less, until one answers.
+func (f *follower) ask(ctx context.Context, sub *nats.Subscription, last uint64) (*nats.Msg, error) {
+	for bytes := fillBytes; ; bytes = fillAgain {
+		request := fmt.Sprintf(`{"seq":%d,"batch":%d,"max_bytes":%d}`, f.next, min(fillBatch, last-f.next+1), bytes)
+		if err := f.conn.nats.PublishRequest("$JS.API.DIRECT.GET."+f.conn.streamName(), sub.Subject, []byte(request)); err != nil {
+			return nil, err
+		}
+		early, cancel := context.WithTimeout(ctx, askAgain)
+		msg, err := sub.NextMsgWithContext(early)
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+			return msg, err
 		}
 	}
 }
