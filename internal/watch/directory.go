@@ -77,6 +77,7 @@ type directory struct {
 	entries uint32
 	listed  uint32 // the step when it was last listed
 	touched uint32 // the step when one of its files last changed
+	polled  uint32 // of this directory and all below, those that cannot be watched, or are not yet
 
 	trust    trust
 	watched  bool // events tell what happens in it

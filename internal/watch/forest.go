@@ -419,12 +419,13 @@ func (f *forest) wait() {
 	}
 }
 
-// enter notes how far the tree has come.
+// enter notes how far the tree has come, and what it has found so far.
 func (f *forest) enter(t *tree, s treeState) {
+	r := t.condition()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if t.state != treeEnded {
-		t.state = s
+		t.state, t.report = s, r
 		f.show()
 		f.answered.Set()
 	}

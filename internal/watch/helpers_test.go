@@ -226,9 +226,9 @@ func in(t *testing.T) string {
 	return dir
 }
 
-// scanned returns the tree of dir, which has been scanned and watched, and does
-// not run: the test takes its steps. n is nil for the poll alone.
-func scanned(t testing.TB, dir string, n func(*Watcher) notifier) *tree {
+// listed returns the tree of dir, which has been scanned, and does not run: the
+// test takes its steps. n is nil for the poll alone.
+func listed(t testing.TB, dir string, n func(*Watcher) notifier) *tree {
 	t.Helper()
 	c, err := Claim(dir)
 	if err != nil {
@@ -257,11 +257,18 @@ func scanned(t testing.TB, dir string, n func(*Watcher) notifier) *tree {
 	if err := tree.firstScan(); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(tree.recovery.stop)
+	return tree
+}
+
+// scanned returns a tree that is listed, and whose directories are watched.
+func scanned(t testing.TB, dir string, n func(*Watcher) notifier) *tree {
+	t.Helper()
+	tree := listed(t, dir, n)
 	for tree.canWatch() {
 		tree.watchSome()
 	}
 	must(t, tree.settle())
-	t.Cleanup(tree.recovery.stop)
 	return tree
 }
 

@@ -344,28 +344,55 @@ func (t *tree) poll() {
 	began := time.Now()
 	t.set = t.forest.current() // or an idle tree would keep an old version
 	t.limits.retry()
-	t.short = false
-	every := func(d *directory) bool { return t.isPolled(d) || d.trust == trustNothing }
-	if t.polled > 0 || len(t.flaws) > 0 {
-		pending := len(t.unwatched) > 0
-		all := t.directories(every)
-		t.verifyEach(all)
-		for _, d := range all {
-			if !pending && !d.detached && !d.watched && t.notifier != nil {
-				t.unwatched = append(t.unwatched, d) // it may work by now
-			}
-		}
-	} else {
+	pending := len(t.unwatched) > 0
+	all := t.doubtful()
+	if len(all) == 0 {
 		t.limits.relieved()
 	}
-	t.patrolSome(every)
+	t.short = false
+	t.verifyEach(all)
+	for _, d := range all {
+		if !pending && !d.detached && !d.watched && t.notifier != nil {
+			t.unwatched = append(t.unwatched, d) // it may work by now
+		}
+	}
+	t.patrolSome()
 	if t.patrol.round < t.forest.poll {
 		t.patrol.round = roughly(t.patrol.round, t.forest.poll+time.Since(began))
 	}
 }
 
+// doubtful returns the directories whose changes no event may tell of, parents
+// first. It passes over the parts of the tree where there are none.
+func (t *tree) doubtful() (all []*directory) {
+	if t.short { // any directory may not have been looked at
+		return t.directories(t.isDoubtful)
+	}
+	var below func(d *directory)
+	below = func(d *directory) {
+		if d.polled == 0 {
+			return
+		}
+		if t.isDoubtful(d) {
+			all = append(all, d)
+		}
+		for _, s := range d.subs {
+			below(s)
+		}
+	}
+	below(t.root)
+	for d := range t.flaws {
+		if !t.isPolled(d) && t.isDoubtful(d) {
+			all = append(all, d)
+		}
+	}
+	return all
+}
+
+func (t *tree) isDoubtful(d *directory) bool { return t.isPolled(d) || d.trust == trustNothing }
+
 // patrolSome verifies watched directories within the budget.
-func (t *tree) patrolSome(polled func(*directory) bool) {
+func (t *tree) patrolSome() {
 	p := &t.patrol
 	if p.next == nil {
 		p.next, p.verified, p.began = t.root, 0, time.Now()
@@ -375,7 +402,7 @@ func (t *tree) patrolSome(polled func(*directory) bool) {
 		if p.verified%16 == 0 && time.Since(began) > credit {
 			break
 		}
-		if d := p.next; !polled(d) {
+		if d := p.next; !t.isDoubtful(d) {
 			t.verify(d)
 		}
 		p.next = p.next.following()

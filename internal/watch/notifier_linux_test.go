@@ -291,8 +291,8 @@ func TestMissedGenerations(t *testing.T) {
 			f.notifier.finish()
 			f.followGenerations()
 			<-f.notifier.(*library).ending
-			if f.canWatch() || f.polled > 0 {
-				t.Fatalf("%d directories are not watched", f.polled)
+			if f.canWatch() || f.root.polled > 0 {
+				t.Fatalf("%d directories are not watched", f.root.polled)
 			}
 			write(t, dir+"/a/b/file")
 			for end := time.Now().Add(patience); ; {

@@ -167,7 +167,8 @@ func TestPollListsWhereStampsProveNothing(t *testing.T) {
 	dir := in(t)
 	shell(t, dir, "mkdir d; touch d/a")
 	f := scanned(t, dir, quietNotifier)
-	f.mount.kind, f.polled = "fuse.strange", 2
+	f.mount.kind = "fuse.strange"
+	f.root.each(func(d *directory) { f.count(d, +1) })
 	f.relist(f.root)
 	f.relist(f.root.sub("d"))
 	write(t, dir+"/d/b")

@@ -213,6 +213,28 @@ func exhaust(t *testing.T) (restore func()) {
 	}
 }
 
+// A directory that could not be looked at for want of descriptors is looked at at
+// the next poll, even if the patrol is not to come to it for long.
+func TestLookedAtOnceThereAreDescriptors(t *testing.T) {
+	if !inChild(t, nobody()) {
+		return
+	}
+	dir := in(t)
+	shell(t, dir, "mkdir -p a/b")
+	f := scanned(t, dir, realNotifier)
+	f.patrol.budget.Spend(time.Hour)
+	write(t, dir+"/a/b/c") // its event is not read
+	restore := exhaust(t)
+	f.verify(f.root.find("a/b"))
+	f.examineNames(f.root.find("a/b"), map[string]change{"c": 0})
+	restore()
+	f.poll()
+	f.commit()
+	if !f.set.Contains([]byte("a/b/c")) {
+		t.Error("the poll has not found what was made meanwhile")
+	}
+}
+
 // A look for which the process has too little is not said to be done.
 func TestLookOutOfDescriptors(t *testing.T) {
 	if !inChild(t, nobody()) {

@@ -42,7 +42,6 @@ type tree struct {
 	mountID uint64              // of its own directory
 
 	size    int // directories
-	polled  int // those that cannot be watched, or are not yet
 	demand  trust
 	short   bool  // for want of descriptors or memory not everything was seen
 	suspect bool  // the tree's own directory needs a check
@@ -200,9 +199,13 @@ func (t *tree) needed(d *directory) trust {
 	return t.demand
 }
 
+// count adds d to the polled directories, or takes it away, if it is one.
 func (t *tree) count(d *directory, by int) {
-	if t.isPolled(d) {
-		t.polled += by
+	if !t.isPolled(d) {
+		return
+	}
+	for ; d != nil; d = d.parent {
+		d.polled += uint32(by)
 	}
 }
 
@@ -244,7 +247,7 @@ func (t *tree) forget(d *directory) {
 
 // condition describes the tree for the forest.
 func (t *tree) condition() report {
-	r := report{directories: t.size, unreadable: len(t.flaws), polled: t.polled, round: t.patrol.round}
+	r := report{directories: t.size, unreadable: len(t.flaws), polled: int(t.root.polled), round: t.patrol.round}
 	var first *directory
 	for d := range t.flaws {
 		if first == nil || compareDirectories(d.path(), first.path()) < 0 {
