@@ -399,7 +399,7 @@ func narrow(t *testing.T, server string, most int64) (url string, release func()
 			if err != nil {
 				return
 			}
-			to, err := net.Dial("tcp", strings.TrimPrefix(server, "nats://")) //nolint:noctx // on this machine
+			to, err := net.Dial("tcp", strings.TrimPrefix(server, "nats://"))
 			if err != nil {
 				t.Error(err)
 				client.Close()
@@ -407,13 +407,13 @@ func narrow(t *testing.T, server string, most int64) (url string, release func()
 			}
 			passing.Go(func() {
 				defer to.Close()
-				io.CopyN(to, client, most) //nolint:errcheck // it ends with the test
+				io.CopyN(to, client, most)
 				<-open
-				io.Copy(to, client) //nolint:errcheck // as above
+				io.Copy(to, client)
 			})
 			passing.Go(func() {
 				defer client.Close()
-				io.Copy(client, to) //nolint:errcheck // as above
+				io.Copy(client, to)
 			})
 		}
 	})
@@ -472,7 +472,7 @@ func TestATransferDelaysNoEntries(t *testing.T) {
 	}
 	delivered := make(chan struct{}, 1)
 	serving.Go(func() {
-		taker.Follow(ctx, log.Made, log.Last+1, func([]jetstream.Entry) error { //nolint:errcheck // it ends with the test
+		taker.Follow(ctx, log.Made, log.Last+1, func([]jetstream.Entry) error {
 			delivered <- struct{}{}
 			return nil
 		})

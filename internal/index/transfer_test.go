@@ -1,6 +1,7 @@
 package index
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -16,7 +17,7 @@ func unpackAll(parts [][]byte, order Order) (*Index, []entry, error) {
 	for _, p := range parts {
 		var last []byte
 		ix, err := Unpack(p, order, func(name []byte, shared int, owner uint32) error {
-			if shared > len(last) || string(name[:shared]) != string(last[:shared]) {
+			if shared > len(last) || !bytes.Equal(name[:shared], last[:shared]) {
 				return fmt.Errorf("%q does not share %d bytes with %q", name, shared, last)
 			}
 			last = append(last[:0], name...)
@@ -111,7 +112,7 @@ func TestUnpackRefuses(t *testing.T) {
 		}
 	}
 	refused := errors.New("refused")
-	order := func(a, b uint32) int { t.Error("an owner is asked for that was refused"); return 0 }
+	order := func(_, _ uint32) int { t.Error("an owner is asked for that was refused"); return 0 }
 	_, err := Unpack(pack(2, -1, "\x00\x01a\x00\x01\x00\x01"), order, func(_ []byte, _ int, owner uint32) error {
 		return cond(owner == 1, refused, nil)
 	})
