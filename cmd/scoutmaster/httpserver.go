@@ -25,6 +25,7 @@ type httpServer struct {
 	listener net.Listener
 	server   *http.Server
 	stopping atomic.Bool
+	endWaits func() // of watchers and long polls
 	log      *zap.Logger
 }
 
@@ -46,8 +47,15 @@ func newHTTPServer(p parts) *httpServer {
 		TLSConfig:         p.gate.ConsumerTLS(),
 		ErrorLog:          logging.StdLog(p.log, "http"),
 	}
-	s.server.RegisterOnShutdown(handler.EndWatching)
+	s.endWaits = handler.EndWatching
 	return s
+}
+
+// announceStop ends whatever waits for changes of the list, and is not ready from
+// now on. The list is still served.
+func (s *httpServer) announceStop() {
+	s.stopping.Store(true)
+	s.endWaits()
 }
 
 // hostCheck returns what a request's Host header must pass, or nil. Without tokens,
@@ -76,7 +84,7 @@ func (s *httpServer) Run(ctx context.Context) error {
 	group.Go(func() error { return ignore(s.serve(), http.ErrServerClosed) })
 	group.Go(func() error {
 		<-ctx.Done()
-		s.stopping.Store(true)
+		s.announceStop() // or another part has failed
 		return s.finish()
 	})
 	return group.Wait()

@@ -81,11 +81,12 @@ func run(ctx context.Context, c config, reload wake.Signal, log *zap.Logger) err
 	}
 	p.counts.Read(p.registry.Counts, replicas)
 	service := &systemd.Service{Check: func() { p.registry.Counts() }, Log: log}
-	runners = append(runners, service, newGRPCServer(p), newHTTPServer(p))
+	consumers := newHTTPServer(p)
+	runners = append(runners, service, newGRPCServer(p), consumers)
 	log.With(place...).Info("serving", zap.Stringer("grpc", p.grpc.Addr()), zap.Stringer("http", p.http.Addr()),
 		zap.Duration("heartbeat", c.heartbeat), zap.Duration("deadline", c.deadline), zap.String("version", version.String()))
 	service.Beat()
-	return p.run(ctx, runners, reload)
+	return p.run(ctx, runners, consumers.announceStop, reload)
 }
 
 // runner is a part of the scoutmaster that runs until ctx is done.
@@ -93,9 +94,9 @@ type runner interface {
 	Run(ctx context.Context) error
 }
 
-// run runs all parts until ctx is done. The other scoutmasters are told before any
-// part ends.
-func (p *parts) run(told context.Context, runners []runner, reload wake.Signal) error {
+// run runs all parts until told is done. Consumers are told first, who must not see
+// the scouts go, then the other scoutmasters, before any part ends.
+func (p *parts) run(told context.Context, runners []runner, announceStop func(), reload wake.Signal) error {
 	working, end := context.WithCancel(context.WithoutCancel(told))
 	defer end()
 	group, ctx := errgroup.WithContext(working)
@@ -109,6 +110,7 @@ func (p *parts) run(told context.Context, runners []runner, reload wake.Signal) 
 			case <-ctx.Done():
 				return nil
 			case <-told.Done():
+				announceStop()
 				leave(p.registry, p.log)
 				end()
 				return nil

@@ -4,8 +4,10 @@ package e2e
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -167,6 +169,31 @@ func TestMasterStops(t *testing.T) {
 	for _, s := range scouts {
 		awaitReason(t, s.Process, "master lost", "NOT_SERVING: the scoutmaster is stopping")
 	}
+}
+
+// Whoever waits for changes is sent away before the scouts are: a stop is no change.
+func TestMasterStopsBesideWaitingConsumers(t *testing.T) {
+	t.Parallel()
+	m, _ := startPair(t, 20)
+	f := follow(t, m, "", "")
+	f.await(t, "the list", func() bool { return len(f.list) == 20 })
+	_, tag, err := m.ask("/files", "")
+	must(t, err)
+	status := make(chan int, 1)
+	go func() {
+		code, _, err := m.ask("/files?wait=40s", tag)
+		if err != nil {
+			t.Error(err)
+		}
+		status <- code
+	}()
+	time.Sleep(500 * time.Millisecond) // the request is on its way, or the answer is the same
+	expectExit(t, m.Process, syscall.SIGTERM, 5*time.Second)
+	if code := <-status; code != http.StatusNotModified {
+		t.Errorf("a long poll was answered with %d, want 304", code)
+	}
+	f.await(t, "the end", func() bool { return f.ended })
+	f.check(t, "nothing was removed", func() bool { return len(f.list) == 20 && !slices.Contains(f.kinds, "remove") })
 }
 
 // A consumer that does not read holds up a stop for seconds at most; a second
