@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/url"
 	"slices"
@@ -35,11 +36,6 @@ const (
 	dialTimeout = 6 * time.Second
 	// requestTimeout bounds one request to JetStream.
 	requestTimeout = 3 * time.Second
-	// A dead connection is noticed within pingInterval * (1 + pingsMissed): before the
-	// other servers have elected a leader, which takes at least 4 s. Otherwise the log
-	// would go on without this scoutmaster, which others would take for lost.
-	pingInterval = time.Second
-	pingsMissed  = 2
 	// maxPending bounds the bytes that wait for the follower. An overflow is a
 	// gap, which the follower fills from the stream.
 	maxPending = 32 << 20
@@ -141,17 +137,19 @@ func (c *Conn) handleUnwritten(_ natsjs.JetStream, _ *nats.Msg, err error) {
 
 func (c *Conn) settings() []nats.Option {
 	o := c.options
+	patience := min(requestTimeout, dialTimeout/time.Duration(len(o.URLs)))
 	settings := []nats.Option{
 		nats.Name("scoutmaster " + o.Name),
-		nats.Timeout(min(requestTimeout, dialTimeout/time.Duration(len(o.URLs)))),
+		nats.Timeout(patience),
+		nats.SetCustomDialer(&dialer{net.Dialer{Timeout: min(patience, hostTimeout)}}),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(250 * time.Millisecond),
 		nats.ReconnectJitter(250*time.Millisecond, 250*time.Millisecond),
 		// An entry that cannot be sent now is the caller's to send again.
 		nats.ReconnectBufSize(-1),
 		nats.PingInterval(pingInterval),
-		nats.MaxPingsOutstanding(pingsMissed),
-		nats.IgnoreAuthErrorAbort(), // credentials may be put right while the program runs
+		nats.MaxPingsOutstanding(math.MaxInt), // see dialer
+		nats.IgnoreAuthErrorAbort(),           // credentials may be put right while the program runs
 		nats.CustomInboxPrefix(c.subject("inbox")),
 		nats.ReconnectHandler(func(*nats.Conn) { c.reconnected.Wake() }),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {

@@ -4,10 +4,12 @@ package e2e
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"slices"
@@ -332,15 +334,24 @@ func TestFleetSlowScoutmaster(t *testing.T) {
 	s := startScoutAt(t, f.Address(1), "h", dir)
 	f.agree(s)
 	from := f.logged()
-	way.Set(testfleet.Condition{Rate: 16 << 10})
+	way.Set(testfleet.Condition{Rate: 32 << 10})
 	f.running[0] = false
 	says := f.masters[0].watchReadiness(t)
-	for round := 0; len(f.masters[0].Logged(from[0], "cut off")) == 0; round++ {
-		if round > 200 {
-			t.Fatal("it is never cut off")
+	made := 0
+	for ; len(f.masters[0].Logged(from[0], "behind")) == 0; made++ { // more than the connection can carry
+		if made > 5000 {
+			t.Fatalf("it never lags: %s", f.masters[0].Tail())
 		}
-		for i := range 100 { // an entry each, which together fill the connection
-			write(t, dir, strings.Repeat(fmt.Sprintf("%x", sha256.Sum256(fmt.Append(nil, round, i))), 3))
+		writeLong(t, dir, made)
+		time.Sleep(3 * time.Millisecond)
+	}
+	for len(f.masters[0].Logged(from[0], "cut off")) == 0 {
+		if made > 25_000 {
+			t.Fatalf("it is never cut off: %s", f.masters[0].Tail())
+		}
+		for range 100 {
+			writeLong(t, dir, made)
+			made++
 			time.Sleep(3 * time.Millisecond)
 		}
 		if took := converges(t, f.masters[1], s); took > soon {
@@ -358,6 +369,13 @@ func TestFleetSlowScoutmaster(t *testing.T) {
 	f.running[0] = true
 	awaitFrom(t, f.masters[0].Process, from[0]+1, "caught up")
 	f.agree(s)
+}
+
+// writeLong makes the n-th file of a long name that nothing compresses.
+func writeLong(t *testing.T, dir string, n int) {
+	name := make([]byte, 150)
+	_, _ = rand.NewChaCha8(sha256.Sum256(fmt.Append(nil, n))).Read(name) // never fails
+	write(t, dir, base64.RawURLEncoding.EncodeToString(name))
 }
 
 // watchReadiness follows what a scoutmaster answers to /readyz. The function that it

@@ -1,0 +1,77 @@
+package jetstream
+
+import (
+	"errors"
+	"net"
+	"os"
+	"testing"
+	"time"
+)
+
+// TestAudible reads from an end that sends, is silent, and sends again too late.
+func TestAudible(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	conn, err := new(dialer).Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	far, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer far.Close()
+	buf := make([]byte, 1)
+
+	setDeadline(t, conn, time.Now().Add(50*time.Millisecond))
+	if _, err := conn.Read(buf); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("with a deadline of the caller's a read ends with %v", err)
+	}
+	setDeadline(t, conn, time.Time{})
+	began := time.Now()
+	for time.Since(began) < silence*5/4 { // a byte now and then
+		if _, err := far.Write(buf); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Read(buf); err != nil {
+			t.Fatalf("after %s of talk: %v", time.Since(began), err)
+		}
+		time.Sleep(silence / 4)
+	}
+	began = time.Now()
+	if _, err := conn.Read(buf); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("after a silence a read ends with %v", err)
+	}
+	if took := time.Since(began); took < silence {
+		t.Errorf("the silence lasted %s, want %s", took, silence)
+	}
+}
+
+// TestAudibleWhileItBegins takes the caller's deadline away while a read waits.
+func TestAudibleWhileItBegins(t *testing.T) {
+	near, far := net.Pipe()
+	defer far.Close()
+	conn := &audible{Conn: near}
+	setDeadline(t, conn, time.Now().Add(time.Hour))
+	read := make(chan error, 1)
+	go func() {
+		_, err := conn.Read(make([]byte, 1))
+		read <- err
+	}()
+	time.Sleep(10 * time.Millisecond)
+	setDeadline(t, conn, time.Time{})
+	if err := <-read; !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the read that began before ends with %v", err)
+	}
+}
+
+func setDeadline(t *testing.T, conn net.Conn, at time.Time) {
+	t.Helper()
+	if err := conn.SetDeadline(at); err != nil {
+		t.Fatal(err)
+	}
+}
