@@ -14,7 +14,7 @@ const (
 	// The cache may use 1/cacheShare of the memory limit, and at most maxCache
 	// bytes: the JSON of most of a million files, or of fifteen million compressed.
 	cacheShare = 8
-	maxCache   = 96 << 20
+	maxCache   = 90 << 20
 	// plainEntry is about what an entry takes that is not compressed.
 	plainEntry = 100
 	// leafText is about the most that a leaf takes that is not compressed.
