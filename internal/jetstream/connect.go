@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -339,6 +340,8 @@ func (c *Conn) explain(err error) error {
 		return fmt.Errorf("nats at %s: %w: correct -nats-ca, -nats-cert and -nats-key", servers, err)
 	case isTLS(err):
 		return fmt.Errorf("nats at %s: %w: correct -nats-ca, -nats-cert and -nats-key", servers, err)
+	case c.usesTLS() && errors.Is(err, syscall.ECONNRESET): // which may come before the reason
+		return fmt.Errorf("nats at %s: tls: the server ends the connection (%w): correct -nats-ca, -nats-cert and -nats-key", servers, err)
 	case refused != nil:
 		return fmt.Errorf("nats at %s: %w: give this scoutmaster the permissions in docs/nats-permissions.conf, see docs/operations.md", servers, refused)
 	case errors.Is(err, nats.ErrNoServers), isRefusedConnection(err):
@@ -356,6 +359,8 @@ func (c *Conn) explain(err error) error {
 	}
 	return fmt.Errorf("nats at %s: %w", servers, err)
 }
+
+func (c *Conn) usesTLS() bool { return c.options.CA != "" || c.options.Certificate != "" }
 
 // names reports whether an error is about one of the files.
 func (c *Conn) names(err error, files ...string) bool {

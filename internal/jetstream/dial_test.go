@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net"
 	"os"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -66,6 +68,18 @@ func TestAudibleWhileItBegins(t *testing.T) {
 	setDeadline(t, conn, time.Time{})
 	if err := <-read; !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("the read that began before ends with %v", err)
+	}
+}
+
+// TestResetOverTLS explains a connection that a server ends because it wants a
+// certificate. Whether the alert that says so arrives before the end is a matter of luck.
+func TestResetOverTLS(t *testing.T) {
+	reset := &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}
+	for ca, want := range map[string]string{"": "start nats-server", "ca.pem": "-nats-cert"} {
+		c := &Conn{options: Options{URLs: []string{"127.0.0.1:4222"}, CA: ca}}
+		if text := c.explain(reset).Error(); !strings.Contains(text, want) || !strings.Contains(text, "connection reset") {
+			t.Errorf("with the authorities %q the error is %q, want %q in it", ca, text, want)
+		}
 	}
 }
 
