@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// TestAudible reads from an end that sends, is silent, and sends again too late.
-func TestAudible(t *testing.T) {
+// TestIdleTimeout reads from an end that sends, is silent, and sends again too late.
+func TestIdleTimeout(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -35,29 +35,29 @@ func TestAudible(t *testing.T) {
 	}
 	setDeadline(t, conn, time.Time{})
 	began := time.Now()
-	for time.Since(began) < silence*5/4 { // a byte now and then
+	for time.Since(began) < idleTimeout*5/4 { // a byte now and then
 		if _, err := far.Write(buf); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := conn.Read(buf); err != nil {
 			t.Fatalf("after %s of talk: %v", time.Since(began), err)
 		}
-		time.Sleep(silence / 4)
+		time.Sleep(idleTimeout / 4)
 	}
 	began = time.Now()
 	if _, err := conn.Read(buf); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatalf("after a silence a read ends with %v", err)
 	}
-	if took := time.Since(began); took < silence {
-		t.Errorf("the silence lasted %s, want %s", took, silence)
+	if took := time.Since(began); took < idleTimeout {
+		t.Errorf("the silence lasted %s, want %s", took, idleTimeout)
 	}
 }
 
-// TestAudibleWhileItBegins takes the caller's deadline away while a read waits.
-func TestAudibleWhileItBegins(t *testing.T) {
+// TestIdleTimeoutAfterADeadline takes the caller's deadline away while a read waits.
+func TestIdleTimeoutAfterADeadline(t *testing.T) {
 	near, far := net.Pipe()
 	defer far.Close()
-	conn := &audible{Conn: near}
+	conn := &idleTimeoutConn{Conn: near}
 	setDeadline(t, conn, time.Now().Add(time.Hour))
 	read := make(chan error, 1)
 	go func() {
