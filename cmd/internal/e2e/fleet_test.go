@@ -4,12 +4,10 @@ package e2e
 
 import (
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"slices"
@@ -371,11 +369,9 @@ func TestFleetSlowScoutmaster(t *testing.T) {
 	f.agree(s)
 }
 
-// writeLong makes the n-th file of a long name that nothing compresses.
+// writeLong makes the n-th file of a long name, which is an entry of the log.
 func writeLong(t *testing.T, dir string, n int) {
-	name := make([]byte, 150)
-	_, _ = rand.NewChaCha8(sha256.Sum256(fmt.Append(nil, n))).Read(name) // never fails
-	write(t, dir, base64.RawURLEncoding.EncodeToString(name))
+	write(t, dir, strings.Repeat(fmt.Sprintf("%x", sha256.Sum256(fmt.Append(nil, n))), 3))
 }
 
 // watchReadiness follows what a scoutmaster answers to /readyz. The function that it
