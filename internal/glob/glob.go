@@ -57,6 +57,8 @@ func Parse(s string) (Pattern, error) {
 		return Pattern{}, fmt.Errorf("%.40q has more than %d combinations of alternatives; give it in parts", s, maxAlternatives)
 	case strings.HasPrefix(s, "/") || strings.HasPrefix(s, "./") || strings.HasPrefix(s, "../"):
 		return Pattern{}, fmt.Errorf("%.40q can match nothing: patterns are relative to the directory, as in **/*.tmp", s)
+	case hasStrangePart(s):
+		return Pattern{}, fmt.Errorf("%.40q can match nothing: no part of a path is empty, . or .., as in a/b", s)
 	case strings.HasSuffix(s, "/") && !strings.HasSuffix(s, "**/"):
 		return Pattern{}, fmt.Errorf("%.40q can match nothing: leave out the slash at its end, or put ** behind it", s)
 	}
@@ -64,6 +66,20 @@ func Parse(s string) (Pattern, error) {
 		return Pattern{text: s, prefix: []byte(dir), suffix: []byte(end), suffices: true}, nil
 	}
 	return Pattern{text: s, prefix: literalPrefix(s), suffix: literalSuffix(s), within: literalWithin(s)}, nil
+}
+
+// hasStrangePart reports whether a part of s, between slashes, is one that no path
+// has. It does not look into alternatives, one of which may match.
+func hasStrangePart(s string) bool {
+	if strings.ContainsAny(s, `{[\`) {
+		return false
+	}
+	for part := range strings.SplitSeq(strings.TrimSuffix(s, "/"), "/") {
+		if part == "" || part == "." || part == ".." {
+			return true
+		}
+	}
+	return false
 }
 
 // String returns the pattern as it was parsed.
