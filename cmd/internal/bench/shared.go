@@ -250,6 +250,26 @@ func (s *shared) pair(ctx context.Context) (*pair, error) {
 	return &p, err
 }
 
+// shareBesideBare starts two scoutmasters, the first of which has the scouts, and a bare
+// pair that uses the same servers.
+func (l *lab) shareBesideBare(ctx context.Context, p point) (*shared, *pair, error) {
+	s, err := l.share(ctx, 2)
+	if err != nil {
+		return nil, nil, err
+	}
+	err = errors.Join(s.play(ctx, p, s.Address(0)), s.start(ctx))
+	if err != nil {
+		s.close()
+		return nil, nil, err
+	}
+	bare, err := s.pair(ctx)
+	if err != nil {
+		s.close()
+		return nil, nil, err
+	}
+	return s, bare, nil
+}
+
 func (p *pair) close() {
 	p.writer.Close()
 	p.reader.Close()
@@ -331,24 +351,17 @@ func (a *adder) addDuring(do func() error) (took []float64, err error) {
 func sharedFresh(ctx context.Context, l *lab, p point) (res result, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s, err := l.share(ctx, 2)
+	s, bare, err := l.shareBesideBare(ctx, p)
 	if err != nil {
 		return res, err
 	}
 	defer s.close()
-	if err := errors.Join(s.play(ctx, p, s.Address(0)), s.start(ctx)); err != nil {
-		return res, err
-	}
+	defer bare.close()
 	alone, err := l.newStage(ctx, p, interleaved)
 	if err != nil {
 		return res, err
 	}
 	defer alone.close()
-	bare, err := s.pair(ctx)
-	if err != nil {
-		return res, err
-	}
-	defer bare.close()
 	elsewhere, here := adder{dir: s.dirs[0]}, adder{dir: alone.sources[0]}
 	if elsewhere.asker, err = newAsker(ctx, s.masters[1].HTTP); err != nil {
 		return res, err
@@ -411,18 +424,11 @@ func sharedIdle(ctx context.Context, l *lab, p point) (res result, err error) {
 }
 
 func sharedBusy(ctx context.Context, l *lab, p point) (res result, err error) {
-	s, err := l.share(ctx, 2)
+	s, bare, err := l.shareBesideBare(ctx, p)
 	if err != nil {
 		return res, err
 	}
 	defer s.close()
-	if err := errors.Join(s.play(ctx, p, s.Address(0)), s.start(ctx)); err != nil {
-		return res, err
-	}
-	bare, err := s.pair(ctx)
-	if err != nil {
-		return res, err
-	}
 	defer bare.close()
 	const rate = 10_000
 	lasts := l.lasting(10*time.Second, time.Second)
@@ -622,18 +628,11 @@ func sharedElection(ctx context.Context, l *lab, p point) (res result, err error
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s, err := l.share(ctx, 2)
+	s, bare, err := l.shareBesideBare(ctx, p)
 	if err != nil {
 		return res, err
 	}
 	defer s.close()
-	if err := errors.Join(s.play(ctx, p, s.Address(0)), s.start(ctx)); err != nil {
-		return res, err
-	}
-	bare, err := s.pair(ctx)
-	if err != nil {
-		return res, err
-	}
 	defer bare.close()
 	published := func() (time.Duration, error) {
 		began := time.Now()
