@@ -46,7 +46,8 @@ const (
 	ackTimeout        = 10 * time.Second
 	// acknowledgeEvery is how often an entry is acknowledged.
 	acknowledgeEvery = time.Second
-	// unwrittenLines is how often entries that are not acknowledged are logged.
+	// unwrittenLines is how often entries that are not acknowledged are logged, and
+	// settings of the stream that had to be restored.
 	unwrittenLines = 10 * time.Second
 )
 
@@ -77,6 +78,7 @@ type Conn struct {
 
 	acknowledged throttle.Limiter // of entries that are
 	unwritten    throttle.Limiter // of log lines
+	repaired     throttle.Limiter // likewise
 
 	giveUp func() // ends Open
 
@@ -92,6 +94,7 @@ func Open(ctx context.Context, o Options) (*Conn, error) {
 	c := &Conn{
 		options: o, giveUp: cancel,
 		acknowledged: throttle.Limiter{Interval: acknowledgeEvery}, unwritten: throttle.Limiter{Interval: unwrittenLines},
+		repaired: throttle.Limiter{Interval: unwrittenLines},
 	}
 	c.log = c.subject("log")
 	var err error
@@ -245,22 +248,55 @@ func (c *Conn) adopt(ctx context.Context, stream natsjs.Stream) error {
 	case have.Metadata[formatKey] != format:
 		return &incompatibleError{c.options.Fleet, have.Metadata[formatKey]}
 	}
-	want := c.config(c.options.Replicas)
-	if want.Replicas == 0 {
+	want, differs := c.needed(have)
+	differs = differs || have.MaxBytes != c.options.Bytes
+	want.MaxBytes = c.options.Bytes
+	if want.Replicas = c.options.Replicas; want.Replicas == 0 {
 		want.Replicas = max(have.Replicas, replicated)
 	}
-	if have.MaxBytes == want.MaxBytes && have.Replicas == want.Replicas {
+	if !differs && have.Replicas == want.Replicas {
 		return nil
 	}
 	_, err := c.js.UpdateStream(ctx, want)
 	if !isTooFewServers(err) || c.options.Replicas != 0 {
 		return err
 	}
-	if want.Replicas = have.Replicas; have.MaxBytes == want.MaxBytes {
+	if want.Replicas = have.Replicas; !differs {
 		return nil
 	}
 	_, err = c.js.UpdateStream(ctx, want)
 	return err
+}
+
+// needed returns the configuration of a stream with the settings that entries need to
+// come through it, and reports whether some of them differed. All others are the
+// operator's.
+func (c *Conn) needed(have natsjs.StreamConfig) (want natsjs.StreamConfig, differs bool) {
+	ours := c.config(have.Replicas)
+	want = have
+	want.Subjects, want.RePublish, want.Retention, want.Discard = ours.Subjects, ours.RePublish, ours.Retention, ours.Discard
+	want.AllowDirect, want.MaxMsgSize, want.NoAck = true, -1, false
+	differs = !slices.Equal(have.Subjects, want.Subjects) || have.RePublish == nil || *have.RePublish != *want.RePublish ||
+		have.Retention != want.Retention || have.Discard != want.Discard || !have.AllowDirect || have.MaxMsgSize > 0 || have.NoAck
+	return want, differs
+}
+
+// repair gives a stream back the settings that it needs, if somebody has changed them
+// while this program runs: entries would not come any more.
+func (c *Conn) repair(ctx context.Context, stream natsjs.Stream) (natsjs.Stream, error) {
+	have := stream.CachedInfo().Config
+	want, differs := c.needed(have)
+	if !differs || have.Metadata[formatKey] != format {
+		return stream, nil
+	}
+	repaired, err := c.js.UpdateStream(ctx, want)
+	if withheld, ok := c.repaired.Allow(); ok {
+		c.options.Log.Warn("log settings changed", zap.Error(err), zap.Int("withheld", withheld))
+	}
+	if err != nil {
+		return stream, nil //nolint:nilerr // it was logged, and entries may come all the same
+	}
+	return repaired, nil
 }
 
 // Error codes of JetStream that the client library does not name.
@@ -272,6 +308,8 @@ const (
 	codeMemoryLimit           natsjs.ErrorCode = 10028
 	codeStorageLimit          natsjs.ErrorCode = 10047
 	codeStreamLimit           natsjs.ErrorCode = 10122
+	codeInvalidConfig         natsjs.ErrorCode = 10052
+	codeSealed                natsjs.ErrorCode = 10109
 )
 
 func isTooFewServers(err error) bool {
@@ -352,6 +390,8 @@ func (c *Conn) explain(err error) error {
 		return fmt.Errorf("nats at %s: JetStream is not enabled: start nats-server with -js, or enable it for this account", servers)
 	case lacksRoom(err):
 		return fmt.Errorf("nats at %s: %w: lower -log-bytes, or give JetStream more room", servers, err)
+	case codeOf(err) == codeInvalidConfig, codeOf(err) == codeSealed:
+		return fmt.Errorf("nats at %s: the stream %s has settings that a log cannot have: %w: remove the stream, or choose another -fleet", servers, c.streamName(), err)
 	case isTooFewServers(err):
 		return fmt.Errorf("nats at %s: %w: lower -replicas, or start more NATS servers", servers, err)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):

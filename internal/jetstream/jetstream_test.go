@@ -365,6 +365,71 @@ func TestServerRestartedEmpty(t *testing.T) {
 	f.ends(jetstream.ErrRewritten)
 }
 
+// Somebody changes the settings of the stream so that entries do not come through it any
+// more, while a scoutmaster follows it or before one starts. The stream gets them back,
+// and keeps other changes.
+func TestStreamChanged(t *testing.T) {
+	server := natstest.Start(t, 1)
+	js, closeJS := admin(t, server[0])
+	defer closeJS()
+	for name, change := range map[string]func(*natsjs.StreamConfig){
+		"not republished":       func(c *natsjs.StreamConfig) { c.RePublish = nil },
+		"republished elsewhere": func(c *natsjs.StreamConfig) { c.RePublish.Destination = "elsewhere" },
+		"republished in part":   func(c *natsjs.StreamConfig) { c.RePublish.HeadersOnly = true },
+		"other subjects":        func(c *natsjs.StreamConfig) { c.Subjects, c.RePublish = []string{"other"}, nil },
+		"full":                  func(c *natsjs.StreamConfig) { c.Discard, c.MaxMsgs = natsjs.DiscardNew, 3 },
+		"small messages":        func(c *natsjs.StreamConfig) { c.MaxMsgSize = 1 },
+		"not read directly":     func(c *natsjs.StreamConfig) { c.AllowDirect = false },
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := options(server...)
+			o.Fleet = strings.ReplaceAll(name, " ", "-")
+			c := open(t, o)
+			appendAll(t, c, "before", 3)
+			f := follow(t, c, 1)
+			f.await(3)
+			spoil := func() {
+				t.Helper()
+				stream, err := js.Stream(t.Context(), "SCOUT_"+o.Fleet)
+				if err != nil {
+					t.Fatal(err)
+				}
+				config := stream.CachedInfo().Config
+				config.Description = "changed"
+				change(&config)
+				if _, err := js.UpdateStream(t.Context(), config); err != nil {
+					t.Fatal(err)
+				}
+			}
+			works := func() bool {
+				stream, err := js.Stream(t.Context(), "SCOUT_"+o.Fleet)
+				if err != nil {
+					t.Fatal(err)
+				}
+				config := stream.CachedInfo().Config
+				return config.RePublish != nil && config.RePublish.Destination == "scout."+o.Fleet+".followed" && !config.RePublish.HeadersOnly &&
+					config.Discard == natsjs.DiscardOld && config.MaxMsgSize == -1 && config.AllowDirect && config.Description == "changed"
+			}
+			spoil()
+			for began := time.Now(); !works(); time.Sleep(10 * time.Millisecond) {
+				if time.Since(began) > patience {
+					t.Fatal("the follower has not restored the settings")
+				}
+			}
+			appendAll(t, c, "after", 3)
+			f.await(6)
+			if name == "other subjects" { // for one who starts it is another program's
+				return
+			}
+			spoil()
+			open(t, o)
+			if !works() {
+				t.Error("a scoutmaster that starts has not restored the settings")
+			}
+		})
+	}
+}
+
 func admin(t *testing.T, s *natstest.Server) (natsjs.JetStream, func()) {
 	t.Helper()
 	nc, err := nats.Connect(s.URL())

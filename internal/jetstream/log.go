@@ -123,13 +123,16 @@ func (c *Conn) Replicas(ctx context.Context) (wanted, current int, err error) {
 	return info.Config.Replicas, current, nil
 }
 
-// info asks for the stream, which it makes again if the servers have lost it.
+// info asks for the stream, which it makes again if the servers have lost it, and
+// repairs if somebody has changed it.
 func (c *Conn) info(ctx context.Context) (*natsjs.StreamInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	stream, err := c.askForStream(ctx)
 	if errors.Is(err, natsjs.ErrStreamNotFound) {
 		stream, err = c.create(ctx)
+	} else if err == nil {
+		stream, err = c.repair(ctx, stream)
 	}
 	if err != nil {
 		return nil, err
