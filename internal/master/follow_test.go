@@ -102,6 +102,30 @@ func TestALogThatIsMadeAnew(t *testing.T) {
 	})
 }
 
+// An entry of an epoch that nobody is in, such as one of another fleet, does not stop a
+// fleet for good: another epoch begins after it.
+func TestAnEntryOfALaterEpoch(t *testing.T) {
+	inVirtualTime(t, 2, func(f *testFleet) {
+		f.masters[0].arrive("a").show("x")
+		f.agree("x")
+		epoch, _ := f.masters[0].self()
+		later := epoch + uint64(time.Hour.Milliseconds())
+		message, err := encode(&Entry{Epoch: later, Session: SessionID{Instance: 1}, Serial: 1, Body: &Tick{Name: "stranger"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.ring.append(message)
+		took := f.await("an epoch begins after it", func() bool {
+			return f.all(func(m *testMaster) bool { return m.state.list.Current().Epoch > later && m.Ready() == nil })
+		})
+		if took > 3*testDeadline {
+			t.Errorf("that took %s", took)
+		}
+		f.masters[1].arrive("a").show("x")
+		f.agree("x")
+	})
+}
+
 // When all scoutmasters have died a new one begins an epoch of its own.
 func TestAFleetThatHasDied(t *testing.T) {
 	inVirtualTime(t, 2, func(f *testFleet) {

@@ -207,7 +207,9 @@ func newcomer(list *listing.Listing, w watcher) *State {
 }
 
 // behind reports whether an entry shows that others are in a later epoch, whose
-// beginning did not count here. One that knows nothing learns which epoch it is.
+// beginning did not count here. One that knows nothing learns which epoch it is. One that
+// is adrift takes note, and follows the log on: if nobody is in that epoch, another one
+// has to begin.
 func (s *State) behind(e *Entry) bool {
 	if _, ok := e.Body.(*Begin); ok || e.Epoch <= s.epoch {
 		return false
@@ -217,7 +219,7 @@ func (s *State) behind(e *Entry) bool {
 		return false
 	}
 	s.wanted = max(s.wanted, e.Epoch)
-	return true
+	return !s.adrift
 }
 
 // unknown reports whether an entry that counts is of an unknown kind.
