@@ -175,8 +175,10 @@ func (c *Conn) settings() []nats.Option {
 	return settings
 }
 
-// handleError learns what the servers say outside of any answer.
+// handleError learns what the servers say outside of any answer. It logs first: the error
+// of Open, which may end then, is the last line of a program that does not start.
 func (c *Conn) handleError(_ *nats.Conn, _ *nats.Subscription, err error) {
+	c.options.Log.Warn("nats error", zap.Error(err))
 	if errors.Is(err, nats.ErrPermissionViolation) {
 		c.mu.Lock()
 		c.refused = err
@@ -186,7 +188,6 @@ func (c *Conn) handleError(_ *nats.Conn, _ *nats.Subscription, err error) {
 	if errors.Is(err, nats.ErrSlowConsumer) {
 		c.reconnected.Wake()
 	}
-	c.options.Log.Warn("nats error", zap.Error(err))
 }
 
 func (c *Conn) subject(last string) string { return "scout." + c.options.Fleet + "." + last }

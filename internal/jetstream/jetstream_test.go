@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,6 +19,8 @@ import (
 	"github.com/nats-io/nkeys"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 
 	"scout/internal/access/accesstest"
 	"scout/internal/jetstream"
@@ -661,6 +664,29 @@ func TestOpenFails(t *testing.T) {
 				t.Errorf("the error shows the password: %v", err)
 			}
 		})
+	}
+}
+
+// TestLogsBeforeOpenFails opens a log that the servers do not permit, with a slow logger.
+// What it logs comes before the error, which is the last line of a program.
+func TestLogsBeforeOpenFails(t *testing.T) {
+	server := natstest.Start(t, 1, `authorization { users: [ { user: u, password: p, permissions: { publish: "scout.>" } } ] }`)
+	o := options(server...)
+	o.URLs[0] = strings.Replace(o.URLs[0], "//", "//u:p@", 1)
+	var lines atomic.Int32
+	core, _ := observer.New(zapcore.WarnLevel)
+	o.Log = zap.New(core, zap.Hooks(func(zapcore.Entry) error {
+		time.Sleep(100 * time.Millisecond)
+		lines.Add(1)
+		return nil
+	}))
+	c, err := jetstream.Open(t.Context(), o)
+	if err == nil {
+		c.Close()
+		t.Fatal("opened")
+	}
+	if n := lines.Load(); n != 1 {
+		t.Errorf("%d lines were logged before the error %v", n, err)
 	}
 }
 
