@@ -101,6 +101,7 @@ func TestWrongFlags(t *testing.T) {
 		"-nats nats://n1.example":                    "flag -nats: nats://n1.example is beyond this machine and the connection is not encrypted: give a URL that begins with tls://, add -nats-ca, or add -insecure if you trust the network",
 		"-nats localhost -fleet a.b":                 `flag -fleet: "a.b" is not the name of a fleet: give up to 64 letters, digits, - and _`,
 		"-nats localhost -cut-off 3s":                "flag -cut-off: 3s is not greater than the deadline of 3s: raise -cut-off or lower -deadline",
+		"-nats localhost -log-bytes 1GB":             `flag -log-bytes: "1GB" is not a number of bytes such as 64MiB or 2GiB`,
 		"-nats localhost -log-bytes 1000":            `flag -log-bytes: "1000" is too small: give at least 1MiB`,
 		"-nats localhost -replicas 0":                `flag -replicas: "0" is neither auto nor a number from 1 to 5`,
 		"-nats localhost -advertise list:3001":       `flag -advertise: "list:3001" is not a URL such as https://list.example:3001`,

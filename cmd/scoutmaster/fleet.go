@@ -190,11 +190,14 @@ func parseAdvertised(s string) (string, error) {
 }
 
 func parseLogBytes(s string) (uint64, error) {
-	n, err := parseBytes(s)
-	if err == nil && n < leastLog {
-		err = fmt.Errorf("%q is too small: give at least 1MiB", s)
+	switch n, err := parseBytes(s); {
+	case err != nil:
+		return 0, fmt.Errorf("%q is not a number of bytes such as 64MiB or 2GiB", s)
+	case n < leastLog:
+		return 0, fmt.Errorf("%q is too small: give at least 1MiB", s)
+	default:
+		return n, nil
 	}
-	return n, err
 }
 
 func parseReplicas(s string) (int, error) {

@@ -377,7 +377,7 @@ func (c *Conn) explain(err error) error {
 		return fmt.Errorf("nats at %s: %w: correct -nats-creds", servers, err)
 	case c.names(err, c.options.CA, c.options.Certificate, c.options.Key):
 		return fmt.Errorf("nats at %s: %w: correct -nats-ca, -nats-cert and -nats-key", servers, err)
-	case isTLS(err):
+	case isTLS(err), c.options.Certificate != "" && strings.Contains(err.Error(), "client certificate"): // which the library does not name
 		return fmt.Errorf("nats at %s: %w: correct -nats-ca, -nats-cert and -nats-key", servers, err)
 	case c.usesTLS() && errors.Is(err, syscall.ECONNRESET): // which may come before the reason
 		return fmt.Errorf("nats at %s: tls: the server ends the connection (%w): correct -nats-ca, -nats-cert and -nats-key", servers, err)

@@ -635,6 +635,7 @@ func TestOpenFails(t *testing.T) {
 		"no file":          {with(locked, func(o *jetstream.Options) { o.Credentials = "/nowhere" }), []string{"/nowhere", "correct -nats-creds"}},
 		"no authorities":   {with(plain, func(o *jetstream.Options) { o.CA = "/nowhere" }), []string{"/nowhere", "correct -nats-ca"}},
 		"no certificate":   {with(plain, func(o *jetstream.Options) { o.Certificate, o.Key = "/nowhere", "/nowhere" }), []string{"/nowhere", "-nats-cert"}},
+		"no PEM":           {with(plain, func(o *jetstream.Options) { o.Certificate, o.Key = "jetstream_test.go", "jetstream_test.go" }), []string{"PEM", "-nats-cert"}},
 		"mute servers":     {with(plain, func(o *jetstream.Options) { o.URLs = mute(t, 4) }), []string{"-nats"}},
 		"no permission":    {with(limited, func(o *jetstream.Options) { o.URLs[0] = strings.Replace(o.URLs[0], "//", "//u:p@", 1) }), []string{"ermission", "nats-permissions.conf"}},
 		"another's stream": {with(plain, func(o *jetstream.Options) { o.Fleet = "other" }), []string{"belongs to another program", "-fleet"}},
