@@ -46,9 +46,11 @@ const (
 	ackTimeout        = 10 * time.Second
 	// acknowledgeEvery is how often an entry is acknowledged.
 	acknowledgeEvery = time.Second
-	// unwrittenLines is how often entries that are not acknowledged are logged, and
-	// settings of the stream that had to be restored.
-	unwrittenLines = 10 * time.Second
+	// faultLines is how often a fault that lasts is logged.
+	faultLines = 10 * time.Second
+	// leastPayload is what the servers have to let through in one message. An answer with
+	// parts of a state is the largest.
+	leastPayload = 768 << 10
 )
 
 // Options say which log to use, and how to reach it.
@@ -79,6 +81,7 @@ type Conn struct {
 	acknowledged throttle.Limiter // of entries that are
 	unwritten    throttle.Limiter // of log lines
 	repaired     throttle.Limiter // likewise
+	faults       *throttle.Keyed[string]
 
 	giveUp func() // ends Open
 
@@ -93,13 +96,18 @@ func Open(ctx context.Context, o Options) (*Conn, error) {
 	defer cancel()
 	c := &Conn{
 		options: o, giveUp: cancel,
-		acknowledged: throttle.Limiter{Interval: acknowledgeEvery}, unwritten: throttle.Limiter{Interval: unwrittenLines},
-		repaired: throttle.Limiter{Interval: unwrittenLines},
+		acknowledged: throttle.Limiter{Interval: acknowledgeEvery}, unwritten: throttle.Limiter{Interval: faultLines},
+		repaired: throttle.Limiter{Interval: faultLines},
+		faults:   &throttle.Keyed[string]{Interval: faultLines, Each: 1, Most: 5},
 	}
 	c.log = c.subject("log")
 	var err error
 	if c.nats, err = nats.Connect(strings.Join(o.URLs, ","), c.settings()...); err != nil {
 		return nil, c.explain(err)
+	}
+	if most := c.nats.MaxPayload(); most < leastPayload {
+		c.Close()
+		return nil, fmt.Errorf("nats at %s: a message may have %d bytes there, and a scoutmaster needs %d: raise max_payload of the NATS servers, 1MB unless it is set", c.servers(), most, leastPayload)
 	}
 	c.js, err = natsjs.New(c.nats, natsjs.WithPublishAsyncMaxPending(maxUnacknowledged),
 		natsjs.WithPublishAsyncTimeout(ackTimeout), natsjs.WithPublishAsyncErrHandler(c.handleUnwritten))
@@ -117,7 +125,7 @@ func Open(ctx context.Context, o Options) (*Conn, error) {
 // c do not wait behind large answers there. It goes on connecting in the background while
 // the servers cannot be reached.
 func (c *Conn) Another() (*Conn, error) {
-	a := &Conn{options: c.options, giveUp: func() {}}
+	a := &Conn{options: c.options, giveUp: func() {}, faults: c.faults}
 	settings := append(a.settings(), nats.RetryOnFailedConnect(true), nats.DisconnectErrHandler(nil)) // c logs the loss
 	var err error
 	if a.nats, err = nats.Connect(strings.Join(a.options.URLs, ","), settings...); err != nil {
@@ -130,6 +138,13 @@ func (c *Conn) Another() (*Conn, error) {
 func (c *Conn) Close() {
 	c.closing.Store(true)
 	c.nats.Close()
+}
+
+// warn logs a fault that may come again and again, as while credentials are refused.
+func (c *Conn) warn(msg string, err error) {
+	if withheld, ok := c.faults.Allow(msg + err.Error()); ok {
+		c.options.Log.Warn(msg, zap.Error(err), zap.Int("withheld", withheld))
+	}
 }
 
 // handleUnwritten logs that an entry may not be in the log.
@@ -158,7 +173,7 @@ func (c *Conn) settings() []nats.Option {
 		nats.ReconnectHandler(func(*nats.Conn) { c.reconnected.Wake() }),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil && !c.closing.Load() {
-				o.Log.Warn("nats connection lost", zap.Error(err))
+				c.warn("nats connection lost", err)
 			}
 		}),
 		nats.ErrorHandler(c.handleError),
@@ -178,7 +193,7 @@ func (c *Conn) settings() []nats.Option {
 // handleError learns what the servers say outside of any answer. It logs first: the error
 // of Open, which may end then, is the last line of a program that does not start.
 func (c *Conn) handleError(_ *nats.Conn, _ *nats.Subscription, err error) {
-	c.options.Log.Warn("nats error", zap.Error(err))
+	c.warn("nats error", err)
 	if errors.Is(err, nats.ErrPermissionViolation) {
 		c.mu.Lock()
 		c.refused = err

@@ -607,6 +607,7 @@ func TestOpenFails(t *testing.T) {
 	locked := natstest.Start(t, 1, `authorization { user: u, password: p }`)[0]
 	limited := natstest.Start(t, 1, `authorization { users: [ { user: u, password: p, permissions: { publish: "scout.>", subscribe: ">" } } ] }`)[0]
 	small := natstest.Start(t, 1, `accounts { A { jetstream: { max_file: 8MB, max_mem: 8MB }, users: [ { user: u, password: p } ] } }, no_auth_user: u`)[0]
+	narrow := natstest.Start(t, 1, `max_payload: 64KB`)[0]
 	gone := natstest.Start(t, 1)[0]
 	gone.Kill()
 	js, closeJS := admin(t, plain)
@@ -641,6 +642,7 @@ func TestOpenFails(t *testing.T) {
 		"another's stream": {with(plain, func(o *jetstream.Options) { o.Fleet = "other" }), []string{"belongs to another program", "-fleet"}},
 		"another version":  {with(plain, func(o *jetstream.Options) { o.Fleet = "newer" }), []string{"format 2", "-fleet"}},
 		"too little room":  {with(small, func(o *jetstream.Options) { o.Bytes = 1 << 30 }), []string{"lower -log-bytes"}},
+		"short messages":   {with(narrow, nil), []string{"65536 bytes", "raise max_payload"}},
 		"too few servers":  {with(plain, func(o *jetstream.Options) { o.Replicas = 3 }), []string{"replicas", "-replicas"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -688,6 +690,39 @@ func TestLogsBeforeOpenFails(t *testing.T) {
 	}
 	if n := lines.Load(); n != 1 {
 		t.Errorf("%d lines were logged before the error %v", n, err)
+	}
+}
+
+// TestFaultsThatLast has credentials refused again and again, and appends entries that are
+// too large. Each is logged once.
+func TestFaultsThatLast(t *testing.T) {
+	user := func(name string) string { return fmt.Sprintf("authorization { user: %s, password: p }", name) }
+	server := natstest.Start(t, 1, user("u"))[0]
+	o := options(server)
+	o.URLs[0] = strings.Replace(o.URLs[0], "//", "//u:p@", 1)
+	core, logs := observer.New(zapcore.WarnLevel)
+	o.Log = zap.New(core)
+	c := open(t, o)
+	for range 5 {
+		if err := c.Append(make([]byte, 2<<20)); !errors.Is(err, nats.ErrMaxPayload) {
+			t.Errorf("a large entry: %v", err)
+		}
+	}
+	if n := logs.FilterMessage("log entry not acknowledged").Len(); n != 1 {
+		t.Errorf("%d lines about large entries", n)
+	}
+	if err := server.Reconfigure(user("other")); err != nil {
+		t.Fatal(err)
+	}
+	for began, refused := time.Now(), 0; refused < 5; time.Sleep(50 * time.Millisecond) {
+		text, err := os.ReadFile(server.Log())
+		if err != nil || time.Since(began) > patience {
+			t.Fatalf("refused %d times, %v", refused, err)
+		}
+		refused = strings.Count(string(text), "authentication error")
+	}
+	if n := logs.FilterMessage("nats error").Len(); n != 1 {
+		t.Errorf("%d lines about refused credentials", n)
 	}
 }
 

@@ -47,11 +47,16 @@ const (
 // acknowledgeEvery, so that it is logged why they do not take entries. To acknowledge
 // all of them costs them and this program about as much again as to write them.
 func (c *Conn) Append(entry []byte) error {
+	var err error
 	if _, ask := c.acknowledged.Allow(); ask {
-		_, err := c.AppendAcknowledged(entry)
-		return err
+		_, err = c.AppendAcknowledged(entry)
+	} else {
+		err = c.nats.Publish(c.log, entry)
 	}
-	return c.nats.Publish(c.log, entry)
+	if errors.Is(err, nats.ErrMaxPayload) { // which no later attempt helps
+		c.handleUnwritten(nil, nil, err)
+	}
+	return err
 }
 
 // AppendAcknowledged is Append of an entry that the servers acknowledge. It waits

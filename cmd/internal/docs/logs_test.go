@@ -53,7 +53,7 @@ var masterEvents = []event{
 	{"foreign message ignored", "", "position, bytes, withheld", "a message in the log is no entry of a scoutmaster; at most once a minute"},
 	{"log entry not acknowledged", "", "error, withheld", "NATS did not confirm one of the entries that it is asked to confirm, one each second; entries that do not come through the log are written again; at most every 10 s"},
 	{"log settings changed", "", "error, withheld", "somebody has changed the stream so that entries do not come through it any more; it has the settings again that it needs, or `error` says why not; at most every 10 s"},
-	{"nats connection lost, nats error", "", "error", "a NATS server went away, or reported a fault; the connection is made again"},
+	{"nats connection lost, nats error", "", "error, withheld", "a NATS server went away, or reported a fault; the connection is made again; at most once each 10 s for one error"},
 	{"answer not sent", "debug", "error", "another scoutmaster asked and could not be answered"},
 	{"requests cut off", "", "after", "requests that did not finish before the scoutmaster stopped"},
 }
