@@ -2,6 +2,7 @@ package jetstream_test
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -94,14 +95,20 @@ type tail struct {
 
 func follow(t *testing.T, c *jetstream.Conn, from uint64) *tail {
 	t.Helper()
-	f := &tail{t: t, done: make(chan error, 1), last: from - 1}
-	ctx, cancel := context.WithCancel(t.Context())
-	log, err := c.Bounds(ctx)
+	log, err := c.Bounds(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
+	return followMade(t, c, log.Made, from)
+}
+
+// followMade is follow of the log that was made then.
+func followMade(t *testing.T, c *jetstream.Conn, made, from uint64) *tail {
+	t.Helper()
+	f := &tail{t: t, done: make(chan error, 1), last: from - 1}
+	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
-		f.done <- c.Follow(ctx, log.Made, from, f.take)
+		f.done <- c.Follow(ctx, made, from, f.take)
 		close(f.done)
 	}()
 	t.Cleanup(func() {
@@ -314,6 +321,59 @@ func TestServerFreezes(t *testing.T) {
 	if took > 5*time.Second {
 		t.Errorf("they go on after %s", took)
 	}
+}
+
+// A server that lacks the last entries is alone. It answers questions about the log, because
+// nobody leads it. The log has not gone back in time: it goes on when the others are back.
+func TestServerIsBehindAndAlone(t *testing.T) {
+	servers := natstest.Start(t, 3)
+	c := open(t, options(servers...))
+	appendAll(t, c, "before", 1)
+	expectReplicas(t, c, 3)
+	leader := leaderOf(t, servers, "SCOUT_test")
+	first, second, behind := servers[leader], servers[(leader+1)%3], servers[(leader+2)%3]
+	reader := open(t, options(behind))
+	log, err := c.Bounds(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	behind.Freeze()
+	const entries = 60 // more than fits into the buffers of connections
+	large := make([]byte, 500_000)
+	if _, err := rand.Read(large); err != nil { // NATS would compress anything else
+		t.Fatal(err)
+	}
+	appendAll(t, open(t, options(first, second)), string(large), entries)
+	first.Kill()
+	second.Kill()
+	behind.Thaw()
+
+	f := followMade(t, reader, log.Made, log.Last+entries+1)
+	js, done := admin(t, behind)
+	defer done()
+	var alone *natsjs.StreamInfo
+	for began := time.Now(); alone == nil; time.Sleep(50 * time.Millisecond) {
+		if time.Since(began) > patience {
+			t.Fatal("a server that is alone does not answer")
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		if s, err := js.Stream(ctx, "SCOUT_test"); err == nil {
+			alone = s.CachedInfo()
+		}
+		cancel()
+	}
+	if alone.State.LastSeq >= log.Last+entries {
+		t.Fatal("the server lacks nothing")
+	}
+	select {
+	case err := <-f.done:
+		t.Fatalf("following ended with %v", err)
+	case <-time.After(2 * time.Second): // it asks more often
+	}
+	first.Start()
+	second.Start()
+	appendAll(t, c, "after", 1)
+	f.await(1)
 }
 
 // A stream that was removed and made again is noticed, whether its sequences

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -145,11 +146,12 @@ func (c *Conn) info(ctx context.Context) (*natsjs.StreamInfo, error) {
 	return stream.CachedInfo(), nil
 }
 
-// askAgain is how long to wait for an answer until the same is asked once more. Only a
-// leader answers, and one that is elected later knows nothing of the question.
+// askAgain is how long to wait for an answer until the same is asked once more. A leader
+// that is elected later knows nothing of the question.
 const askAgain = 500 * time.Millisecond
 
-// askForStream asks again and again, and returns the first answer.
+// askForStream asks again and again, and returns the first answer of a server that knows
+// all entries.
 func (c *Conn) askForStream(ctx context.Context) (stream natsjs.Stream, err error) {
 	var asking sync.WaitGroup
 	defer asking.Wait()
@@ -165,6 +167,9 @@ func (c *Conn) askForStream(ctx context.Context) (stream natsjs.Stream, err erro
 	for {
 		asking.Go(func() {
 			stream, err := c.js.Stream(ctx, c.streamName())
+			if err == nil && !isOfLeader(stream.CachedInfo().Cluster) {
+				return
+			}
 			select {
 			case answers <- answer{stream, err}:
 			case <-ctx.Done():
@@ -178,6 +183,12 @@ func (c *Conn) askForStream(ctx context.Context) (stream natsjs.Stream, err erro
 		case <-again.C:
 		}
 	}
+}
+
+// isOfLeader reports whether the server that leads the stream has answered, or the only
+// one. A server that knows of no leader answers too, and may lack the last entries.
+func isOfLeader(c *natsjs.ClusterInfo) bool {
+	return c == nil || c.Leader != "" && !slices.ContainsFunc(c.Replicas, func(r *natsjs.PeerInfo) bool { return r.Name == c.Leader })
 }
 
 // Follow delivers each entry of the log that was made then, from the sequence from
