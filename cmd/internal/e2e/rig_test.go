@@ -248,7 +248,7 @@ func port(address string) string {
 	return port
 }
 
-// freePort returns a port that nobody listens on, nor will be given by chance.
+// freePort is [testfleet.FreePort].
 func freePort(t *testing.T) string {
 	t.Helper()
 	port, err := testfleet.FreePort()

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -13,8 +12,9 @@ import (
 	"runtime/debug"
 	"slices"
 	"strconv"
-	"sync"
 	"time"
+
+	"scout/internal/freeport"
 )
 
 // Programs are the paths of the two programs.
@@ -130,24 +130,10 @@ func (p Programs) StartScout(master, dir string, args ...string) (*Process, erro
 	return Launch(p.ScoutCommand(master, dir, args...))
 }
 
-var taken sync.Map // ports that FreePort has returned: nobody may listen yet
-
-// FreePort returns a port that nobody listens on. It is below those that the
-// kernel gives to others.
+// FreePort returns a port that nobody listens on, for a program that is started later.
 func FreePort() (string, error) {
-	for n := 12000 + os.Getpid()%8000; n < 32000; n += 7 {
-		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(n))
-		if err != nil {
-			continue
-		}
-		if err := l.Close(); err != nil {
-			return "", err
-		}
-		if _, taken := taken.LoadOrStore(n, true); !taken {
-			return strconv.Itoa(n), nil
-		}
-	}
-	return "", fmt.Errorf("no port is free")
+	port, err := freeport.Reserve()
+	return strconv.Itoa(port), err
 }
 
 // Sleep waits and reports whether ctx is still on.

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"scout/internal/freeport"
 )
 
 // Build builds nats-server into dir and returns its path. The version is pinned in
@@ -222,22 +224,14 @@ func (s *Server) awaitLeader() error {
 	return fmt.Errorf("the cluster has no leader: %w", err)
 }
 
-// freePorts returns ports that nothing listens on now.
-func freePorts(n int) ([]int, error) {
-	var ports []int
-	var listeners []net.Listener // closed all at once, so that no port comes twice
-	defer func() {
-		for _, l := range listeners {
-			_ = l.Close()
-		}
-	}()
+// freePorts returns ports that nobody else takes, even while a server does not run.
+func freePorts(n int) (ports []int, err error) {
 	for range n {
-		var config net.ListenConfig
-		l, err := config.Listen(context.Background(), "tcp", "127.0.0.1:0")
+		port, err := freeport.Reserve()
 		if err != nil {
 			return nil, err
 		}
-		listeners, ports = append(listeners, l), append(ports, l.Addr().(*net.TCPAddr).Port)
+		ports = append(ports, port)
 	}
 	return ports, nil
 }
