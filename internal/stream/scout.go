@@ -368,5 +368,9 @@ func DialOptions() []grpc.DialOption {
 		// A connection is for one attempt, which ends before this timeout.
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: grpcbackoff.DefaultConfig, MinConnectTimeout: 2 * registerBound}),
 		grpc.WithDisableServiceConfig(), // saves a look-up of TXT records for each attempt
+		// A master sends only short messages. With a fixed window the scout does not ask
+		// for the speed of the connection with a ping at each of them, which would be
+		// answered: twice the packets.
+		grpc.WithInitialWindowSize(64 << 10),
 	}
 }
