@@ -48,7 +48,7 @@ func (s *Set) Cursor() *Cursor { return s.index.Cursor() }
 //
 // Its cost depends on the blocks that it touches, not on the size of the Set.
 func (s *Set) Apply(d Delta) (*Set, error) {
-	ix, err := s.index.Apply(index.Edit{Removed: &d.Removed.index, Added: &d.Added.index})
+	ix, err := s.index.Apply(nil, index.Edit{Removed: &d.Removed.index, Added: &d.Added.index})
 	if err != nil {
 		return nil, fmt.Errorf("apply a change: %w", err)
 	}

@@ -13,7 +13,7 @@ func TestCostOfOneChange(t *testing.T) {
 	var changed *Index
 	allocs, bytes := alloctest.Cost(func() {
 		var err error
-		if changed, err = ix.Apply(edit); err != nil {
+		if changed, err = ix.Apply(nil, edit); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"slices"
 	"sort"
 	"sync"
 )
@@ -28,20 +29,20 @@ func (o Order) compare(a []byte, aOwner uint32, b []byte, bOwner uint32) int {
 type Edit struct {
 	Removed, Added *Index
 	Owner          uint32
-	Order          Order // of the edited Index
 }
 
-// Apply returns the Index with the edit applied. If a removed entry does not exist,
-// or an added one exists already, it returns an error with the name.
+// Apply returns the Index, which has this order, with the edits applied. Their owners
+// differ. If a removed entry does not exist, or an added one exists already, it
+// returns an error with the name.
 //
 // It takes about 30 ns for each entry in a touched block, and about 10 ns for each
 // block in a touched leaf. Between two edits it reads only as much as a search
-// does.
-func (ix *Index) Apply(e Edit) (*Index, error) {
+// does. Edits that touch the same leaf or block share this work.
+func (ix *Index) Apply(order Order, edits ...Edit) (*Index, error) {
 	out := builders.Get().(*Builder)
 	defer builders.Put(out)
 	defer out.reset()
-	a := applier{Edit: e, edits: newEdits(e), out: out}
+	a := applier{order: order, edits: newEdits(order, edits), out: out}
 	a.out.done = make([]*Leaf, 0, len(ix.leaves)+1) // usually the number does not change
 	for leaves := ix.leaves; len(leaves) > 0; leaves = leaves[1:] {
 		untouched := a.until(len(leaves)-1, func(i int) *block { return &leaves[i+1].blocks[0] })
@@ -63,11 +64,38 @@ func (ix *Index) Apply(e Edit) (*Index, error) {
 	return a.out.Index(), nil
 }
 
+// Fits returns the error that Apply would return for an edit, or nil. It takes a
+// search for each name, and reads half a block.
+func (ix *Index) Fits(order Order, edit Edit) error {
+	for e := newEdit(edit); e.more; e.next() {
+		if err := e.fits(ix.has(order, e.name, e.owner)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// has reports whether an entry exists.
+func (ix *Index) has(order Order, name []byte, owner uint32) bool {
+	beyond := func(b *block) bool { return order.compare(b.first(), b.firstOwner(), name, owner) > 0 }
+	leaf := sort.Search(len(ix.leaves), func(i int) bool { return beyond(&ix.leaves[i].blocks[0]) }) - 1
+	if leaf < 0 {
+		return false
+	}
+	blocks := ix.leaves[leaf].blocks
+	for c := single(blocks[sort.Search(len(blocks), func(i int) bool { return beyond(&blocks[i]) })-1]).Cursor(); c.Next(); {
+		if by := order.compare(c.name, c.owner, name, owner); by >= 0 {
+			return by == 0
+		}
+	}
+	return false
+}
+
 // builders are for Apply, which needs more room for its work than for its result.
 var builders = sync.Pool{New: func() any { return new(Builder) }}
 
 type applier struct {
-	Edit
+	order Order
 	edits edits
 	out   *Builder
 }
@@ -103,7 +131,7 @@ func (a *applier) before(following *block) bool {
 	if c != 0 {
 		return c < 0
 	}
-	return a.Order.compare(a.edits.name, a.Owner, name, following.firstOwner()) < 0
+	return a.order.compare(a.edits.name, a.edits.owner, name, following.firstOwner()) < 0
 }
 
 // leaf merges a leaf with the edits before the first block of the next leaf.
@@ -142,7 +170,7 @@ func (a *applier) block(bl block, next *block) error {
 	for c.Next() {
 		match := false
 		for a.edits.more && !match {
-			order := a.Order.compare(a.edits.name, a.Owner, c.name, c.owner)
+			order := a.order.compare(a.edits.name, a.edits.owner, c.name, c.owner)
 			if order > 0 {
 				break
 			}
@@ -171,6 +199,113 @@ func (a *applier) rest(next *block) error {
 // edit applies the next edit; there says whether the entry is in the Index.
 func (a *applier) edit(there bool) error {
 	e := &a.edits
+	if err := e.fits(there); err != nil {
+		return err
+	}
+	if e.add {
+		a.out.Add(e.name, e.owner)
+	}
+	e.next()
+	return nil
+}
+
+// edits reads several Edits as one sorted list.
+type edits struct {
+	edit           // the one that comes next
+	order  Order   // of the entries
+	others []*edit // those that have more, in reverse order
+}
+
+func newEdits(order Order, all []Edit) edits {
+	es := edits{order: order}
+	if len(all) == 1 {
+		es.edit = newEdit(all[0])
+		return es
+	}
+	read := make([]edit, len(all))
+	for i := range all {
+		if read[i] = newEdit(all[i]); read[i].more {
+			es.others = append(es.others, &read[i])
+		}
+	}
+	slices.SortFunc(es.others, func(a, b *edit) int { return es.compare(b, a) })
+	es.take()
+	return es
+}
+
+func (es *edits) compare(a, b *edit) int { return es.order.compare(a.name, a.owner, b.name, b.owner) }
+
+// take takes the first of the others.
+func (es *edits) take() {
+	if last := len(es.others) - 1; last >= 0 {
+		es.edit, es.others = *es.others[last], es.others[:last]
+	}
+}
+
+// next moves to the next change.
+func (es *edits) next() {
+	es.edit.next()
+	switch last := len(es.others) - 1; {
+	case last < 0:
+	case !es.more:
+		es.take()
+	case es.compare(&es.edit, es.others[last]) > 0:
+		this := es.edit
+		es.take()
+		at, _ := slices.BinarySearchFunc(es.others, &this, func(a, b *edit) int { return es.compare(b, a) })
+		es.others = slices.Insert(es.others, at, &this)
+	}
+}
+
+// edit reads the removed and the added names of an Edit as one sorted list.
+type edit struct {
+	removed, added         Cursor
+	moreRemoved, moreAdded bool
+
+	more  bool
+	name  []byte
+	owner uint32
+	add   bool
+	twice bool // the name is in both
+}
+
+func newEdit(of Edit) edit {
+	e := edit{owner: of.Owner}
+	e.removed.Reset(of.Removed)
+	e.added.Reset(of.Added)
+	e.moreRemoved, e.moreAdded = e.removed.Next(), e.added.Next()
+	e.choose()
+	return e
+}
+
+func (e *edit) next() {
+	if e.add {
+		e.moreAdded = e.added.Next()
+	} else {
+		e.moreRemoved = e.removed.Next()
+	}
+	e.choose()
+}
+
+func (e *edit) choose() {
+	e.more = e.moreRemoved || e.moreAdded
+	order := -1
+	switch {
+	case !e.moreRemoved:
+		order = 1
+	case e.moreAdded:
+		order = bytes.Compare(e.removed.name, e.added.name)
+	}
+	e.twice = order == 0
+	if e.add = order > 0; e.add {
+		e.name = e.added.name
+	} else {
+		e.name = e.removed.name
+	}
+}
+
+// fits returns what is wrong with the change, if there says whether its entry exists.
+func (e *edit) fits(there bool) error {
 	switch {
 	case e.twice:
 		return fmt.Errorf("%q is both removed and added", e.name)
@@ -178,55 +313,6 @@ func (a *applier) edit(there bool) error {
 		return fmt.Errorf("added %q is there already", e.name)
 	case !e.add && !there:
 		return fmt.Errorf("removed %q is not there", e.name)
-	case e.add:
-		a.out.Add(e.name, a.Owner)
 	}
-	e.next()
 	return nil
-}
-
-// edits reads the removed and the added names of an Edit as one sorted list.
-type edits struct {
-	removed, added         Cursor
-	moreRemoved, moreAdded bool
-
-	more  bool
-	name  []byte
-	add   bool
-	twice bool // the name is in both
-}
-
-func newEdits(e Edit) edits {
-	var es edits
-	es.removed.Reset(e.Removed)
-	es.added.Reset(e.Added)
-	es.moreRemoved, es.moreAdded = es.removed.Next(), es.added.Next()
-	es.choose()
-	return es
-}
-
-func (es *edits) next() {
-	if es.add {
-		es.moreAdded = es.added.Next()
-	} else {
-		es.moreRemoved = es.removed.Next()
-	}
-	es.choose()
-}
-
-func (es *edits) choose() {
-	es.more = es.moreRemoved || es.moreAdded
-	order := -1
-	switch {
-	case !es.moreRemoved:
-		order = 1
-	case es.moreAdded:
-		order = bytes.Compare(es.removed.name, es.added.name)
-	}
-	es.twice = order == 0
-	if es.add = order > 0; es.add {
-		es.name = es.added.name
-	} else {
-		es.name = es.removed.name
-	}
 }

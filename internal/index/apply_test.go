@@ -30,7 +30,7 @@ func TestApplyFarApart(t *testing.T) {
 				name += "x"[:r.IntN(2)]
 			}
 		}
-		next, err := ix.Apply(Edit{Removed: sortedIndex(removed), Added: sortedIndex(added)})
+		next, err := ix.Apply(nil, Edit{Removed: sortedIndex(removed), Added: sortedIndex(added)})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -186,8 +186,7 @@ func (l *Listing) manyEdits(j *journal) ([]index.Edit, index.Order) {
 
 func applyAll(ix *index.Index, edits []index.Edit, order index.Order) (*index.Index, error) {
 	for _, e := range edits {
-		e.Order = order
-		next, err := ix.Apply(e)
+		next, err := ix.Apply(order, e)
 		if err != nil {
 			return nil, fmt.Errorf("catch up with a merge: %w", err)
 		}

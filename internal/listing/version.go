@@ -83,7 +83,9 @@ type Source struct {
 	Origin files.Origin
 
 	number uint32
-	len    int // entries; guarded by the Listing's mu
+	// The Listing's mu guards these:
+	len   int    // entries
+	batch uint64 // the last batch that has an edit of it
 }
 
 // run is the list of a source before it is merged into main.
@@ -101,21 +103,23 @@ func (v *Version) runOf(number uint32) int {
 func (v *Version) apply(e index.Edit) error {
 	i := v.runOf(e.Owner)
 	if i < 0 {
-		e.Order = v.order
-		main, err := v.main.Apply(e)
-		if err != nil {
-			return err
-		}
-		v.main = main
-		return nil
+		return v.applyToMain(e)
 	}
-	names, err := v.runs[i].names.Apply(e)
+	names, err := v.runs[i].names.Apply(nil, e)
 	if err != nil {
 		return err
 	}
 	v.runs = slices.Clone(v.runs)
 	v.runs[i].names = names
 	return nil
+}
+
+func (v *Version) applyToMain(edits ...index.Edit) error {
+	main, err := v.main.Apply(v.order, edits...)
+	if err == nil {
+		v.main = main
+	}
+	return err
 }
 
 // order sorts the sources of one name by origin, then by number: a masked source
