@@ -40,7 +40,7 @@ type Listing struct {
 // or follows. [Listing.Run] does its merges.
 func New() *Listing {
 	l := &Listing{mergeDue: wake.NewSignal()}
-	l.tx.l = l
+	l.tx.l, l.tx.batches = l, 1 // a new source is in none
 	l.current.Store(&Version{Epoch: newEpoch(), main: new(index.Index), sources: new(Sources)})
 	return l
 }
@@ -78,6 +78,10 @@ type Tx struct {
 	v     *Version // Commit publishes it
 	parts []part   // the changes of v
 	start *uint64  // the revision at which the history starts again, or nil
+
+	batching bool
+	batch    []index.Edit // of main, each of another source, that v does not have yet
+	batches  uint64       // how many there were
 }
 
 // Begin starts a change. Other writers wait until Commit, which the caller must
@@ -89,9 +93,18 @@ func (l *Listing) Begin() *Tx {
 	return &l.tx
 }
 
+// BeginBatch is Begin for many steps. It applies their changes together, which
+// costs less if they are near each other in the list, but a change alone costs more.
+func (l *Listing) BeginBatch() *Tx {
+	tx := l.Begin()
+	tx.batching = true
+	return tx
+}
+
 // Commit publishes the change. A change without a revision, such as one of the
 // position alone, wakes no reader.
 func (tx *Tx) Commit() {
+	tx.applyBatch()
 	l, v := tx.l, tx.v
 	before := l.current.Load()
 	l.history.mu.Lock() // a reader that learns of a revision finds that it is current
@@ -102,7 +115,7 @@ func (tx *Tx) Commit() {
 	l.current.Store(v)
 	l.history.mu.Unlock()
 	clear(tx.parts)
-	tx.v, tx.parts, tx.start = nil, tx.parts[:0], nil
+	tx.v, tx.parts, tx.start, tx.batching = nil, tx.parts[:0], nil, false
 	l.mu.Unlock()
 	if v.Revision != before.Revision || v.Epoch != before.Epoch {
 		l.later.WakeSoon()
@@ -151,7 +164,7 @@ func (tx *Tx) Drop(s *Source) {
 // changes nothing.
 func (tx *Tx) Change(s *Source, d files.Delta) (int, error) {
 	e := index.Edit{Removed: d.Removed.Index(), Added: d.Added.Index(), Owner: s.number}
-	if err := tx.v.apply(e); err != nil {
+	if err := tx.apply(s, e); err != nil {
 		return s.len, err
 	}
 	tx.revise()
@@ -165,9 +178,47 @@ func (tx *Tx) Change(s *Source, d files.Delta) (int, error) {
 	return s.len, nil
 }
 
+// batchedMost is how many names an edit of a batch may have. Each takes a search, to
+// know whether it fits.
+const batchedMost = 16
+
+// apply applies an edit of a source, or adds it to the batch if it fits.
+func (tx *Tx) apply(s *Source, e index.Edit) error {
+	tx.settle(s)
+	if !tx.batching || e.Removed.Len()+e.Added.Len() > batchedMost || tx.v.runOf(s.number) >= 0 {
+		return tx.v.apply(e)
+	}
+	if err := tx.v.main.Fits(tx.v.order, e); err != nil {
+		return err
+	}
+	tx.batch, s.batch = append(tx.batch, e), tx.batches
+	return nil
+}
+
+// settle makes sure that v has all edits of a source.
+func (tx *Tx) settle(s *Source) {
+	if s.batch == tx.batches {
+		tx.applyBatch()
+	}
+}
+
+// applyBatch applies the batch, and begins another one.
+func (tx *Tx) applyBatch() {
+	if len(tx.batch) == 0 {
+		return
+	}
+	if err := tx.v.applyToMain(tx.batch...); err != nil {
+		panic(err) // each of them fits, and they have nothing in common
+	}
+	clear(tx.batch)
+	tx.batch = tx.batch[:0]
+	tx.batches++
+}
+
 // Restart empties the list and starts another epoch at position. The caller must
 // not use earlier sources. The history starts again.
 func (tx *Tx) Restart(epoch, position uint64) {
+	tx.applyBatch()
 	l := tx.l
 	*tx.v = Version{
 		Epoch: epoch, Position: position, Revision: position,
@@ -214,6 +265,7 @@ func (l *Listing) number(v *Version) uint32 {
 // mask hides a source. It discards the run of the source; entries in main stay until
 // the next merge.
 func (tx *Tx) mask(s *Source) {
+	tx.settle(s)
 	l, v := tx.l, tx.v
 	i := v.runOf(s.number)
 	switch {

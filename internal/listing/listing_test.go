@@ -416,6 +416,102 @@ func TestATransaction(t *testing.T) {
 	}
 }
 
+// A batch has the effect of its steps one by one, and their errors.
+func TestBatchAgainstSteps(t *testing.T) {
+	for seed := range uint64(20) {
+		r := rand.New(rand.NewPCG(seed, 7))
+		lists := [2]*Listing{New(), New()}
+		var sources [2]map[files.Origin]*Source
+		for i, l := range lists {
+			defer l.Watch()()
+			sources[i] = map[files.Origin]*Source{}
+		}
+		names, position := model{}, uint64(0)
+		for range 30 {
+			before := lists[1].Current().Revision
+			tx := lists[1].BeginBatch()
+			for range 1 + r.IntN(20) {
+				position++
+				one := lists[0].Begin()
+				step := randomTxStep(r, names)
+				want, got := step(one, position, sources[0]), step(tx, position, sources[1])
+				one.Commit()
+				if want != got {
+					t.Fatalf("seed %d: a step returns %q, in a batch %q", seed, want, got)
+				}
+			}
+			tx.Commit()
+			v := lists[1].Current()
+			compare(t, fmt.Sprint("seed ", seed), v, names)
+			if one := lists[0].Current(); v.Revision != one.Revision || v.Len != one.Len || v.Changes != one.Changes {
+				t.Fatalf("seed %d: revision %d, %d entries, %d changes; want %d, %d, %d",
+					seed, v.Revision, v.Len, v.Changes, one.Revision, one.Len, one.Changes)
+			}
+			compareChanges(t, lists, before)
+			for _, l := range lists {
+				if r.IntN(3) > 0 {
+					continue
+				}
+				if err := l.Merge(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+}
+
+// randomTxStep changes names, and returns the same step for a Listing, which returns its
+// error. One in four changes does not fit.
+func randomTxStep(r *rand.Rand, names model) func(tx *Tx, position uint64, sources map[files.Origin]*Source) string {
+	origin := originOf(r.IntN(5))
+	old, known := names[origin], names[origin] != nil
+	switch {
+	case !known || r.IntN(8) == 0:
+		names[origin] = randomNames(r, 1+20*r.IntN(3))
+		set := filestest.Set(slices.Collect(maps.Keys(names[origin]))...)
+		return func(tx *Tx, position uint64, sources map[files.Origin]*Source) string {
+			tx.Advance(position)
+			sources[origin] = tx.Show(origin, set, sources[origin])
+			return ""
+		}
+	case r.IntN(8) == 0:
+		delete(names, origin)
+		return func(tx *Tx, position uint64, sources map[files.Origin]*Source) string {
+			tx.Advance(position)
+			tx.Drop(sources[origin])
+			delete(sources, origin)
+			return ""
+		}
+	}
+	var d files.Delta
+	if there := slices.Sorted(maps.Keys(old)); len(there) > 0 && r.IntN(4) == 0 {
+		d = files.Delta{Removed: filestest.Set(), Added: filestest.Set(there[0], there[0]+"-")}
+	} else {
+		d = randomDelta(r, old)
+	}
+	return func(tx *Tx, position uint64, sources map[files.Origin]*Source) string {
+		tx.Advance(position)
+		n, err := tx.Change(sources[origin], d)
+		return fmt.Sprint(n, err)
+	}
+}
+
+// compareChanges checks that two Listings tell the same changes since a revision.
+func compareChanges(t *testing.T, lists [2]*Listing, since uint64) {
+	t.Helper()
+	var told [2]string
+	for i, l := range lists {
+		c, ok := l.Since(since, anyOrigin)
+		if !ok {
+			t.Fatalf("the changes since %d are unknown", since)
+		}
+		told[i] = fmt.Sprintf("-%q +%q", entriesOf(c.Removed()), entriesOf(c.Added()))
+	}
+	if told[0] != told[1] {
+		t.Errorf("a batch changes %s, want %s", told[1], told[0])
+	}
+}
+
 // A reader that waits for the next revision misses none, however close the two
 // come to each other.
 func TestAfterMissesNoRevision(t *testing.T) {

@@ -142,7 +142,11 @@ func (s *State) ApplyAll(position uint64, entries []*Entry) (outcomes []error, e
 	defer s.advanced.Wake()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	tx := s.list.Begin()
+	begin := s.list.Begin
+	if len(entries) > 1 {
+		begin = s.list.BeginBatch
+	}
+	tx := begin()
 	defer tx.Commit()
 	for i, e := range entries {
 		outcome := s.step(tx, position+uint64(i), e)
