@@ -83,7 +83,9 @@ func (ix *Index) has(order Order, name []byte, owner uint32) bool {
 		return false
 	}
 	blocks := ix.leaves[leaf].blocks
-	for c := single(blocks[sort.Search(len(blocks), func(i int) bool { return beyond(&blocks[i]) })-1]).Cursor(); c.Next(); {
+	var c Cursor
+	c.resetTo(blocks[sort.Search(len(blocks), func(i int) bool { return beyond(&blocks[i]) })-1])
+	for c.Next() {
 		if by := order.compare(c.name, c.owner, name, owner); by >= 0 {
 			return by == 0
 		}
@@ -166,7 +168,7 @@ func (a *applier) block(bl block, next *block) error {
 	a.out.cut = blockMax
 	defer func() { a.out.cut = 0 }()
 	var c Cursor
-	c.Reset(single(bl))
+	c.resetTo(bl)
 	for c.Next() {
 		match := false
 		for a.edits.more && !match {

@@ -152,7 +152,7 @@ func (b *Builder) addBlock(bl block) {
 	}
 	b.cut = evenly(b.n + int(bl.n))
 	var c Cursor
-	c.Reset(single(bl))
+	c.resetTo(bl)
 	for c.Next() {
 		b.Add(c.name, c.owner)
 	}

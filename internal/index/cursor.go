@@ -30,6 +30,14 @@ func (c *Cursor) Reset(ix *Index) {
 	c.open()
 }
 
+// resetTo moves the cursor before the first entry of a block, of which alone it reads,
+// and keeps its buffer.
+func (c *Cursor) resetTo(b block) {
+	*c = Cursor{ix: &empty, name: c.name[:0], data: b.data, left: b.n, owner: b.owner, mixed: b.owner == mixed}
+}
+
+var empty Index
+
 // open starts to read the block at the cursor's position, if want selects it.
 func (c *Cursor) open() {
 	c.left = 0

@@ -41,7 +41,7 @@ func (x *extractor) of(owner uint32) *Builder {
 // pick adds the wanted entries of a mixed block to their builders.
 func (x *extractor) pick(b block) {
 	var c Cursor
-	for c.Reset(single(b)); c.Next(); {
+	for c.resetTo(b); c.Next(); {
 		if x.wanted(c.owner) {
 			x.of(c.owner).Add(c.name, c.owner)
 		}

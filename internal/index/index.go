@@ -31,12 +31,6 @@ func (ix *Index) Leaves() []*Leaf { return ix.leaves }
 
 func (l *Leaf) first() []byte { return l.blocks[0].first() }
 
-// single returns an Index of one block.
-func single(b block) *Index {
-	l := &Leaf{blocks: []block{b}, len: int(b.n), size: len(b.data)}
-	return l.Index()
-}
-
 // Len returns the number of entries.
 func (ix *Index) Len() int { return ix.len }
 
@@ -79,7 +73,9 @@ func (ix *Index) Before(name []byte) (n int) {
 	for i := range ix.leaves[leaf].blocks[:block] {
 		n += int(ix.leaves[leaf].blocks[i].n)
 	}
-	for c := single(ix.leaves[leaf].blocks[block]).Cursor(); c.Next() && bytes.Compare(c.Name(), name) < 0; {
+	var c Cursor
+	c.resetTo(ix.leaves[leaf].blocks[block])
+	for c.Next() && bytes.Compare(c.name, name) < 0 {
 		n++
 	}
 	return n
@@ -147,7 +143,8 @@ func (l *Leaf) Runs() iter.Seq[Run] {
 
 // Entries returns the run's entries as an Index.
 func (r Run) Entries() *Index {
-	return single(block{data: r.Data, n: uint32(r.Len), owner: r.Owner})
+	l := &Leaf{blocks: []block{{data: r.Data, n: uint32(r.Len), owner: r.Owner}}, len: r.Len, size: len(r.Data)}
+	return l.Index()
 }
 
 // Lengths decodes the two lengths at data[at], where an entry of a run starts, and

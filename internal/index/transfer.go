@@ -81,7 +81,7 @@ func (ix *Index) kept(keep func(owner uint32) bool) iter.Seq[*block] {
 // all reports whether keep accepts the owners of all entries.
 func (b *block) all(keep func(owner uint32) bool) bool {
 	var c Cursor
-	for c.Reset(single(*b)); c.Next(); {
+	for c.resetTo(*b); c.Next(); {
 		if !keep(c.owner) {
 			return false
 		}
@@ -93,7 +93,7 @@ func (b *block) all(keep func(owner uint32) bool) bool {
 func (b *block) only(keep func(owner uint32) bool) *Index {
 	var to Builder
 	var c Cursor
-	for c.Reset(single(*b)); c.Next(); {
+	for c.resetTo(*b); c.Next(); {
 		if keep(c.owner) {
 			to.Add(c.name, c.owner)
 		}
@@ -242,7 +242,7 @@ func Join(order Order, parts []*Index) (*Index, error) {
 			return nil, fmt.Errorf("name %.80q does not sort after the part before", first.name)
 		}
 		leaf := p.leaves[len(p.leaves)-1]
-		for last.Reset(single(leaf.blocks[len(leaf.blocks)-1])); last.left > 0; {
+		for last.resetTo(leaf.blocks[len(leaf.blocks)-1]); last.left > 0; {
 			last.Next()
 		}
 		joined.leaves = append(joined.leaves, p.leaves...)
