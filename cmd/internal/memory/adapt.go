@@ -11,9 +11,11 @@ import (
 const (
 	// busyPercent is how much garbage there may be while collections cost more than
 	// dear of one core. They cost little when memory holds names; the goroutines and
-	// the connections of many scouts cost much.
-	busyPercent = 75
-	dear        = 0.10
+	// the connections of many scouts cost much. With more stacks than names there may
+	// be crowdedPercent.
+	busyPercent    = 75
+	crowdedPercent = 150
+	dear           = 0.10
 	// After collections have cost less than cheap for calmTime, there may be as little
 	// garbage as before. They would then cost less than dear.
 	cheap    = 0.02
@@ -32,31 +34,40 @@ func Adapt(ctx context.Context) error {
 	tick := time.NewTicker(adaptEvery)
 	defer tick.Stop()
 	var b balance
-	now, before := garbagePercent, collecting()
+	now, before := garbagePercent, measure().spent
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
-		spent := collecting()
-		percent := b.percent((spent - before) / adaptEvery.Seconds())
-		if before = spent; percent != now {
+		m := measure()
+		percent := b.percent((m.spent-before)/adaptEvery.Seconds(), m.stacks > m.live)
+		if before = m.spent; percent != now {
 			debug.SetGCPercent(percent)
 			now = percent
 		}
 	}
 }
 
-// collecting returns how many seconds of processor time collections have cost,
-// without that which nobody else wanted.
-func collecting() float64 {
+// measured is what collections have cost, and what they leave.
+type measured struct {
+	spent        float64 // seconds of processor time, without those that nobody else wanted
+	live, stacks uint64  // bytes
+}
+
+func measure() measured {
 	samples := []metrics.Sample{
 		{Name: "/cpu/classes/gc/mark/assist:cpu-seconds"},
 		{Name: "/cpu/classes/gc/mark/dedicated:cpu-seconds"},
+		{Name: "/gc/heap/live:bytes"},
+		{Name: "/memory/classes/heap/stacks:bytes"},
 	}
 	metrics.Read(samples)
-	return samples[0].Value.Float64() + samples[1].Value.Float64()
+	return measured{
+		spent: samples[0].Value.Float64() + samples[1].Value.Float64(),
+		live:  samples[2].Value.Uint64(), stacks: samples[3].Value.Uint64(),
+	}
 }
 
 // balance weighs memory against processor time.
@@ -66,8 +77,8 @@ type balance struct {
 }
 
 // percent returns how much garbage there may be, now that collections have cost this
-// share of one core during adaptEvery.
-func (b *balance) percent(cost float64) int {
+// share of one core during adaptEvery, and whether stacks are most of the memory.
+func (b *balance) percent(cost float64, crowded bool) int {
 	switch {
 	case cost >= dear:
 		b.busy, b.calm = true, 0
@@ -79,8 +90,11 @@ func (b *balance) percent(cost float64) int {
 	if b.calm >= calmTime {
 		b.busy = false
 	}
-	if b.busy {
-		return busyPercent
+	switch {
+	case !b.busy:
+		return garbagePercent
+	case crowded:
+		return crowdedPercent
 	}
-	return garbagePercent
+	return busyPercent
 }

@@ -13,22 +13,27 @@ func TestBalance(t *testing.T) {
 	const calm = int(calmTime / adaptEvery)
 	var b balance
 	for i, step := range []struct {
-		cost  float64
-		times int
-		want  int // after the last
+		cost    float64
+		crowded bool
+		times   int
+		want    int // after the last
 	}{
-		{dear / 2, 100, garbagePercent},
-		{dear, 1, busyPercent},
-		{cheap / 2, calm - 1, busyPercent},
-		{cheap, 1, busyPercent}, // the calm starts again
-		{cheap / 2, calm - 1, busyPercent},
-		{cheap / 2, 1, garbagePercent},
-		{dear / 2, 1, garbagePercent},
-		{2, 1, busyPercent},
+		{dear / 2, false, 100, garbagePercent},
+		{dear, false, 1, busyPercent},
+		{cheap / 2, false, calm - 1, busyPercent},
+		{cheap, false, 1, busyPercent}, // the calm starts again
+		{cheap / 2, false, calm - 1, busyPercent},
+		{cheap / 2, false, 1, garbagePercent},
+		{dear / 2, false, 1, garbagePercent},
+		{dear / 2, true, 1, garbagePercent},
+		{2, false, 1, busyPercent},
+		{2, true, 1, crowdedPercent},
+		{cheap, true, 1, crowdedPercent},
+		{cheap, false, 1, busyPercent},
 	} {
 		var got int
 		for range step.times {
-			got = b.percent(step.cost)
+			got = b.percent(step.cost, step.crowded)
 		}
 		if got != step.want {
 			t.Errorf("step %d: %d, want %d", i, got, step.want)
