@@ -33,6 +33,7 @@ type Writer struct {
 
 	mu      sync.Mutex
 	buffer  []byte
+	spare   []byte          // memory for the next buffer
 	dropped int             // lines since the last report
 	report  func(lines int) // may call Write
 }
@@ -94,9 +95,8 @@ func (w *Writer) run(quit <-chan struct{}) {
 
 // drain writes until the buffer is empty and every dropped line is reported.
 func (w *Writer) drain() {
-	var free []byte
 	for {
-		text, dropped, report := w.take(free)
+		text, dropped, report := w.take()
 		if len(text) == 0 && dropped == 0 {
 			return
 		}
@@ -104,17 +104,24 @@ func (w *Writer) drain() {
 		if dropped > 0 {
 			report(dropped)
 		}
-		if free = text[:0]; cap(free) > keptSize {
-			free = nil
-		}
+		w.keep(text)
 	}
 }
 
-// take takes the buffer and leaves free in its place.
-func (w *Writer) take(free []byte) (text []byte, dropped int, report func(int)) {
+// keep keeps the memory of text for later.
+func (w *Writer) keep(text []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if cap(text) <= keptSize {
+		w.spare = text[:0]
+	}
+}
+
+// take takes the buffer, and leaves an empty one in its place.
+func (w *Writer) take() (text []byte, dropped int, report func(int)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	text, dropped = w.buffer, w.dropped
-	w.buffer, w.dropped = free, 0
+	w.buffer, w.spare, w.dropped = w.spare, nil, 0
 	return text, dropped, w.report
 }
