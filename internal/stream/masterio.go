@@ -109,10 +109,13 @@ func (m *masterSession) next(beats <-chan time.Time) *scoutv1.SessionResponse {
 			}
 		case <-beats:
 			m.noteSilence()
-			return &scoutv1.SessionResponse{Message: &scoutv1.SessionResponse_Beat{Beat: &scoutv1.MasterBeat{}}}
+			return masterBeat
 		}
 	}
 }
+
+// masterBeat is the heartbeat of all sessions.
+var masterBeat = &scoutv1.SessionResponse{Message: &scoutv1.SessionResponse_Beat{Beat: &scoutv1.MasterBeat{}}}
 
 // noteSilence counts a missed heartbeat. The scout's heartbeats are as frequent as
 // the master's, but not at the same time.

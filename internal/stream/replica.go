@@ -38,7 +38,7 @@ type replica struct {
 	shown    fingerprint // of the copy; zero: no copy. An Offer does not change it.
 	load     load        // of the copy
 	taken    load        // from the quota, for the copy and the incoming update
-	incoming *incoming   // in phaseSnapshot and phaseChange
+	incoming incoming    // in phaseSnapshot and phaseChange
 }
 
 // fingerprint identifies a set of names after a number of updates.
@@ -167,7 +167,7 @@ func (r *replica) resync() { r.phase = phaseResyncing }
 // drop discards the copy, the incoming update and the Offer.
 func (r *replica) drop() {
 	r.shown = fingerprint{}
-	r.incoming = nil
+	r.incoming = incoming{}
 	r.settle(load{})
 	r.withdraw()
 }
@@ -235,15 +235,14 @@ func (r *replica) update(u *scoutv1.Update) error {
 	if u.GetMore() {
 		return nil
 	}
-	whole := r.incoming
-	r.incoming = nil
-	whole.learned = time.Now().Add(-age(u))
+	defer r.incoming.forget()
+	r.incoming.learned = time.Now().Add(-age(u))
 	said := fingerprint{u.GetRevision(), u.GetCount(), u.GetDigest()}
 	if r.phase == phaseSnapshot {
 		r.withdraw()
-		return r.reset(whole, said)
+		return r.reset(&r.incoming, said)
 	}
-	return r.apply(whole, said)
+	return r.apply(&r.incoming, said)
 }
 
 // expect checks that u belongs to the incoming update, or starts one.
@@ -262,7 +261,7 @@ func (r *replica) expect(u *scoutv1.Update) error {
 		return err
 	}
 	r.phase = next
-	r.incoming = &incoming{revision: u.GetRevision(), began: time.Now()}
+	r.incoming.revision, r.incoming.began = u.GetRevision(), time.Now()
 	return nil
 }
 
@@ -359,12 +358,24 @@ func (r *replica) append(u *scoutv1.Update) error {
 }
 
 // incoming is an update with missing parts. It has the names in the encoding of a
-// set.
+// set. Its memory serves all small updates of a session.
 type incoming struct {
 	revision       uint64
 	began, learned time.Time
 	bytes          int // of names, on the wire
 	removed, added files.Builder
+}
+
+// keptSize is how many bytes of names an update may have had for its memory to be
+// kept.
+const keptSize = 4 << 10
+
+// forget makes room for the next update, once the names of this one were taken.
+func (in *incoming) forget() {
+	if in.bytes > keptSize {
+		*in = incoming{}
+	}
+	in.bytes = 0
 }
 
 func (in *incoming) arrival() Arrival {
