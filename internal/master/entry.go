@@ -131,8 +131,11 @@ type Parts struct{ Removed, Added []byte }
 // entry that is added has a format of its own.
 const formatRead = 1
 
+// firstFormat is the format that every scoutmaster reads.
+const firstFormat = 1
+
 // formatOf returns the format of a kind of entry.
-func formatOf(Body) uint32 { return 1 }
+func formatOf(Body) uint32 { return firstFormat }
 
 func (*Begin) isBody()   {}
 func (*Tick) isBody()    {}

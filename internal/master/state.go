@@ -323,6 +323,9 @@ func (s *State) live() (n int) {
 // readByAll reports whether all scoutmasters that are live read the entries of a
 // format.
 func (s *State) readByAll(format uint32) bool {
+	if format <= firstFormat {
+		return true
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, m := range s.masters {
