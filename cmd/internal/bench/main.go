@@ -21,6 +21,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"runtime/debug"
 	"syscall"
 )
 
@@ -49,6 +50,9 @@ func main() {
 	}
 }
 
+// garbagePercent is four times Go's default.
+const garbagePercent = 400
+
 func run(args []string) error {
 	if len(args) > 0 && peers[args[0]] != nil {
 		return peers[args[0]](args[1:])
@@ -59,6 +63,8 @@ func run(args []string) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// What is played here shares the processors with what is measured.
+	debug.SetGCPercent(garbagePercent)
 	lab, err := openLab(o)
 	if err != nil {
 		return err
