@@ -50,6 +50,7 @@ var sharedRows = []row{
 	{
 		name: "changes of a busy fleet", reference: "JetStream alone, as fast as it goes", at: point{10_000, 10_000}, small: point{100, 100}, run: sharedBusy,
 		how: "All scouts are at one of two scoutmasters, and files come all the time, at random scouts. 10,000 of them a second. " +
+			"The heartbeat is 5 s: with one a second the scouts, which run on the same machine, would keep a core busy by themselves. " +
 			"The rate is of changes that the other scoutmaster lists, from the first change to its list having all of them. The reference is of entries of the same size, from one connection to another.",
 	},
 	{
@@ -89,8 +90,9 @@ func (l *lab) buildNATS() (string, error) {
 	return natsserver.Build(l.dir)
 }
 
-// share starts NATS servers, and a scoutmaster of so many. It ends with close.
-func (l *lab) share(ctx context.Context, masters int) (*shared, error) {
+// share starts NATS servers, and a scoutmaster of so many, with these flags. It ends
+// with close.
+func (l *lab) share(ctx context.Context, masters int, flags ...string) (*shared, error) {
 	binary, err := l.buildNATS()
 	if err != nil {
 		return nil, err
@@ -100,7 +102,7 @@ func (l *lab) share(ctx context.Context, masters int) (*shared, error) {
 		return nil, err
 	}
 	s := &shared{lab: l, leave: func() error { return nil }}
-	s.Fleet, err = testfleet.NewFleet(testfleet.FleetConfig{Programs: l.programs, NATS: binary, Dir: dir, Servers: natsServers, Masters: masters})
+	s.Fleet, err = testfleet.NewFleet(testfleet.FleetConfig{Programs: l.programs, NATS: binary, Dir: dir, Servers: natsServers, Masters: masters, Args: flags})
 	if err != nil {
 		return nil, err
 	}
@@ -252,8 +254,8 @@ func (s *shared) pair(ctx context.Context) (*pair, error) {
 
 // shareBesideBare starts two scoutmasters, the first of which has the scouts, and a bare
 // pair that uses the same servers.
-func (l *lab) shareBesideBare(ctx context.Context, p point) (*shared, *pair, error) {
-	s, err := l.share(ctx, 2)
+func (l *lab) shareBesideBare(ctx context.Context, p point, flags ...string) (*shared, *pair, error) {
+	s, err := l.share(ctx, 2, flags...)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -424,7 +426,7 @@ func sharedIdle(ctx context.Context, l *lab, p point) (res result, err error) {
 }
 
 func sharedBusy(ctx context.Context, l *lab, p point) (res result, err error) {
-	s, bare, err := l.shareBesideBare(ctx, p)
+	s, bare, err := l.shareBesideBare(ctx, p, "-heartbeat", "5s", "-deadline", "15s", "-cut-off", "30s")
 	if err != nil {
 		return res, err
 	}
