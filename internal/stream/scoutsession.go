@@ -63,18 +63,19 @@ type scoutSession struct {
 	kept *files.Set // the state that the Welcome keeps; nil: none
 
 	// Only run uses these: the state that was sent to the master.
-	phase      scoutPhase
-	sent       *files.Set       // in phaseSynced: the set that the master shows
-	reason     string           // in phaseUnavailable: why there is no set
-	scanned    int              // in phaseUnavailable: files scanned so far
-	revision   uint64           // of the last update
-	incomplete string           // in the last Beat
-	learned    time.Time        // of the oldest change that was not sent yet; zero: just now
-	spacing    spacing          // of the Offers that answer Resyncs
-	offerDue   <-chan time.Time // an Offer waits for it; nil: it may be sent
-	slow       *time.Timer      // in phaseOffered: logs a missing Grant
-	settled    time.Time        // in phaseSynced and phaseUnavailable: since when
-	proven     bool             // the session was settled for provenAfter
+	phase    scoutPhase
+	sent     *files.Set       // in phaseSynced: the set that the master shows
+	reason   string           // in phaseUnavailable: why there is no set
+	scanned  int              // in phaseUnavailable: files scanned so far
+	revision uint64           // of the last update
+	beats    *time.Ticker     // a Beat is due
+	reported Condition        // in the last Beat
+	learned  time.Time        // of the oldest change that was not sent yet; zero: just now
+	spacing  spacing          // of the Offers that answer Resyncs
+	offerDue <-chan time.Time // an Offer waits for it; nil: it may be sent
+	slow     *time.Timer      // in phaseOffered: logs a missing Grant
+	settled  time.Time        // in phaseSynced and phaseUnavailable: since when
+	proven   bool             // the session was settled for provenAfter
 }
 
 // openSession registers a scout with a master, unless ctx is done first. It calls
@@ -202,8 +203,8 @@ func (c *scoutSession) hurry() {
 // loop sends what the master does not have yet, then waits for the next event, and
 // repeats. Changes during a send are sent together afterwards.
 func (c *scoutSession) loop(ctx context.Context) error {
-	beats := time.NewTicker(c.heartbeat)
-	defer beats.Stop()
+	c.beats = time.NewTicker(c.heartbeat)
+	defer c.beats.Stop()
 	turns := time.NewTicker(pulseEvery)
 	defer turns.Stop()
 	c.turns = turns.C
@@ -226,14 +227,14 @@ func (c *scoutSession) loop(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := c.wait(ctx, beats.C); err != nil {
+		if err := c.wait(ctx); err != nil {
 			return err
 		}
 	}
 }
 
 // wait waits for the next event, and sends a Beat that is due.
-func (c *scoutSession) wait(ctx context.Context, beats <-chan time.Time) error {
+func (c *scoutSession) wait(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return c.deregister()
@@ -258,7 +259,7 @@ func (c *scoutSession) wait(ctx context.Context, beats <-chan time.Time) error {
 		return nil
 	case <-c.probes:
 		return c.beat()
-	case <-beats:
+	case <-c.beats.C:
 		return c.beat()
 	}
 }
@@ -296,7 +297,7 @@ func (c *scoutSession) tell(ctx context.Context, v files.View) error {
 		if v.Set == c.sent {
 			return nil
 		}
-		return c.change(ctx, v.Set)
+		return c.change(ctx, v)
 	}
 	return nil
 }
@@ -327,7 +328,7 @@ func (c *scoutSession) isProven() bool {
 // looked answers the Look in progress, after everything that the rescan found was sent.
 // A Beat before the answer says why files may be missing.
 func (c *scoutSession) looked(v files.View) error {
-	if v.Incomplete != c.incomplete {
+	if conditionOf(v).Incomplete != c.reported.Incomplete {
 		if err := c.beat(); err != nil {
 			return err
 		}
@@ -400,15 +401,22 @@ func (c *scoutSession) beat() error {
 			return err
 		}
 	}
-	c.incomplete = v.Incomplete
+	c.reported = conditionOf(v)
 	beat := &scoutv1.Beat{
-		Unreadable: uint64(v.Unreadable), Polled: uint64(v.Polled),
-		PollMillis: uint64(v.PollRound.Milliseconds()), Incomplete: oneLine(v.Incomplete, maxReason),
+		Unreadable: c.reported.Unreadable, Polled: c.reported.Polled,
+		PollMillis: uint64(c.reported.PollRound.Milliseconds()), Incomplete: c.reported.Incomplete,
 	}
 	if c.phase == phaseSynced {
 		beat.Revision, beat.Count, beat.Digest = c.revision, uint64(c.sent.Len()), c.sent.Digest()
 	}
 	return c.say(&scoutv1.SessionRequest{Message: &scoutv1.SessionRequest_Beat{Beat: beat}})
+}
+
+func conditionOf(v files.View) Condition {
+	return Condition{
+		Unreadable: uint64(v.Unreadable), Polled: uint64(v.Polled),
+		PollRound: v.PollRound, Incomplete: oneLine(v.Incomplete, maxReason),
+	}
 }
 
 // snapshot sends set as a snapshot.
@@ -427,8 +435,10 @@ func (c *scoutSession) snapshot(ctx context.Context, set *files.Set) error {
 	return err
 }
 
-// change sends the difference between set and the set that the master shows.
-func (c *scoutSession) change(ctx context.Context, set *files.Set) error {
+// change sends the difference between the set of v and the set that the master shows.
+// It says as much as a Beat, so the next Beat is due a heartbeat later.
+func (c *scoutSession) change(ctx context.Context, v files.View) error {
+	set := v.Set
 	d := files.Diff(c.sent, set)
 	if d.Empty() {
 		c.scout.sent.note(update{delta: d, set: set})
@@ -436,8 +446,12 @@ func (c *scoutSession) change(ctx context.Context, set *files.Set) error {
 		return nil
 	}
 	bytes, err := c.send(ctx, update{delta: d, set: set})
-	if c.sent == set {
-		c.scout.recorder().ChangeSent(d.Added.Len(), d.Removed.Len(), bytes, c.age())
+	if c.sent != set {
+		return err
+	}
+	c.scout.recorder().ChangeSent(d.Added.Len(), d.Removed.Len(), bytes, c.age())
+	if conditionOf(v) == c.reported {
+		c.beats.Reset(c.heartbeat)
 	}
 	return err
 }

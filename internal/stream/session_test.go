@@ -65,6 +65,43 @@ func TestIdleHour(t *testing.T) {
 	})
 }
 
+// An Update says as much as a Beat, which is left out after it, unless there is
+// something else to say. The master hears the scout each heartbeat all the same.
+func TestBeatsBesideUpdates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t)
+		recorder := new(tally)
+		m := startMaster(t, n, func(c *Config) { c.Recorder = recorder })
+		dir := newDirectory("a")
+		startScout(t, n, dir)
+		time.Sleep(90 * time.Second)
+		member := m.registry.last()
+		before := member.beats()
+		for i := range 400 { // 100 s
+			time.Sleep(250 * time.Millisecond)
+			dir.show(files.View{Set: setOf("a", fmt.Sprint("b", i))})
+		}
+		if beats := member.beats() - before; beats > 1 {
+			t.Errorf("%d beats beside updates", beats)
+		}
+		for i := range 8 {
+			time.Sleep(250 * time.Millisecond)
+			dir.show(files.View{Set: setOf("a", fmt.Sprint("c", i)), Polled: 3})
+		}
+		if got := member.condition().Polled; got != 3 {
+			t.Errorf("%d directories are said to be polled", got)
+		}
+		before = member.beats()
+		time.Sleep(10 * time.Second)
+		if beats := member.beats() - before; beats < 9 {
+			t.Errorf("%d beats in ten quiet seconds", beats)
+		}
+		if missed := recorder.take()["missed"]; missed != 0 {
+			t.Errorf("%d heartbeats were missed", missed)
+		}
+	})
+}
+
 // A snapshot that takes far longer than the deadline is not dropped meanwhile,
 // and shows when it is whole; what changed meanwhile follows together.
 func TestSlowSnapshot(t *testing.T) {
