@@ -435,6 +435,10 @@ func sharedBusy(ctx context.Context, l *lab, p point) (res result, err error) {
 	const rate = 10_000
 	lasts := l.lasting(10*time.Second, time.Second)
 	total := int(rate * lasts.Seconds())
+	before, err := s.cpu()
+	if err != nil {
+		return res, err
+	}
 	began := time.Now()
 	for i := range total {
 		if early := time.Until(began.Add(time.Duration(i) * time.Second / rate)); early > time.Millisecond {
@@ -449,6 +453,13 @@ func sharedBusy(ctx context.Context, l *lab, p point) (res result, err error) {
 		return res, err
 	}
 	took := time.Since(began)
+	after, err := s.cpu()
+	if err != nil {
+		return res, err
+	}
+	each := func(i int) string { return seconds.format((after[i] - before[i]).Seconds() / float64(total)) }
+	res.note("Processor time of a change, with that of heartbeats: %s at the scoutmaster that has the scouts, %s at the other, %s at the three NATS servers together, and %s at what plays the scouts.",
+		each(0), each(1), each(2), each(3))
 	alone, err := bare.flood(total)
 	if err != nil {
 		return res, err
@@ -458,6 +469,25 @@ func sharedBusy(ctx context.Context, l *lab, p point) (res result, err error) {
 		figure{name: "last change → listed", unit: seconds, value: (took - made).Seconds()},
 	)
 	return res, nil
+}
+
+// cpu returns the processor time that the first two scoutmasters have used, the NATS
+// servers together, and this process.
+func (s *shared) cpu() (used [4]time.Duration, err error) {
+	pids := [][]int{{s.masters[0].Process.Process.Pid}, {s.masters[1].Process.Process.Pid}, nil, {os.Getpid()}}
+	for _, server := range s.Servers {
+		pids[2] = append(pids[2], server.PID())
+	}
+	for i, of := range pids {
+		for _, pid := range of {
+			one, err := testfleet.CPUOf(pid)
+			if err != nil {
+				return used, err
+			}
+			used[i] += one
+		}
+	}
+	return used, nil
 }
 
 func sharedKill(ctx context.Context, l *lab, p point) (res result, err error) {

@@ -52,10 +52,13 @@ func (p *Process) Continue() error { return p.Signal(syscall.SIGCONT) }
 // CPU returns the processor time that the program has used. It counts the
 // threads that there are, to the nanosecond, where the kernel's total counts
 // ticks of 10 ms.
-func (p *Process) CPU() (sum time.Duration, err error) {
-	stats, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.Process.Pid))
+func (p *Process) CPU() (time.Duration, error) { return CPUOf(p.Process.Pid) }
+
+// CPUOf returns the processor time that a process has used.
+func CPUOf(pid int) (sum time.Duration, err error) {
+	stats, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
 	if err != nil || len(stats) == 0 {
-		return 0, fmt.Errorf("processor time of process %d: it has ended", p.Process.Pid)
+		return 0, fmt.Errorf("processor time of process %d: it has ended", pid)
 	}
 	for _, path := range stats {
 		stat, err := os.ReadFile(path)

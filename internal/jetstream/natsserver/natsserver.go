@@ -146,6 +146,9 @@ func (s *Server) Address() string { return "127.0.0.1:" + strconv.Itoa(s.port) }
 // URL is the address as clients of NATS write it.
 func (s *Server) URL() string { return "nats://" + s.Address() }
 
+// PID identifies the process of a server that runs.
+func (s *Server) PID() int { return s.cmd.Process.Pid }
+
 // Start starts the server, which does not run.
 func (s *Server) Start() error {
 	out, err := os.OpenFile(s.path("log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
