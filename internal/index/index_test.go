@@ -144,7 +144,7 @@ func model(t *testing.T, r *rand.Rand, owners uint32) {
 	ix := new(Index)
 	order := Order(backwards)
 	cmp := compareEntries(order)
-	for round := range 60 {
+	for round := range 120 / (1 + int(owners)) {
 		var edits []Edit
 		now := slices.Clone(want)
 		removed, added := map[string]bool{}, map[string]bool{}
