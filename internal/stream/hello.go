@@ -90,6 +90,9 @@ func CheckTiming(heartbeat, deadline time.Duration) error {
 // oneLine returns text as one line of UTF-8 without control characters, with at most
 // this number of characters, for the wire, the log and statuses.
 func oneLine(text string, most int) string {
+	if text == "" {
+		return ""
+	}
 	printable := func(r rune) rune {
 		if unicode.IsControl(r) {
 			return ' '
