@@ -297,13 +297,18 @@ func (l *lasting) register(ctx context.Context, target dial.Target, bound, welco
 	late := giveUp(cancel, bound)
 	defer func() { late.Stop() }()
 	defer l.sayIfSlow("welcome")()
+	connected := false
 	session, err := openSession(ctx, target, l, func() {
+		connected = true
 		if welcome > 0 && late.Stop() {
 			l.pulse()
 			late = giveUp(cancel, welcome)
 		}
 	})
-	if err != nil {
+	switch {
+	case connected && errors.Is(err, errNoAnswer):
+		return nil, fmt.Errorf("scoutmaster at %s: %w (it is connected: see in its log whether its NATS servers answer, and that no firewall is between)", target, err)
+	case err != nil:
 		return nil, explain(target.String(), err)
 	}
 	l.recorder().Registered()

@@ -68,6 +68,13 @@ func TestFirstRegistrationFails(t *testing.T) {
 			startMaster(t, n)
 			n.down.lose()
 		}, []string{"no answer within 4s"}, registerBound},
+		{"undecided", func(t *testing.T, n *network) {
+			m := startMaster(t, n)
+			m.registry.decide(func(ctx context.Context, _ Peer) error {
+				<-ctx.Done()
+				return ctx.Err()
+			})
+		}, []string{"master:3000", "no answer within 4s", "whether its NATS servers answer"}, registerBound},
 		{"held", func(t *testing.T, n *network) {
 			m := startMaster(t, n)
 			m.registry.decide(func(context.Context, Peer) error {
