@@ -59,6 +59,10 @@ func TestIdleHour(t *testing.T) {
 		if beats := m.registry.last().beats(); beats < 3590 {
 			t.Errorf("%d beats in an hour", beats)
 		}
+		// A frame has 9 bytes, and a message 5 more. Nothing else is sent.
+		if up, down := n.up.passed()/3600, n.down.passed()/3600; up > 9+5+20 || down > 9+5+4 {
+			t.Errorf("%d bytes a second to the master, %d to the scout", up, down)
+		}
 		if lost := c.logs.count("master lost"); lost != 0 {
 			t.Errorf("master lost %d times", lost)
 		}
