@@ -22,8 +22,7 @@
 //	                   <-------------      Grant, when it has capacity
 //	  Update(reset)... ------------->      visible when the last part is in
 //	  Update           ------------->      visible at once
-//	  Beat             <------------>      Beat, each heartbeat, both ways; a scout
-//	                                       may leave it out after an Update
+//	  Beat             <------------>      Beat, each heartbeat, both ways
 //	                   <-------------      Look, when a reader wants to be sure
 //	  Looked           ------------->      behind whatever the rescan has found
 //	  (half-close)     ------------->      deregistered; the call ends with OK
@@ -1194,8 +1193,9 @@ func (x *Looked) GetTicket() uint64 {
 // Beat says that the scout is alive and what the master's copy must be: the
 // state after the last Update that it sent, or revision, count and digest 0 when
 // it has sent none since its last Hello, Unavailable or Resync. A state that was
-// kept counts as an Update with revision 1. One that does not
-// fit the copy is answered by Resync.
+// kept counts as an Update with revision 1. One that does not fit the copy is
+// answered by Resync. An Update says the same: after it the next Beat may be due a
+// heartbeat later, unless it has something new to say of the directories.
 type Beat struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Revision uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`

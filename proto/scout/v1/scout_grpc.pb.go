@@ -22,8 +22,7 @@
 //	                   <-------------      Grant, when it has capacity
 //	  Update(reset)... ------------->      visible when the last part is in
 //	  Update           ------------->      visible at once
-//	  Beat             <------------>      Beat, each heartbeat, both ways; a scout
-//	                                       may leave it out after an Update
+//	  Beat             <------------>      Beat, each heartbeat, both ways
 //	                   <-------------      Look, when a reader wants to be sure
 //	  Looked           ------------->      behind whatever the rescan has found
 //	  (half-close)     ------------->      deregistered; the call ends with OK
