@@ -299,20 +299,15 @@ func (c *Conn) needed(have natsjs.StreamConfig) (want natsjs.StreamConfig, diffe
 
 // repair gives a stream back the settings that it needs, if somebody has changed them
 // while this program runs: entries would not come any more.
-func (c *Conn) repair(ctx context.Context, stream natsjs.Stream) (natsjs.Stream, error) {
-	have := stream.CachedInfo().Config
+func (c *Conn) repair(ctx context.Context, have natsjs.StreamConfig) {
 	want, differs := c.needed(have)
 	if !differs || have.Metadata[formatKey] != format {
-		return stream, nil
+		return
 	}
-	repaired, err := c.js.UpdateStream(ctx, want)
+	_, err := c.js.UpdateStream(ctx, want) // after an error entries may come all the same
 	if withheld, ok := c.repaired.Allow(); ok {
 		c.options.Log.Warn("log settings changed", zap.Error(err), zap.Int("withheld", withheld))
 	}
-	if err != nil {
-		return stream, nil //nolint:nilerr // it was logged, and entries may come all the same
-	}
-	return repaired, nil
 }
 
 // Error codes of JetStream that the client library does not name.

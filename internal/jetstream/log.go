@@ -137,12 +137,11 @@ func (c *Conn) info(ctx context.Context) (*natsjs.StreamInfo, error) {
 	stream, err := c.askForStream(ctx)
 	if errors.Is(err, natsjs.ErrStreamNotFound) {
 		stream, err = c.create(ctx)
-	} else if err == nil {
-		stream, err = c.repair(ctx, stream)
 	}
 	if err != nil {
 		return nil, err
 	}
+	c.repair(ctx, stream.CachedInfo().Config)
 	return stream.CachedInfo(), nil
 }
 
