@@ -39,6 +39,9 @@ func TestReached(t *testing.T) {
 		{figure{value: 3, reference: 2, bound: atMostTimes(1.5)}, true, true},
 		{figure{value: 2, reference: 3, bound: atLeastTimes(0.7)}, false, true},
 		{figure{value: 2, bound: atLeastTimes(0.7)}, false, false},
+		{figure{value: 1, bound: atMost(0)}, false, true},
+		{figure{bound: atMost(0)}, true, true},
+		{figure{value: 0, reference: 3, bound: atMostTimes(0.7)}, true, true},
 		{figure{value: 2}, false, false},
 	} {
 		if ok, known := tc.figure.reached(); ok != tc.ok || known != tc.known {

@@ -103,25 +103,28 @@ func (f figure) String() string {
 
 // bound is what a figure must reach. The zero bound is none.
 type bound struct {
+	given    bool
 	limit    float64
 	least    bool // the limit is the least, not the most
 	relative bool // the limit is for the ratio to the reference
 }
 
-func atMost(limit float64) bound       { return bound{limit: limit} }
-func atMostTimes(limit float64) bound  { return bound{limit: limit, relative: true} }
-func atLeast(limit float64) bound      { return bound{limit: limit, least: true} }
-func atLeastTimes(limit float64) bound { return bound{limit: limit, relative: true, least: true} }
+func atMost(limit float64) bound      { return bound{given: true, limit: limit} }
+func atMostTimes(limit float64) bound { return bound{given: true, limit: limit, relative: true} }
+func atLeast(limit float64) bound     { return bound{given: true, limit: limit, least: true} }
+func atLeastTimes(limit float64) bound {
+	return bound{given: true, limit: limit, relative: true, least: true}
+}
 
 // reached reports whether f is within its bound, if it has one that could be
 // told.
 func (f figure) reached() (ok, known bool) {
+	if !f.bound.given || f.bound.relative && f.reference == 0 {
+		return false, false
+	}
 	v := f.value
 	if f.bound.relative {
 		v = f.ratio()
-	}
-	if f.bound == (bound{}) || v == 0 && f.bound.relative {
-		return false, false
 	}
 	if f.bound.least {
 		return v >= f.bound.limit, true
