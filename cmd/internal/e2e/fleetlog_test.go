@@ -316,7 +316,6 @@ func TestFleetPurgedStream(t *testing.T) {
 	scouts := f.startScouts(50)
 	f.agree(scouts...)
 	h := f.hop(scouts...)
-	h.isAway(2)
 	stream, err := f.jetStream(0).Stream(t.Context(), streamName)
 	must(t, err)
 	must(t, stream.Purge(t.Context()))

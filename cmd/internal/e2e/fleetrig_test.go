@@ -281,7 +281,7 @@ type hopper struct {
 }
 
 // hop begins to read: all files of the scouts are in every answer until the test
-// ends or is told otherwise.
+// ends or is told otherwise. Scoutmasters that were never started need not answer.
 func (f *fleet) hop(scouts ...*scout) *hopper {
 	f.t.Helper()
 	h := &hopper{
@@ -292,9 +292,9 @@ func (f *fleet) hop(scouts ...*scout) *hopper {
 		h.kept[s] = find(f.t, s.dir)
 	}
 	for i, m := range f.masters {
-		h.urls = append(h.urls, "http://")
-		if m != nil {
-			h.urls[i] += m.HTTP + "/files"
+		h.urls = append(h.urls, "")
+		if h.away[i] = m == nil; m != nil {
+			h.urls[i] = "http://" + m.HTTP + "/files"
 		}
 	}
 	stop := repeat(f.t, 10*time.Millisecond, h.read)
