@@ -215,21 +215,25 @@ func (f *fleet) homed(i int, scouts []*scout) []*scout {
 }
 
 // agree waits until each scoutmaster that runs lists what find says of the scouts'
-// directories, and checks that they call it the same.
+// directories, and all call it the same. One of them may be ahead for a moment, with an
+// entry that does not change these names, such as that a scoutmaster is buried.
 func (f *fleet) agree(scouts ...*scout) {
 	f.t.Helper()
-	tags := make(map[string]bool)
-	for _, m := range f.others(-1) {
-		converges(f.t, m, scouts...)
-	}
-	for _, m := range f.others(-1) {
-		_, tag, err := m.ask("/files", "")
-		must(f.t, err)
-		tags[tag] = true
-	}
-	if len(tags) != 1 {
-		f.t.Errorf("one list is called %v", tags)
-	}
+	within(f.t, patience, func() error {
+		tags := make(map[string]bool)
+		for _, m := range f.others(-1) {
+			converges(f.t, m, scouts...)
+		}
+		for _, m := range f.others(-1) {
+			_, tag, err := m.ask("/files", "")
+			must(f.t, err)
+			tags[tag] = true
+		}
+		if len(tags) != 1 {
+			return fmt.Errorf("one list is called %v", tags)
+		}
+		return nil
+	})
 }
 
 // lost waits until other scoutmasters log that one is lost, and why.
