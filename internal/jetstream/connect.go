@@ -85,8 +85,10 @@ type Conn struct {
 
 	giveUp func() // ends Open
 
-	mu      sync.Mutex
-	refused error // the last permission that the servers refused
+	mu         sync.Mutex
+	refused    error     // the last permission that the servers refused
+	unanswered time.Time // since when nobody has answered for the stream; zero: somebody has
+	another    *Conn     // what Another returned last
 }
 
 // Open connects to the NATS servers and makes sure that the log exists. Its
@@ -131,7 +133,18 @@ func (c *Conn) Another() (*Conn, error) {
 	if a.nats, err = nats.Connect(strings.Join(a.options.URLs, ","), settings...); err != nil {
 		return nil, a.explain(err)
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.another = a
 	return a, nil
+}
+
+// reconnect goes to other servers. The caller holds mu.
+func (c *Conn) reconnect() {
+	c.nats.ForceReconnect() //nolint:errcheck // it is closed
+	if c.another != nil {
+		c.another.nats.ForceReconnect() //nolint:errcheck // likewise
+	}
 }
 
 // Close ends the connection.

@@ -376,6 +376,21 @@ func TestServerIsBehindAndAlone(t *testing.T) {
 	f.await(1)
 }
 
+// A server that is cut off from those that have the log keeps its connections. The
+// follower goes to another server, which here has another log.
+func TestServerIsolated(t *testing.T) {
+	servers, other := natstest.Start(t, 3), natstest.Start(t, 1)[0]
+	other.Kill() // so that the follower is at the first one
+	c := open(t, options(servers[0], other))
+	appendAll(t, c, "e", 3)
+	f := follow(t, c, 1)
+	f.await(3)
+	other.Start()
+	servers[1].Kill()
+	servers[2].Kill()
+	f.ends(jetstream.ErrRewritten)
+}
+
 // A stream that was removed and made again is noticed, whether its sequences
 // are lower than before or fit.
 func TestStreamMadeAnew(t *testing.T) {

@@ -134,7 +134,9 @@ func (c *Conn) Replicas(ctx context.Context) (wanted, current int, err error) {
 func (c *Conn) info(ctx context.Context) (*natsjs.StreamInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
+	began := time.Now()
 	stream, err := c.askForStream(ctx)
+	c.noteAnswer(began, errors.Is(err, context.DeadlineExceeded))
 	if errors.Is(err, natsjs.ErrStreamNotFound) {
 		stream, err = c.create(ctx)
 	}
@@ -143,6 +145,30 @@ func (c *Conn) info(ctx context.Context) (*natsjs.StreamInfo, error) {
 	}
 	c.repair(ctx, stream.CachedInfo().Config)
 	return stream.CachedInfo(), nil
+}
+
+// isolated is how long nobody may answer for the stream until another server is tried. It
+// is longer than an election.
+const isolated = 8 * time.Second
+
+var errIsolated = errors.New("nobody there answers for the stream: another server is tried")
+
+// noteAnswer notes whether a question that was asked then was left without an answer. A
+// server that is cut off from the others keeps its connections, and knows no leader of
+// the stream: the connection goes to another one.
+func (c *Conn) noteAnswer(asked time.Time, missing bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case !missing || !c.nats.IsConnected():
+		c.unanswered = time.Time{}
+	case c.unanswered.IsZero():
+		c.unanswered = asked
+	case time.Since(c.unanswered) >= isolated && len(c.nats.Servers()) > 1:
+		c.unanswered = time.Time{}
+		c.warn("nats connection lost", errIsolated)
+		c.reconnect()
+	}
 }
 
 // askAgain is how long to wait for an answer until the same is asked once more. A leader
