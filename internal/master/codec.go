@@ -110,6 +110,7 @@ func encodeTick(t *Tick) *scoutv1.LogTick {
 	return &scoutv1.LogTick{
 		Name: t.Name, Url: t.URL, Version: t.Version, Address: t.Address,
 		Position: t.Position, Digest: t.Digest, Revision: t.Revision, Reads: t.Reads,
+		Deadline: durationpb.New(t.Deadline),
 	}
 }
 
@@ -117,6 +118,7 @@ func decodeTick(t *scoutv1.LogTick) Tick {
 	return Tick{
 		Name: t.GetName(), URL: t.GetUrl(), Version: t.GetVersion(), Address: t.GetAddress(),
 		Position: t.GetPosition(), Digest: t.GetDigest(), Revision: t.GetRevision(), Reads: t.GetReads(),
+		Deadline: t.GetDeadline().AsDuration(),
 	}
 }
 

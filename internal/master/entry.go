@@ -53,6 +53,8 @@ type (
 		Revision         uint64 // of its list, for people
 		// Reads is the latest format that the scoutmaster reads.
 		Reads uint32
+		// Deadline is the silence after which the scoutmaster is lost.
+		Deadline time.Duration
 	}
 
 	// Suspect says that nothing has come from a scoutmaster for the deadline. Any

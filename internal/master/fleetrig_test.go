@@ -281,14 +281,18 @@ func newTestFleet(t *testing.T, n int) *testFleet {
 func (f *testFleet) start() *testMaster { return f.startAs(fmt.Sprint("master-", len(f.list()))) }
 
 // startAs adds a scoutmaster that has a name.
-func (f *testFleet) startAs(name string) *testMaster {
+func (f *testFleet) startAs(name string, configure ...func(*Sharing)) *testMaster {
 	core, logs := observer.New(zapcore.DebugLevel)
 	m := &testMaster{fleet: f, line: &line{ring: f.ring}, logs: logs, done: make(chan error, 1)}
-	m.Registry = Share(listing.New(), Sharing{
+	how := Sharing{
 		Sequence: m.line, Peers: peers{m}, Name: name, URL: "http://" + name, Version: "v1",
 		Address:   fmt.Sprint(len(f.masters)),
 		Heartbeat: testHeartbeat, Deadline: testDeadline, CutOff: testCutOff,
-	}, zap.New(core))
+	}
+	for _, c := range configure {
+		c(&how)
+	}
+	m.Registry = Share(listing.New(), how, zap.New(core))
 	var ctx context.Context
 	ctx, m.stop = context.WithCancel(context.Background())
 	f.mu.Lock()

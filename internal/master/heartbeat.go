@@ -98,7 +98,7 @@ func (p *participant) once(ctx context.Context) {
 	p.ask(written{self, p.registry.state.serialOf(self.Instance) + 1})
 	err := p.say(ctx, &Tick{
 		Name: p.Name, URL: p.URL, Version: p.Version, Address: p.Address,
-		Position: at, Digest: digest, Revision: p.registry.state.list.Current().Revision, Reads: formatRead,
+		Position: at, Digest: digest, Revision: p.registry.state.list.Current().Revision, Reads: formatRead, Deadline: p.Deadline,
 	})
 	if err == nil {
 		p.prove(self.Instance)
@@ -195,8 +195,9 @@ func (p *participant) watchCutOff() {
 }
 
 // judge suspects the scoutmasters of which nothing has come for the deadline, and
-// buries those that are lost. The scoutmaster's own word has just come back, so
-// everything that the others have said before is known.
+// buries those that are lost. Each has its own deadline if that is longer, because the
+// scoutmasters of a fleet get another one in turn. The scoutmaster's own word has just
+// come back, so everything that the others have said before is known.
 //
 // Silence counts as long as that word comes back each heartbeat. When the log has
 // stood still, the others and their scouts have as long as ever from then on.
@@ -211,15 +212,15 @@ func (p *participant) judge(ctx context.Context) {
 		if !known || last.position != m.heard {
 			last = sign{position: m.heard, at: p.audible}
 		}
-		silence := p.audible - last.at
+		silence, deadline := p.audible-last.at, max(p.Deadline, m.tick.Deadline)
 		switch {
 		case m.instance == self.Instance:
-		case m.phase != masterLive && silence >= 2*p.Deadline:
+		case m.phase != masterLive && silence >= 2*deadline:
 			p.say(ctx, &Buried{m.instance}) //nolint:errcheck // tried again
-		case m.phase != masterLive || silence < p.Deadline:
+		case m.phase != masterLive || silence < deadline:
 		case m.suspected == 0:
 			p.say(ctx, &Suspect{m.instance}) //nolint:errcheck // tried again
-		case silence >= p.Deadline+p.Heartbeat:
+		case silence >= deadline+p.Heartbeat:
 			p.say(ctx, &Lost{m.instance, m.suspected}) //nolint:errcheck // tried again
 		}
 		seen[m.instance] = last

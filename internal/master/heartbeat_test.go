@@ -45,6 +45,31 @@ func TestADeadScoutmaster(t *testing.T) {
 	})
 }
 
+// While the scoutmasters of a fleet get a longer heartbeat and deadline in turn, none is
+// taken for lost that lives, and one that has died is lost after its own deadline.
+func TestAScoutmasterWithALongerDeadline(t *testing.T) {
+	inVirtualTime(t, 2, func(f *testFleet) {
+		const longer = 8
+		slow := f.startAs("slow", func(s *Sharing) {
+			s.Heartbeat, s.Deadline, s.CutOff = longer*testHeartbeat, longer*testDeadline, longer*testCutOff
+		})
+		f.await("it is ready", func() bool { return slow.Ready() == nil })
+		slow.arrive("a").show("x")
+		f.agree("x")
+		time.Sleep(10 * longer * testDeadline)
+		for _, m := range f.masters {
+			if n := m.logs.FilterMessage("scoutmaster lost").Len(); n > 0 {
+				t.Errorf("%s has lost %d scoutmasters that live", m.Registry.fleet.Name, n)
+			}
+		}
+		slow.kill()
+		took := f.await("the loss is noticed", func() bool { return f.masters[0].logs.FilterMessage("scoutmaster lost").Len() > 0 })
+		if took < (longer-1)*testDeadline || took > (longer+1)*testDeadline {
+			t.Errorf("the loss was noticed after %v", took)
+		}
+	})
+}
+
 // A scout whose scoutmaster has died is let in elsewhere at once.
 func TestTheSessionOfADeadScoutmasterIsStale(t *testing.T) {
 	inVirtualTime(t, 2, func(f *testFleet) {

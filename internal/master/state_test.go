@@ -649,7 +649,7 @@ func TestCodec(t *testing.T) {
 	j := joining("x")
 	j.Origin.Directory, j.Replaces, j.Before, j.Version, j.Registered = "/\xff", SessionID{7, 8}, "b", "v", time.Unix(1, 2).UTC()
 	for _, body := range []Body{
-		&Begin{5, "r"}, &Tick{"n", "u", "v", "a", 6, 7, 13, 8}, &Suspect{8}, &Lost{9, 10}, &Buried{11}, &Leaving{}, j,
+		&Begin{5, "r"}, &Tick{"n", "u", "v", "a", 6, 7, 13, 8, time.Minute}, &Suspect{8}, &Lost{9, 10}, &Buried{11}, &Leaving{}, j,
 		&Update{Reset: true, More: true, Parts: Parts{[]byte("r"), []byte("a")}},
 		&Update{Parts: Parts{nil, []byte("a")}, Revision: 3, Shown: Shown{4, 5}},
 		&Hidden{"reason", 12}, &Status{stream.Condition{Unreadable: 1, Polled: 2, Incomplete: "i", PollRound: time.Second}}, &Left{"left"},

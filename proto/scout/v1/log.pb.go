@@ -399,7 +399,10 @@ type LogTick struct {
 	// people.
 	Revision uint64 `protobuf:"varint,7,opt,name=revision,proto3" json:"revision,omitempty"`
 	// reads is the latest format that its writer reads.
-	Reads         uint32 `protobuf:"varint,8,opt,name=reads,proto3" json:"reads,omitempty"`
+	Reads uint32 `protobuf:"varint,8,opt,name=reads,proto3" json:"reads,omitempty"`
+	// deadline is the silence after which its writer is lost, unless that of who
+	// notices it is longer.
+	Deadline      *durationpb.Duration `protobuf:"bytes,9,opt,name=deadline,proto3" json:"deadline,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -488,6 +491,13 @@ func (x *LogTick) GetReads() uint32 {
 		return x.Reads
 	}
 	return 0
+}
+
+func (x *LogTick) GetDeadline() *durationpb.Duration {
+	if x != nil {
+		return x.Deadline
+	}
+	return nil
 }
 
 // LogSuspect says that nothing has come from a scoutmaster for the deadline. Any
@@ -2076,7 +2086,7 @@ const file_scout_v1_log_proto_rawDesc = "" +
 	"\x04body\":\n" +
 	"\bLogBegin\x12\x16\n" +
 	"\x06before\x18\x01 \x01(\x06R\x06before\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xc9\x01\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x80\x02\n" +
 	"\aLogTick\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03url\x18\x02 \x01(\tR\x03url\x12\x18\n" +
@@ -2085,7 +2095,8 @@ const file_scout_v1_log_proto_rawDesc = "" +
 	"\x06digest\x18\x05 \x01(\x06R\x06digest\x12\x18\n" +
 	"\aaddress\x18\x06 \x01(\tR\aaddress\x12\x1a\n" +
 	"\brevision\x18\a \x01(\x04R\brevision\x12\x14\n" +
-	"\x05reads\x18\b \x01(\rR\x05reads\"(\n" +
+	"\x05reads\x18\b \x01(\rR\x05reads\x125\n" +
+	"\bdeadline\x18\t \x01(\v2\x19.google.protobuf.DurationR\bdeadline\"(\n" +
 	"\n" +
 	"LogSuspect\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\x06R\binstance\"?\n" +
@@ -2247,8 +2258,8 @@ var file_scout_v1_log_proto_goTypes = []any{
 	(*StateHead)(nil),             // 21: scout.v1.StateHead
 	(*StateScoutmaster)(nil),      // 22: scout.v1.StateScoutmaster
 	(*StateSession)(nil),          // 23: scout.v1.StateSession
-	(*timestamppb.Timestamp)(nil), // 24: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 25: google.protobuf.Duration
+	(*durationpb.Duration)(nil),   // 24: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
 }
 var file_scout_v1_log_proto_depIdxs = []int32{
 	1,  // 0: scout.v1.LogEntry.begin:type_name -> scout.v1.LogBegin
@@ -2262,31 +2273,32 @@ var file_scout_v1_log_proto_depIdxs = []int32{
 	10, // 8: scout.v1.LogEntry.hidden:type_name -> scout.v1.LogHidden
 	11, // 9: scout.v1.LogEntry.status:type_name -> scout.v1.LogStatus
 	12, // 10: scout.v1.LogEntry.left:type_name -> scout.v1.LogLeft
-	8,  // 11: scout.v1.LogJoined.has:type_name -> scout.v1.LogShown
-	24, // 12: scout.v1.LogJoined.registered:type_name -> google.protobuf.Timestamp
-	8,  // 13: scout.v1.LogUpdate.shown:type_name -> scout.v1.LogShown
-	25, // 14: scout.v1.LogStatus.poll_round:type_name -> google.protobuf.Duration
-	17, // 15: scout.v1.PeerRequest.probe:type_name -> scout.v1.PeerProbe
-	18, // 16: scout.v1.PeerRequest.state:type_name -> scout.v1.PeerState
-	14, // 17: scout.v1.PeerRequest.rescan:type_name -> scout.v1.PeerRescan
-	25, // 18: scout.v1.PeerRescan.wait:type_name -> google.protobuf.Duration
-	16, // 19: scout.v1.PeerRescanned.unconfirmed:type_name -> scout.v1.PeerUnconfirmed
-	15, // 20: scout.v1.PeerAnswer.rescanned:type_name -> scout.v1.PeerRescanned
-	20, // 21: scout.v1.PeerAnswer.parts:type_name -> scout.v1.StatePart
-	21, // 22: scout.v1.StatePart.head:type_name -> scout.v1.StateHead
-	23, // 23: scout.v1.StatePart.session:type_name -> scout.v1.StateSession
-	22, // 24: scout.v1.StateHead.scoutmasters:type_name -> scout.v1.StateScoutmaster
-	2,  // 25: scout.v1.StateScoutmaster.tick:type_name -> scout.v1.LogTick
-	7,  // 26: scout.v1.StateSession.joined:type_name -> scout.v1.LogJoined
-	8,  // 27: scout.v1.StateSession.shown:type_name -> scout.v1.LogShown
-	10, // 28: scout.v1.StateSession.hidden:type_name -> scout.v1.LogHidden
-	11, // 29: scout.v1.StateSession.status:type_name -> scout.v1.LogStatus
-	9,  // 30: scout.v1.StateSession.parts:type_name -> scout.v1.LogUpdate
-	31, // [31:31] is the sub-list for method output_type
-	31, // [31:31] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	24, // 11: scout.v1.LogTick.deadline:type_name -> google.protobuf.Duration
+	8,  // 12: scout.v1.LogJoined.has:type_name -> scout.v1.LogShown
+	25, // 13: scout.v1.LogJoined.registered:type_name -> google.protobuf.Timestamp
+	8,  // 14: scout.v1.LogUpdate.shown:type_name -> scout.v1.LogShown
+	24, // 15: scout.v1.LogStatus.poll_round:type_name -> google.protobuf.Duration
+	17, // 16: scout.v1.PeerRequest.probe:type_name -> scout.v1.PeerProbe
+	18, // 17: scout.v1.PeerRequest.state:type_name -> scout.v1.PeerState
+	14, // 18: scout.v1.PeerRequest.rescan:type_name -> scout.v1.PeerRescan
+	24, // 19: scout.v1.PeerRescan.wait:type_name -> google.protobuf.Duration
+	16, // 20: scout.v1.PeerRescanned.unconfirmed:type_name -> scout.v1.PeerUnconfirmed
+	15, // 21: scout.v1.PeerAnswer.rescanned:type_name -> scout.v1.PeerRescanned
+	20, // 22: scout.v1.PeerAnswer.parts:type_name -> scout.v1.StatePart
+	21, // 23: scout.v1.StatePart.head:type_name -> scout.v1.StateHead
+	23, // 24: scout.v1.StatePart.session:type_name -> scout.v1.StateSession
+	22, // 25: scout.v1.StateHead.scoutmasters:type_name -> scout.v1.StateScoutmaster
+	2,  // 26: scout.v1.StateScoutmaster.tick:type_name -> scout.v1.LogTick
+	7,  // 27: scout.v1.StateSession.joined:type_name -> scout.v1.LogJoined
+	8,  // 28: scout.v1.StateSession.shown:type_name -> scout.v1.LogShown
+	10, // 29: scout.v1.StateSession.hidden:type_name -> scout.v1.LogHidden
+	11, // 30: scout.v1.StateSession.status:type_name -> scout.v1.LogStatus
+	9,  // 31: scout.v1.StateSession.parts:type_name -> scout.v1.LogUpdate
+	32, // [32:32] is the sub-list for method output_type
+	32, // [32:32] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_scout_v1_log_proto_init() }
