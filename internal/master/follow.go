@@ -3,6 +3,7 @@ package master
 import (
 	"context"
 	"errors"
+	"iter"
 	"sync"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 	"scout/internal/roster"
 	"scout/internal/stream"
+	scoutv1 "scout/proto/scout/v1"
 )
 
 // follow applies what comes through the log.
@@ -64,7 +66,7 @@ func (p *participant) seek(ctx context.Context) bool {
 		if _, adrift := p.registry.state.progress(); !adrift {
 			return false
 		}
-		if p.take(ctx) {
+		if p.take(ctx, p.registry.state.RestoreAdrift) {
 			return true
 		}
 		beforeAskingAgain(ctx)
@@ -186,7 +188,7 @@ func (p *participant) ignore(position uint64, size int) {
 // start takes the state of another scoutmaster. Where there is none, it replays
 // what the log has.
 func (p *participant) start(ctx context.Context) {
-	for end := time.Now().Add(p.Deadline); ctx.Err() == nil && !p.take(ctx); {
+	for end := time.Now().Add(p.Deadline); ctx.Err() == nil && !p.take(ctx, p.registry.state.Restore); {
 		log, err := p.Sequence.Bounds(ctx)
 		if err == nil && (log.First > log.Last || time.Now().After(end)) {
 			p.replay(log, "no scoutmaster has the state")
@@ -210,7 +212,7 @@ func (p *participant) replay(log Bounds, why string) {
 // with another epoch.
 func (p *participant) catchUp(ctx context.Context) {
 	p.setUnready()
-	for end := time.Now().Add(p.Deadline); ctx.Err() == nil && !p.take(ctx); {
+	for end := time.Now().Add(p.Deadline); ctx.Err() == nil && !p.take(ctx, p.registry.state.Restore); {
 		if time.Now().After(end) {
 			p.rewind(ctx, "no scoutmaster has the state")
 			return
@@ -222,10 +224,10 @@ func (p *participant) catchUp(ctx context.Context) {
 // take takes the state of another scoutmaster that follows the log as it is now, and
 // reports whether there was one. A state that contradicts itself helps nobody:
 // another epoch begins.
-func (p *participant) take(ctx context.Context) bool {
+func (p *participant) take(ctx context.Context, restore func(uint64, iter.Seq2[*scoutv1.StatePart, error]) error) bool {
 	log, err := p.Sequence.Bounds(ctx)
 	if err == nil {
-		err = p.registry.state.Restore(log.Made, p.Peers.State(ctx))
+		err = restore(log.Made, p.Peers.State(ctx))
 	}
 	if errors.Is(err, errUnsound) && p.mayRebuild() {
 		p.begin(err.Error())

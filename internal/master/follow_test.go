@@ -102,6 +102,26 @@ func TestALogThatIsMadeAnew(t *testing.T) {
 	})
 }
 
+// A scoutmaster that waits for the state of another, and sees an epoch begin meanwhile,
+// goes on from there: it does not take the state that comes then, and begin anew.
+func TestAnEpochBeginsBeforeAStateComes(t *testing.T) {
+	for delay := 50 * time.Millisecond; delay < time.Second; delay += 50 * time.Millisecond {
+		inVirtualTime(t, 2, func(f *testFleet) {
+			f.masters[0].arrive("a").show("x")
+			f.agree("x")
+			f.transfer.Store(int64(delay))
+			f.ring.renew()
+			f.await("all are ready again", func() bool { return f.all(func(m *testMaster) bool { return m.Ready() == nil }) })
+			time.Sleep(3 * testDeadline)
+			for _, m := range f.masters {
+				if lost := m.logs.FilterMessage("scoutmaster lost").Len(); lost > 0 {
+					t.Errorf("after %v %s has lost %d scoutmasters that live", delay, m.Registry.fleet.Name, lost)
+				}
+			}
+		})
+	}
+}
+
 // An entry of an epoch that nobody is in, such as one of another fleet, does not stop a
 // fleet for good: another epoch begins after it.
 func TestAnEntryOfALaterEpoch(t *testing.T) {

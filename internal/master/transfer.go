@@ -171,6 +171,8 @@ var (
 	// errOld: the state is of an epoch before that of an entry that came, or of a log
 	// that was.
 	errOld = errors.New("the state is of an earlier epoch than the log")
+	// errBegun: the State needs no other's.
+	errBegun = errors.New("an epoch has begun meanwhile")
 	// errUnsound: a state is whole, and contradicts itself.
 	errUnsound = errors.New("the state of another scoutmaster contradicts itself")
 	// errNewer: entries have made the state that this version does not know.
@@ -181,6 +183,18 @@ var (
 // that was made then. All sessions here have ended then. After an error nothing has
 // changed.
 func (s *State) Restore(made uint64, parts iter.Seq2[*scoutv1.StatePart, error]) error {
+	return s.restore(made, parts, func() bool { return true })
+}
+
+// RestoreAdrift is Restore of a State that is adrift, which it may be no more once
+// the parts have come: then an epoch has begun, and the State stays as it is.
+func (s *State) RestoreAdrift(made uint64, parts iter.Seq2[*scoutv1.StatePart, error]) error {
+	return s.restore(made, parts, func() bool { return s.adrift })
+}
+
+// restore is Restore if the State still wants it once the parts have come. It calls
+// wanted while it holds mu.
+func (s *State) restore(made uint64, parts iter.Seq2[*scoutv1.StatePart, error], wanted func() bool) error {
 	r, err := read(parts)
 	if err != nil {
 		return fmt.Errorf("take the state of another scoutmaster: %w", err)
@@ -191,6 +205,9 @@ func (s *State) Restore(made uint64, parts iter.Seq2[*scoutv1.StatePart, error])
 	head := r.head
 	if head.GetEpoch() < s.wanted || head.GetMade() != made {
 		return errOld
+	}
+	if !wanted() {
+		return errBegun
 	}
 	reason := ""
 	if !s.blank && s.epoch != head.GetEpoch() {
