@@ -109,10 +109,12 @@ func (r *report) page() string {
 		fmt.Fprintf(&b, "- %s\n", line)
 	}
 	fmt.Fprintf(&b, "- load average %s at the start, %s at the end\n", r.loadBefore, loadAverage())
-	fmt.Fprintf(&b, "\n## Results\n\n%s\n## Growth\n\n", r.table())
-	b.WriteString("`n^0` is no growth, `n^1` is growth in proportion to the number in the table's head.\n\n")
-	for w := range r.rows() {
-		r.growthOf(&b, w)
+	fmt.Fprintf(&b, "\n## Results\n\n%s\n", r.table())
+	if r.growth {
+		b.WriteString("## Growth\n\n`n^0` is no growth, `n^1` is growth in proportion to the number in the table's head.\n\n")
+		for w := range r.rows() {
+			r.growthOf(&b, w)
+		}
 	}
 	b.WriteString("## Method\n\n")
 	for w := range r.rows() {
