@@ -1,9 +1,13 @@
 package watch
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	_ "unsafe" // for go:linkname
 
 	"github.com/rjeczalik/notify"
@@ -31,7 +35,12 @@ const (
 // if they change.
 //
 // The watcher follows links: see [tree.watch].
-type instance struct{ watcher libraryWatcher }
+type instance struct {
+	watcher libraryWatcher
+
+	starting sync.Mutex
+	started  atomic.Bool // the watcher has its descriptors
+}
 
 // libraryWatcher is the library's interface of that kind.
 type libraryWatcher interface {
@@ -44,9 +53,36 @@ type libraryWatcher interface {
 //go:linkname newWatcher github.com/rjeczalik/notify.newWatcher
 func newWatcher(c chan<- notify.EventInfo) libraryWatcher
 
-func newInstance(events chan<- notify.EventInfo) *instance { return &instance{newWatcher(events)} }
+func newInstance(events chan<- notify.EventInfo) *instance {
+	return &instance{watcher: newWatcher(events)}
+}
 
-func (i *instance) watch(path string, set notify.Event) error { return i.watcher.Watch(path, set) }
+func (i *instance) watch(path string, set notify.Event) error {
+	if err := i.start(); err != nil {
+		return err
+	}
+	return i.watcher.Watch(path, set)
+}
+
+// start has the watcher open its descriptors, which it does at its first watch, and not
+// safely if several mounts ask for that at once. That watch is of no path: it fails after
+// that, and waits for no disk.
+func (i *instance) start() error {
+	if i.started.Load() {
+		return nil
+	}
+	i.starting.Lock()
+	defer i.starting.Unlock()
+	if i.started.Load() {
+		return nil
+	}
+	err := i.watcher.Watch("", eventSet)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	i.started.Store(true)
+	return nil
+}
 
 func (i *instance) tidy() []string { return nil }
 

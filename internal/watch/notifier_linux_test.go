@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,6 +28,25 @@ func watches(t *testing.T) (n int) {
 		}
 	}
 	return n
+}
+
+// Several mounts may set the first watches of an instance at once. The race detector
+// sees that the library's own beginning does not allow that.
+func TestFirstWatchesAtOnce(t *testing.T) {
+	dir := in(t)
+	for range 100 {
+		i := newInstance(make(chan notify.EventInfo, 10))
+		var mounts sync.WaitGroup
+		for range 4 {
+			mounts.Go(func() {
+				if err := i.watch(dir, eventSet); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		mounts.Wait()
+		i.close()
+	}
 }
 
 // Instances of the library are independent, and a closed one leaves nothing.
