@@ -11,7 +11,7 @@ import (
 func TestPortsAreNotGivenToOthers(t *testing.T) {
 	text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
 	if err != nil {
-		t.Skip("the kernel does not say which ports it gives")
+		t.Fatal(err)
 	}
 	var low, high int
 	if _, err := fmt.Sscan(string(text), &low, &high); err != nil {
