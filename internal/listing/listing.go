@@ -81,7 +81,7 @@ type Tx struct {
 
 	batching bool
 	batch    []index.Edit // of main, each of another source, that v does not have yet
-	batches  uint64       // how many there were
+	batches  uint64       // the number of the batch, from 1 on
 }
 
 // Begin starts a change. Other writers wait until Commit, which the caller must
