@@ -15,6 +15,9 @@ const bufferSize = 1 << 20
 // keptSize bounds the buffer that is kept for later.
 const keptSize = 64 << 10
 
+// pipeSize is PIPE_BUF of Linux.
+const pipeSize = 4 << 10
+
 // Output is where a log is written: a [Writer], or a [Status] above one.
 type Output interface {
 	io.Writer
@@ -100,12 +103,32 @@ func (w *Writer) drain() {
 		if len(text) == 0 && dropped == 0 {
 			return
 		}
-		_, _ = w.out.Write(text) // there is no other place to report an error
+		for rest := text; len(rest) > 0; {
+			n := wholeLines(rest)
+			_, _ = w.out.Write(rest[:n]) // there is no other place to report an error
+			rest = rest[n:]
+		}
 		if dropped > 0 {
 			report(dropped)
 		}
 		w.keep(text)
 	}
+}
+
+// wholeLines returns the length of the lines that are written at once: as many as a pipe
+// takes whole or not at all, but at least one. So a program that ends although nobody
+// reads its log leaves no part of a line there.
+func wholeLines(text []byte) int {
+	if len(text) <= pipeSize {
+		return len(text)
+	}
+	if n := bytes.LastIndexByte(text[:pipeSize], '\n'); n >= 0 {
+		return n + 1
+	}
+	if n := bytes.IndexByte(text, '\n'); n >= 0 {
+		return n + 1
+	}
+	return len(text)
 }
 
 // keep keeps the memory of text for later.

@@ -110,3 +110,22 @@ func TestCloseIsBounded(t *testing.T) {
 		}
 	})
 }
+
+// Each write has whole lines, as many as a pipe takes whole or not at all.
+func TestWholeLines(t *testing.T) {
+	short, long := strings.Repeat("x", 99)+"\n", strings.Repeat("y", 2*pipeSize)+"\n"
+	for _, tc := range []struct {
+		text string
+		want int
+	}{
+		{short, 100},
+		{strings.Repeat(short, 100), pipeSize / 100 * 100},
+		{short + long, 100},
+		{long + short, len(long)},
+		{long[:len(long)-1], len(long) - 1},
+	} {
+		if got := wholeLines([]byte(tc.text)); got != tc.want {
+			t.Errorf("%d of %d bytes are written at once, want %d", got, len(tc.text), tc.want)
+		}
+	}
+}
